@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "time"
+
+// Desired is everything that should be, as the workspace says it.
+type Desired struct {
+	Workspace string // DNS label
+	Root      string // absolute path or URL of the workspace
+	Revision  string // git commit, "+dirty" appended for uncommitted edits; "" without git
+
+	Resources []Resource // sorted by ID, each ID once
+
+	// Partial lists why part of the desired state is unknown. While it is not
+	// empty nothing is pruned.
+	Partial []Reason
+	// Empty: the folder has neither a workspace file nor an object.
+	Empty bool
+	// Destroy: the wish is explicit that everything goes; the mass-delete brake
+	// and Empty do not apply. Volumes, records and agents' folders stay unless
+	// Volumes is set.
+	Destroy bool
+	Volumes bool
+}
+
+// Want says which state a resource should be in.
+type Want string
+
+// The wants. The zero value is for resources that merely exist: networks,
+// volumes and secrets.
+const (
+	WantExists   Want = ""
+	WantRunning  Want = "running"
+	WantPrepared Want = "prepared"
+	WantOnce     Want = "once"
+	WantStopped  Want = "stopped"
+)
+
+// ReplaceMode says how a resource gets from an old object to a new one.
+type ReplaceMode string
+
+// The replace modes. StopFirst creates the new object beside the old one,
+// stops and deletes the old one, then names and starts the new one.
+const (
+	StopFirst ReplaceMode = "stop-first"
+	Overlap   ReplaceMode = "overlap"
+	Finish    ReplaceMode = "finish"
+	Never     ReplaceMode = "never"
+)
+
+// RestartPolicy says whether an exited container is drift.
+type RestartPolicy string
+
+// The restart policies.
+const (
+	RestartAlways    RestartPolicy = "always"
+	RestartOnFailure RestartPolicy = "on-failure"
+	RestartNever     RestartPolicy = "never"
+)
+
+// Restart is the restart rule of a resource.
+type Restart struct {
+	Policy RestartPolicy `json:"policy,omitempty"` // "" = always
+	Max    int           `json:"max,omitempty"`    // restarts in all; 0 = no limit
+}
+
+// Resource is one thing that should be.
+type Resource struct {
+	ID     ID
+	Name   string // the object's name at the runtime: for people, never parsed
+	Origin string // file:line:col that asks for it
+	Spec   Spec
+	Needs  []Need
+	Want   Want
+	// Replace is StopFirst when empty.
+	Replace ReplaceMode
+	Restart Restart
+	// StartTimeout bounds each step; 0 = the executor's default.
+	StartTimeout time.Duration
+	// Blocked: the resource is described but must not be acted on. What runs
+	// under its ID goes on.
+	Blocked []Reason
+	// Keep protects the object from pruning (volumes).
+	Keep bool
+}
+
+// Until says how far a needed resource must be.
+type Until string
+
+// The stages of a need.
+const (
+	UntilExists   Until = "exists"
+	UntilReady    Until = "ready"
+	UntilFinished Until = "finished"
+	UntilIdle     Until = "idle"
+)
+
+// Need is an edge: the resource waits until On is as far as Until. A Bound
+// need replaces the resource when On is replaced.
+type Need struct {
+	On     ID
+	Until  Until
+	Bound  bool
+	Origin string
+}
+
+// InputKind is the kind of fact a container is bound to at creation.
+type InputKind string
+
+// The kinds of inputs.
+const (
+	InputImage  InputKind = "image"  // value: manifest digest or, for a local image, its ID
+	InputSecret InputKind = "secret" // value: fingerprint
+)
+
+// Input names one fact that is bound at creation and kept in the
+// reconcile.inputs label.
+//
+// The name of an image is its reference. The name of a secret is a secret
+// reference: "secret:NAME" is looked up among the runtime's secrets, then in
+// the secrets directory; "env:NAME" is a variable of the operator's
+// environment.
+type Input struct {
+	Kind InputKind
+	Name string
+}
+
+// String returns kind:name, the key used in the reconcile.inputs label.
+func (i Input) String() string { return string(i.Kind) + ":" + i.Name }

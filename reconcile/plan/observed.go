@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Observed is everything that is, at one moment.
+type Observed struct {
+	// Objects are ours: they carry our labels and our workspace. Sorted by ID,
+	// then creation, then handle.
+	Objects []Object
+	// Foreign objects hold a name that a desired resource wants, without our
+	// labels.
+	Foreign []Object
+	// Inputs holds a fact for every input that a desired resource has.
+	Inputs map[Input]Fact
+	// Incomplete lists what could not be observed. While it is not empty
+	// nothing is pruned and nothing is created that may already exist.
+	Incomplete []Reason
+
+	Records Records
+	// Busy are IDs with a step under way.
+	Busy []ID
+	// Specs are specs by digest, as far as they are still known, for
+	// before → after.
+	Specs map[string]json.RawMessage
+	// Converged are the IDs that existed after the last pass. It only tells
+	// "missing" from "new" in a reason.
+	Converged []ID
+}
+
+// FactState says how much is known about an input.
+type FactState string
+
+// The states of a fact.
+const (
+	FactKnown   FactState = "known"
+	FactUnknown FactState = "unknown" // cannot be known here; never a change
+	FactMissing FactState = "missing" // known not to exist; blocks its user
+)
+
+// Fact is what is known about one input.
+type Fact struct {
+	State  FactState
+	Value  string // FactKnown: what would be bound now
+	Detail string // FactUnknown, FactMissing: why, in words for a person
+	// Local: the image is on the host already, so prepare pulls nothing.
+	Local bool
+}
+
+// State is the state of an object.
+type State string
+
+// The states. Networks, volumes and secrets are StateExists.
+const (
+	StateExists  State = "exists"
+	StateCreated State = "created" // never started
+	StateRunning State = "running"
+	StatePaused  State = "paused"
+	StateExited  State = "exited" // started and stopped again, for whatever reason
+	StateBroken  State = "broken" // the runtime lost track of it; only delete helps
+)
+
+// Role is the kind of owner an object has, fixed at creation.
+type Role string
+
+// The roles.
+const (
+	RoleInstance Role = "instance" // a container the planner owns
+	RoleSupport  Role = "support"  // network, volume or secret
+)
+
+// Object is one thing that is at the runtime.
+type Object struct {
+	ID     ID
+	Handle string // the runtime's own name for it, never reused
+	Name   string
+
+	Workspace string
+	Root      string
+	Owner     string // id of the record store that made it
+	Role      Role
+	Digest    string            // digest of the spec it was made from
+	Inputs    map[string]string // Input.String() → value bound at creation
+	Revision  string
+	Version   string // of the tool that made it
+	Keep      bool   // reconcile.keep: never stopped or deleted by a pass
+
+	State    State
+	ExitCode int
+	Created  time.Time
+	Started  time.Time // zero: never
+	Finished time.Time // zero: not since the last start
+	Image    string    // ID of the image it really uses
+	Ports    []Port    // as published now
+	// Drift lists in which ways the object departs from what it was made as,
+	// apart from its state: detached from its network, other image.
+	Drift []Reason
+}
+
+// Records is what neither git nor the runtime can hold.
+type Records struct {
+	// Owner is the id of this record store; "" when it does not exist yet.
+	Owner string
+	// Accepted are ids of earlier record stores and roots whose objects were
+	// taken over.
+	Accepted []string
+	Records  []Record // sorted by ID, kind, key
+}
+
+// RecordKind says what a record remembers.
+type RecordKind string
+
+// The kinds of records.
+const (
+	RecordPorts    RecordKind = "ports"    // Data: container port/protocol → host port
+	RecordRestarts RecordKind = "restarts" // Data: "count" → restarts of this ID so far
+)
+
+// Record is one remembered fact. A record never says that an object exists.
+type Record struct {
+	ID   ID                `json:"id"`
+	Kind RecordKind        `json:"kind"`
+	Key  string            `json:"key,omitempty"`
+	At   time.Time         `json:"at"`
+	Data map[string]string `json:"data"`
+}
+
+// Capabilities says what a runtime can do; what it lacks becomes a
+// diagnostic, never a silent omission.
+type Capabilities struct {
+	Name      string // "podman 4.3.1"
+	HostPaths bool   // the runtime sees this host's folders
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Options is what [New] needs besides desired and observed.
+type Options struct {
+	Now time.Time
+	// AllowMassDelete releases the mass-delete brake.
+	AllowMassDelete bool
+	// AcceptLostRecords treats objects of another record store as ours.
+	AcceptLostRecords bool
+	// Adopt treats objects of this workspace's name under another root as ours.
+	Adopt bool
+}
+
+// Plan is what to do and why. See [New].
+type Plan struct {
+	Workspace string
+	Revision  string
+
+	Changes   []Change // sorted by ID
+	Drift     []Change // objects that departed from what they were made as; their repair is among Changes
+	Held      []Change // what is not done, and why
+	Refused   []Reason // policy stops of the whole pass; exit 3
+	Unchanged int
+	// Complete is false when anything desired could not be planned.
+	Complete bool
+	Steps    []Step // in a topological order, ties by ID
+	// Wake is when to look again even if nothing is notified; zero = no need.
+	Wake time.Time
+}
+
+// Action is what happens to a resource.
+type Action string
+
+// The actions.
+const (
+	ActionCreate  Action = "create"
+	ActionReplace Action = "replace"
+	ActionUpdate  Action = "update"
+	ActionStart   Action = "start"
+	ActionRestart Action = "restart"
+	ActionStop    Action = "stop"
+	ActionDelete  Action = "delete"
+	ActionRun     Action = "run"
+)
+
+// Change is what happens to one resource, or is held back.
+type Change struct {
+	ID      ID
+	Name    string
+	Actions []Action
+	Reasons []Reason // at least one
+	// Before and After are specs as JSON; null where unknown or not applicable.
+	Before json.RawMessage
+	After  json.RawMessage
+	// ReplacePaths are the fields that force a replacement, as dotted paths.
+	ReplacePaths []string
+	// Policy: held by a policy rather than by a fault; exit 3 instead of 1.
+	Policy bool
+	// Benign: held as somebody wished; a plan with nothing else is empty.
+	Benign bool
+}
+
+// Reason says why, in a closed set of codes, with a text for people and the
+// place that caused it.
+type Reason struct {
+	Code   Code   `json:"code"`
+	Text   string `json:"text"`
+	Origin string `json:"origin"` // file:line:col
+}
+
+// Op is the kind of a step.
+type Op string
+
+// The ops. Prepare pulls the image and makes folders; activate gives one
+// object its proper name.
+const (
+	OpPrepare  Op = "prepare"
+	OpCreate   Op = "create"
+	OpRecord   Op = "record"
+	OpStart    Op = "start"
+	OpWait     Op = "wait"
+	OpStop     Op = "stop"
+	OpDelete   Op = "delete"
+	OpExec     Op = "exec"
+	OpHost     Op = "host"
+	OpActivate Op = "activate"
+)
+
+// Step is one node of the graph.
+type Step struct {
+	ID     string // op:id or op:id@handle; unique in a plan and stable between plans
+	Op     Op
+	Target ID
+	// Object is the handle of the object acted on; "" for the one that the
+	// create step of Target in this plan makes.
+	Object string
+	// Name is the name to create or activate under.
+	Name string
+	// Digest and Bound are what a create writes into the labels.
+	Digest string
+	Bound  map[string]string // Input.String() → value
+	Ports  []Port            // create: ports to publish, chosen ones filled in
+	Record *Record           // record: what to write
+	After  []string          // ids of the steps that must have succeeded
+	Reason Reason
+}

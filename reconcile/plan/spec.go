@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// Spec is what a resource should look like at the runtime. Exactly one field
+// is set. Every field of every spec counts: its digest is over the canonical
+// JSON of this type, so a field that must not count does not belong here.
+type Spec struct {
+	Container *ContainerSpec `json:"container,omitempty"`
+	Network   *NetworkSpec   `json:"network,omitempty"`
+	Volume    *VolumeSpec    `json:"volume,omitempty"`
+	Secret    *SecretSpec    `json:"secret,omitempty"`
+}
+
+// ContainerSpec describes one container. Values that are only known on the
+// host (image digest, secret fingerprints, chosen ports) are not in it: they
+// are inputs, bound by the planner.
+type ContainerSpec struct {
+	// Image is a full reference: registry/repository:tag or @digest.
+	Image string `json:"image"`
+	// Main is the main process.
+	Main Process `json:"main"`
+	// Beside runs next to the main process under the helper (manifest `agent`
+	// beside `start`).
+	Beside *Process `json:"beside,omitempty"`
+	// Helper makes /Agent/agent-server PID 1; it starts Main. Without Main's
+	// Command and Args it runs the default supervisor.
+	Helper bool `json:"helper,omitempty"`
+
+	Env []EnvVar `json:"env,omitempty"` // sorted by name, each name once
+	// NoImageEnv drops the image's own ENV.
+	NoImageEnv bool `json:"noImageEnv,omitempty"`
+	// CABundle sets the CA variables when the image has that bundle.
+	CABundle bool `json:"caBundle,omitempty"`
+
+	WorkDir string   `json:"workDir,omitempty"` // "" = the image's
+	User    string   `json:"user,omitempty"`    // "" = the image's
+	Mounts  []Mount  `json:"mounts,omitempty"`  // sorted by target
+	Ports   []Port   `json:"ports,omitempty"`   // as written; HostPort 0 = chosen by the runtime
+	Network string   `json:"network,omitempty"` // name of the network; "" = none
+	Aliases []string `json:"aliases,omitempty"` // DNS names on that network
+
+	ReadOnlyRoot    bool              `json:"readOnlyRoot,omitempty"`
+	CapDrop         []string          `json:"capDrop,omitempty"`
+	CapAdd          []string          `json:"capAdd,omitempty"`
+	NoNewPrivileges bool              `json:"noNewPrivileges,omitempty"`
+	PidsLimit       int64             `json:"pidsLimit,omitempty"`   // 0 = the runtime's default
+	Memory          int64             `json:"memory,omitempty"`      // bytes; 0 = no limit
+	NanoCPUs        int64             `json:"nanoCPUs,omitempty"`    // 1e9 = one core; 0 = no limit
+	StopTimeout     int               `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
+	Labels          map[string]string `json:"labels,omitempty"`      // the user's own
+}
+
+// Process is a command in the terms of an image: Command replaces ENTRYPOINT,
+// Args replaces CMD.
+type Process struct {
+	// Command nil means the image's ENTRYPOINT.
+	Command []string `json:"command,omitempty"`
+	Args    []string `json:"args,omitempty"`
+	// ImageCmd appends the image's CMD when Args is empty and Command is nil.
+	ImageCmd bool `json:"imageCmd,omitempty"`
+}
+
+// EnvVar is one variable: a literal value, or a secret whose value only the
+// runtime reads, at creation.
+type EnvVar struct {
+	Name   string `json:"name"`
+	Value  string `json:"value,omitempty"`
+	Secret string `json:"secret,omitempty"` // a secret reference, see InputSecret
+}
+
+// MountType says how the source of a mount comes to be.
+type MountType string
+
+// Mount types.
+const (
+	MountDir    MountType = "dir"    // host folder; created when missing, owned by the image's user
+	MountCopy   MountType = "copy"   // private writable copy of From, made once per TreeHash
+	MountHelper MountType = "helper" // the helper folder, read only
+	MountTmpfs  MountType = "tmpfs"  // memory, SizeBytes large
+	MountVolume MountType = "volume" // named volume Source
+)
+
+// Mount is one mount of a container.
+type Mount struct {
+	Type     MountType `json:"type"`
+	Source   string    `json:"source,omitempty"` // absolute host path or volume name
+	Target   string    `json:"target"`           // absolute path in the container
+	ReadOnly bool      `json:"readOnly,omitempty"`
+	// From is the folder a MountCopy is made of, and TreeHash its content.
+	From      string `json:"from,omitempty"`
+	TreeHash  string `json:"treeHash,omitempty"`
+	SizeBytes int64  `json:"sizeBytes,omitempty"`
+	// Relabel asks for an SELinux relabel of the source ("z" or "Z").
+	Relabel string `json:"relabel,omitempty"`
+}
+
+// Port publishes a container port on the host.
+type Port struct {
+	HostIP    string `json:"hostIP"`
+	HostPort  uint16 `json:"hostPort"` // 0: chosen once, recorded, and taken again by a replacement
+	Container uint16 `json:"container"`
+	Protocol  string `json:"protocol"` // tcp or udp
+}
+
+// NetworkSpec is the bridge network of a workspace, with DNS.
+type NetworkSpec struct {
+	Driver string `json:"driver"` // bridge
+	DNS    bool   `json:"dns"`
+}
+
+// VolumeSpec is a named volume.
+type VolumeSpec struct{}
+
+// SecretSpec is a secret that the runtime keeps for us, made of a secret
+// reference (see [InputSecret]).
+type SecretSpec struct {
+	Ref string `json:"ref"`
+}
