@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconciletest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+)
+
+// World is a runtime with the hands that a test needs behind its back.
+type World struct {
+	Runtime reconcile.Runtime
+	// Image is a local image whose default process runs until SIGTERM.
+	Image string
+	// Dir is a host folder for mounts, empty and private to the test.
+	Dir string
+	// Owner is the record store id that Runtime writes into the labels of what
+	// it creates.
+	Owner string
+
+	// Foreign makes a container called name without any of our labels.
+	Foreign func(t *testing.T, name string)
+	// Stop and Remove act on a container as somebody else would.
+	Stop, Remove func(t *testing.T, handle string)
+	// Detach takes a container off a network, both given as the runtime names
+	// them: the container by its handle, the network by its name.
+	Detach func(t *testing.T, handle, network string)
+
+	// Pause freezes a container; nil where that cannot be done.
+	Pause func(t *testing.T, handle string)
+	// Exit returns a process of Image that ends at once with the code; nil
+	// where Image has none.
+	Exit func(code int) plan.Process
+}
+
+// caseTimeout bounds one case, so that a runtime that hangs fails instead.
+const caseTimeout = 2 * time.Minute
+
+// Run runs the conformance suite. open gives each case its own World; worlds
+// may share one engine, since every case uses a workspace name of its own and
+// removes what it made. Cases do not run in parallel.
+func Run(t *testing.T, open func(t *testing.T) World) {
+	t.Helper()
+	for _, c := range conformanceCases {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), caseTimeout)
+			defer cancel()
+			b := &bench{World: open(t), ctx: ctx}
+			b.d = plan.Desired{
+				Workspace: "ct-" + strings.ReplaceAll(c.name, " ", "-"),
+				Root:      "/conformance/" + c.name,
+				Revision:  "0123456789abcdef0123456789abcdef01234567+dirty",
+			}
+			t.Cleanup(func() { b.sweep(t) })
+			c.run(t, b)
+		})
+	}
+}
+
+// bench is one case at work: a world and the desired state the case builds up.
+type bench struct {
+	World
+	ctx context.Context
+	d   plan.Desired
+}
+
+// container wants an instance called name.
+func (b *bench) container(name string, edit func(*plan.ContainerSpec)) plan.ID {
+	spec := plan.ContainerSpec{Image: b.Image, Main: plan.Process{ImageCmd: true}, StopTimeout: 5}
+	if edit != nil {
+		edit(&spec)
+	}
+	id := plan.ID{Kind: plan.Manifest, Name: name}
+	b.want(plan.Resource{ID: id, Name: b.d.Workspace + "-" + name, Spec: plan.Spec{Container: &spec}, Want: plan.WantRunning})
+	return id
+}
+
+// network wants the workspace's network.
+func (b *bench) network() plan.ID {
+	id := plan.ID{Kind: plan.Network, Name: b.d.Workspace}
+	b.want(plan.Resource{ID: id, Name: b.d.Workspace, Spec: plan.Spec{Network: &plan.NetworkSpec{Driver: "bridge", DNS: true}}})
+	return id
+}
+
+// volume wants a named volume.
+func (b *bench) volume(name string) plan.ID {
+	id := plan.ID{Kind: plan.Volume, Name: name}
+	b.want(plan.Resource{ID: id, Name: b.d.Workspace + "-" + name, Spec: plan.Spec{Volume: &plan.VolumeSpec{}}, Keep: true})
+	return id
+}
+
+func (b *bench) want(r plan.Resource) {
+	r.Origin = "workspace.yaml:1:1"
+	b.d.Resources = slices.DeleteFunc(b.d.Resources, func(o plan.Resource) bool { return o.ID == r.ID })
+	b.d.Resources = append(b.d.Resources, r)
+	slices.SortFunc(b.d.Resources, func(x, y plan.Resource) int { return x.ID.Compare(y.ID) })
+}
+
+func (b *bench) resource(id plan.ID) plan.Resource {
+	i := slices.IndexFunc(b.d.Resources, func(r plan.Resource) bool { return r.ID == id })
+	return b.d.Resources[i]
+}
+
+// createStep is the step that makes id under its proper name, every input
+// bound to what o says about it.
+func (b *bench) createStep(o plan.Observed, id plan.ID) plan.Step {
+	r := b.resource(id)
+	s := plan.Step{
+		ID: "create:" + id.String(), Op: plan.OpCreate, Target: id,
+		Name: r.Name, Digest: "v1:digest-of-" + id.Name, Bound: map[string]string{},
+	}
+	if c := r.Spec.Container; c != nil {
+		s.Ports = c.Ports
+		in := plan.Input{Kind: plan.InputImage, Name: c.Image}
+		s.Bound[in.String()] = o.Inputs[in].Value
+	}
+	return s
+}
+
+func (b *bench) observe(t *testing.T) plan.Observed {
+	t.Helper()
+	o, err := b.Runtime.Observe(b.ctx, b.d)
+	if err != nil {
+		t.Fatalf("observe: %v", err)
+	}
+	if len(o.Incomplete) > 0 {
+		t.Fatalf("observe: incomplete: %v", o.Incomplete)
+	}
+	return o
+}
+
+// do carries out a step that must succeed.
+func (b *bench) do(t *testing.T, s plan.Step) plan.Object {
+	t.Helper()
+	obj, err := b.Runtime.Do(b.ctx, s, b.d)
+	if err != nil {
+		t.Fatalf("do %s: %v", s.ID, err)
+	}
+	return obj
+}
+
+// refuse carries out a step that must fail with a message that holds part.
+func (b *bench) refuse(t *testing.T, s plan.Step, part string) {
+	t.Helper()
+	_, err := b.Runtime.Do(b.ctx, s, b.d)
+	if err == nil {
+		t.Fatalf("do %s: succeeded, want an error", s.ID)
+	}
+	if !strings.Contains(err.Error(), part) {
+		t.Errorf("do %s: error %q does not name %q", s.ID, err, part)
+	}
+}
+
+// made prepares and creates id and returns the object.
+func (b *bench) made(t *testing.T, id plan.ID) plan.Object {
+	t.Helper()
+	if b.resource(id).Spec.Container != nil {
+		b.do(t, plan.Step{ID: "prepare:" + id.String(), Op: plan.OpPrepare, Target: id})
+	}
+	return b.do(t, b.createStep(b.observe(t), id))
+}
+
+// running makes and starts id and returns the object as observed.
+func (b *bench) running(t *testing.T, id plan.ID) plan.Object {
+	t.Helper()
+	obj := b.made(t, id)
+	b.do(t, on(plan.OpStart, obj))
+	return b.seen(t, obj.Handle)
+}
+
+// on is a step upon one object.
+func on(op plan.Op, obj plan.Object) plan.Step {
+	return plan.Step{
+		ID: fmt.Sprintf("%s:%s@%s", op, obj.ID, obj.Handle), Op: op,
+		Target: obj.ID, Object: obj.Handle, Name: obj.Name,
+	}
+}
+
+// seen returns the observed object with the handle.
+func (b *bench) seen(t *testing.T, handle string) plan.Object {
+	t.Helper()
+	o := b.observe(t)
+	for _, obj := range o.Objects {
+		if obj.Handle == handle {
+			return obj
+		}
+	}
+	t.Fatalf("observe: no object %s among %d", handle, len(o.Objects))
+	return plan.Object{}
+}
+
+// eventually observes until the object is in the state: what ends by itself
+// does so some time later.
+func (b *bench) eventually(t *testing.T, handle string, want plan.State) plan.Object {
+	t.Helper()
+	for {
+		obj := b.seen(t, handle)
+		if obj.State == want {
+			return obj
+		}
+		select {
+		case <-b.ctx.Done():
+			t.Fatalf("object %s is %s, want %s", handle, obj.State, want)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// sweep deletes all that the case left, containers first.
+func (b *bench) sweep(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), caseTimeout)
+	defer cancel()
+	o, err := b.Runtime.Observe(ctx, b.d)
+	if err != nil {
+		t.Errorf("sweep: %v", err)
+	}
+	rank := func(obj plan.Object) int { return strings.Compare(string(obj.Role), string(plan.RoleInstance)) }
+	slices.SortStableFunc(o.Objects, func(x, y plan.Object) int { return cmp.Compare(rank(x), rank(y)) })
+	for _, obj := range o.Objects {
+		for _, op := range []plan.Op{plan.OpStop, plan.OpDelete} {
+			if op == plan.OpStop && obj.Role != plan.RoleInstance {
+				continue
+			}
+			if _, err := b.Runtime.Do(ctx, on(op, obj), b.d); err != nil {
+				t.Errorf("sweep: %s: %v", obj.Name, err)
+			}
+		}
+	}
+}
