@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Holder is who holds a workspace's lock.
+type Holder struct {
+	PID     int       `json:"pid"`
+	Command string    `json:"command"`
+	Since   time.Time `json:"since"`
+}
+
+// LockedError says that somebody else reconciles the workspace.
+type LockedError struct {
+	Workspace string
+	Holder    Holder // zero: it could not be read
+}
+
+func (e *LockedError) Error() string {
+	if e.Holder.PID == 0 {
+		return fmt.Sprintf("workspace %s is being reconciled by another process", e.Workspace)
+	}
+	return fmt.Sprintf("workspace %s is being reconciled by pid %d (%s) since %s",
+		e.Workspace, e.Holder.PID, e.Holder.Command, e.Holder.Since.Format(time.RFC3339))
+}
+
+// Lock is the right to write to a workspace and its record store. It ends with
+// the process, however that ends.
+type Lock struct{ file *flock.Flock }
+
+// TakeLock takes the lock of the workspace whose state is in dir, making dir
+// if need be. It does not wait: a lock that is held is a *LockedError.
+func TakeLock(dir, workspace string, self Holder) (*Lock, error) {
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("lock workspace %s: %w", workspace, err)
+	}
+	path := filepath.Join(dir, "lock")
+	file := flock.New(path, flock.SetPermissions(0o600))
+	ok, err := file.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock workspace %s: %w", workspace, err)
+	}
+	if !ok {
+		return nil, &LockedError{Workspace: workspace, Holder: readHolder(path)}
+	}
+	l := &Lock{file: file}
+	b, err := json.Marshal(self)
+	if err == nil {
+		// In place: a lock belongs to the file, not to its name.
+		err = os.WriteFile(path, append(b, '\n'), 0o600)
+	}
+	if err != nil {
+		_ = l.Release()
+		return nil, fmt.Errorf("lock workspace %s: %w", workspace, err)
+	}
+	return l, nil
+}
+
+// Release gives the lock back. The file stays: were it removed, two processes
+// could hold locks of two files of one name.
+func (l *Lock) Release() error {
+	if err := os.Truncate(l.file.Path(), 0); err != nil {
+		_ = l.file.Unlock()
+		return fmt.Errorf("release lock: %w", err)
+	}
+	if err := l.file.Unlock(); err != nil {
+		return fmt.Errorf("release lock: %w", err)
+	}
+	return nil
+}
+
+// readHolder reads who holds the lock; zero while the holder has not said so
+// yet, which is for less than a moment.
+func readHolder(path string) Holder {
+	var h Holder
+	for range 20 {
+		b, err := readSmall(path, maxRecordFile)
+		if err == nil && json.Unmarshal(b, &h) == nil && h.PID != 0 {
+			return h
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return Holder{}
+}
