@@ -1,10 +1,25 @@
-package podman
+// SPDX-License-Identifier: Apache-2.0
 
-import (
-	_ "github.com/containers/podman/v5/pkg/bindings/containers"
-	_ "github.com/containers/podman/v5/pkg/bindings/images"
-	_ "github.com/containers/podman/v5/pkg/bindings/network"
-	_ "github.com/containers/podman/v5/pkg/bindings/secrets"
-	_ "github.com/containers/podman/v5/pkg/bindings/system"
-	_ "github.com/containers/podman/v5/pkg/bindings/volumes"
-)
+// Package podman is the Podman runtime: it observes containers, networks,
+// volumes, secrets and images through the service's API, and carries out the
+// steps of a plan, one at a time.
+//
+// It stands at both ends of a pass: [Runtime.Observe] supplies plan.New with
+// facts, [Runtime.Do] turns one plan.Step into API calls. It decides nothing:
+// which object to make, stop or delete is the plan's to say, and an object that
+// turns out not to be what the plan took it for is left alone with an error.
+//
+// Values of secrets are read here, at the moment a container is created, and
+// go nowhere but into Podman's own secret store. Labels, errors and progress
+// carry fingerprints.
+//
+// Podman 4.3.1 and newer are supported. The service is found as [Open]
+// describes, or started for as long as the Runtime is open.
+//
+//	rt, err := podman.Open(ctx, podman.Options{StateDir: state, RunDir: run, Owner: owner})
+//	if err != nil {
+//		return err
+//	}
+//	defer rt.Close()
+//	observed, err := rt.Observe(ctx, desired)
+package podman

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings"
+
+	"reconcile/reconcile/plan"
+)
+
+// Options is what a Runtime needs to know. The zero value observes; creating
+// objects needs StateDir, Owner and Version.
+type Options struct {
+	// URL of the service: unix:///path, tcp://host:port or ssh://user@host/path.
+	// "" looks for one, see [Open].
+	URL string
+	// RunDir is where the socket of a private service goes. Its path must leave
+	// room for a socket name within 108 bytes. "" = no private service.
+	RunDir string
+	// Binary is the podman to start a private service with; "" = podman in PATH.
+	Binary string
+	// LogWriter gets what a private service says; nil drops all but the last
+	// lines, which are in the error when it dies.
+
+	// StateDir is the state directory of the workspace. Below it are the helper
+	// folder and whatever mounts name.
+	StateDir string
+	// Helper is the content of the helper folder: file name → bytes. Files that
+	// start with an ELF header or "#!" are made executable.
+	Helper map[string][]byte
+
+	// SecretsDir holds one file per secret; "" = none.
+	SecretsDir string
+	// HostKey keys the fingerprints of secrets that are files or variables; nil
+	// makes them unknown.
+	HostKey []byte
+	// LookupEnv reads the operator's environment; nil = it is empty.
+	LookupEnv func(string) (string, bool)
+
+	// AuthFile holds registry credentials; "" = where Podman looks for it.
+	AuthFile string
+	// Digests remembers digests of tags between passes; nil remembers them for
+	// one pass.
+	Digests *DigestMemory
+
+	// Owner is the id of the record store, Version the version of the tool:
+	// both go into labels.
+	Owner   string
+	Version string
+
+	// Progress is told what a long step does; nil = nobody. It is called from
+	// several goroutines at once.
+	Progress func(Progress)
+}
+
+// Progress is one line about a step under way.
+type Progress struct {
+	Target plan.ID
+	Op     plan.Op
+	Text   string // what happens now, e.g. "pull docker.io/library/redis: copying blob sha256:1f…"
+}
+
+// Runtime is Podman behind one service. Its methods may be called by several
+// goroutines at once. It implements reconcile.Runtime.
+type Runtime struct {
+	opt     Options
+	url     string
+	remote  bool // the service does not see this host's folders
+	version version
+	conn    context.Context // holds the bindings' connection, which lives in a context's values, and nothing else
+	service *service        // the private service, nil when another one was found
+
+	images   imageMemory
+	folders  locks // by path
+	derived  sync.RWMutex // held for reading while a container that uses a derived secret is made, for writing while unused ones are removed
+	ephemKey []byte
+
+	mu   sync.Mutex
+	seen map[string]identity  // handle → labels as last observed
+	refs map[string]plan.Fact // image reference → fact as last observed
+}
+
+// Open finds the service and connects to it. The first of these that is given
+// or answers is taken:
+//
+//   - Options.URL
+//   - $CONTAINER_HOST
+//   - $XDG_RUNTIME_DIR/podman/podman.sock
+//   - /run/podman/podman.sock
+//   - a private `podman system service` on a socket below Options.RunDir, which
+//     is ended by Close
+//
+// The first two are somebody's choice: when they do not answer, nothing else is
+// tried. The error names all that was tried and why it would not do.
+func Open(ctx context.Context, opt Options) (*Runtime, error) {
+	if opt.LookupEnv == nil {
+		opt.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if opt.Progress == nil {
+		opt.Progress = func(Progress) {}
+	}
+	if opt.Digests == nil {
+		opt.Digests = new(DigestMemory)
+	}
+	found, err := connect(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	v, err := serverVersion(found.conn)
+	if err == nil && v.less(oldest) {
+		err = fmt.Errorf("podman %s at %s is too old: %s or newer is needed", v, found.url, oldest)
+	}
+	if err != nil {
+		if found.service != nil {
+			found.service.stop()
+		}
+		return nil, err
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	return &Runtime{
+		opt: opt, url: found.url, remote: found.remote, version: v,
+		conn: found.conn, service: found.service, ephemKey: key,
+		seen: map[string]identity{}, refs: map[string]plan.Fact{},
+	}, nil
+}
+
+// Close lets go of the service, and ends it if Open started it. Containers run
+// on.
+func (r *Runtime) Close() error {
+	if c, err := bindings.GetClient(r.conn); err == nil {
+		c.Client.CloseIdleConnections()
+	}
+	if r.service == nil {
+		return nil
+	}
+	return r.service.stop()
+}
+
+// Capabilities says what this service can do.
+func (r *Runtime) Capabilities() plan.Capabilities {
+	return plan.Capabilities{Name: "podman " + r.version.String(), HostPaths: !r.remote}
+}
+
+// URL is where the service listens.
+func (r *Runtime) URL() string { return r.url }
+
+// bound is a caller's context that also holds the bindings' connection.
+type bound struct {
+	context.Context
+	conn context.Context
+}
+
+func (b bound) Value(key any) any {
+	if v := b.Context.Value(key); v != nil {
+		return v
+	}
+	return b.conn.Value(key)
+}
+
+func (r *Runtime) with(ctx context.Context) context.Context { return bound{ctx, r.conn} }
+
+// fresh is with, upon a connection of its own. What hijacks or holds its
+// connection must not share one. The caller calls done.
+func (r *Runtime) fresh(ctx context.Context) (_ context.Context, done func(), err error) {
+	conn, err := dial(context.WithoutCancel(ctx), r.url)
+	if err != nil {
+		return nil, nil, r.explain("connect", err)
+	}
+	c, err := bindings.GetClient(conn)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t, ok := c.Client.Transport.(*http.Transport); ok {
+		t.CloseIdleConnections()
+		t.DisableKeepAlives = true
+	}
+	return bound{ctx, conn}, c.Client.CloseIdleConnections, nil
+}
+
+// dial connects and pings. The connection outlives ctx.
+func dial(ctx context.Context, uri string) (context.Context, error) {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme == "" {
+		return nil, fmt.Errorf("%q is no service URL: want unix:///path, tcp://host:port or ssh://user@host/path", uri)
+	}
+	type answer struct {
+		conn context.Context
+		err  error
+	}
+	ch := make(chan answer, 1)
+	go func() {
+		conn, err := bindings.NewConnection(context.Background(), uri)
+		ch <- answer{conn, err}
+	}()
+	select {
+	case a := <-ch:
+		if a.err != nil {
+			return nil, a.err
+		}
+		if c, err := bindings.GetClient(a.conn); err == nil {
+			if t, ok := c.Client.Transport.(*http.Transport); ok {
+				t.MaxIdleConnsPerHost = 32
+				t.IdleConnTimeout = time.Minute
+			}
+		}
+		return a.conn, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("connect to %s: %w", uri, context.Cause(ctx))
+	}
+}
