@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package helper
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+const (
+	initCommand = "init"
+	besideFlag  = "--beside"
+	endOfFlags  = "--"
+)
+
+// Config says what the helper runs as PID 1 of a container.
+type Config struct {
+	// Main is the argv of the main process, whose exit status is the
+	// container's. Empty: the default supervisor.
+	Main []string
+	// Beside is the argv of a second process, restarted when it exits. Empty:
+	// none.
+	Beside []string
+}
+
+// Args returns the arguments that follow /Agent/agent-server:
+//
+//	init [--beside N ARG1 … ARGN] -- [MAIN…]
+//
+// [ParseArgs] is its inverse.
+func (c Config) Args() []string {
+	args := []string{initCommand}
+	if len(c.Beside) > 0 {
+		args = append(args, besideFlag, strconv.Itoa(len(c.Beside)))
+		args = append(args, c.Beside...)
+	}
+	args = append(args, endOfFlags)
+	return append(args, c.Main...)
+}
+
+// ParseArgs returns the Config whose Args are args. Absent processes are nil.
+func ParseArgs(args []string) (Config, error) {
+	if len(args) == 0 || args[0] != initCommand {
+		return Config{}, fmt.Errorf("the first argument is not %q", initCommand)
+	}
+	var c Config
+	args = args[1:]
+	for {
+		if len(args) == 0 {
+			return Config{}, fmt.Errorf("%q is missing", endOfFlags)
+		}
+		flag := args[0]
+		args = args[1:]
+		switch flag {
+		case endOfFlags:
+			if len(args) > 0 {
+				c.Main = args
+			}
+			return c, nil
+		case besideFlag:
+			if c.Beside != nil {
+				return Config{}, fmt.Errorf("%s is given twice", besideFlag)
+			}
+			beside, rest, err := counted(args)
+			if err != nil {
+				return Config{}, fmt.Errorf("%s: %w", besideFlag, err)
+			}
+			c.Beside, args = beside, rest
+		default:
+			return Config{}, fmt.Errorf("unknown argument %q", flag)
+		}
+	}
+}
+
+// counted splits args, a count followed by at least that many arguments.
+func counted(args []string) (these, rest []string, err error) {
+	if len(args) == 0 {
+		return nil, nil, errors.New("the number of arguments is missing")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 1 || strconv.Itoa(n) != args[0] {
+		return nil, nil, fmt.Errorf("%q is not a number of arguments", args[0])
+	}
+	args = args[1:]
+	if n > len(args) {
+		return nil, nil, fmt.Errorf("%d arguments announced, %d given", n, len(args))
+	}
+	return args[:n:n], args[n:], nil
+}
