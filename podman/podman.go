@@ -79,7 +79,7 @@ type Runtime struct {
 	service *service        // the private service, nil when another one was found
 
 	images   imageMemory
-	folders  locks // by path
+	folders  locks        // by path
 	derived  sync.RWMutex // held for reading while a container that uses a derived secret is made, for writing while unused ones are removed
 	ephemKey []byte
 

@@ -82,18 +82,23 @@ func open(out string) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	said, err := exec.Command(binary, "version", "--format", "{{.Client.Version}}").CombinedOutput()
+	// The environment comes first: even `podman version` opens, and migrates,
+	// the storage it is pointed to.
+	if err := l.configure(runtime, binary); err != nil {
+		return nil, err
+	}
+	said, err := exec.Command(binary, "version", "--format", "{{.Client.Version}}").Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s version: %w: %s", binary, err, said)
+		return nil, fmt.Errorf("%s version: %w", binary, err)
 	}
 	if _, err := fmt.Sscanf(string(said), "%d.", &l.version); err != nil {
 		return nil, fmt.Errorf("%s version: unexpected %q", binary, said)
 	}
-	if l.version >= 5 {
-		runtime = "runc" // what newer servers write is beyond older cruns
-	}
-	if err := l.configure(runtime, binary); err != nil {
-		return nil, err
+	if l.version >= 5 && runtime != "runc" {
+		// What newer servers write is beyond older cruns.
+		if err := l.configureRuntime("runc"); err != nil {
+			return nil, err
+		}
 	}
 	if err := l.start(binary); err != nil {
 		return nil, err
@@ -132,8 +137,10 @@ func (l *lab) furnish() (runtime string, err error) {
 // configure writes the configuration files and points the environment to them,
 // so that any podman that a test starts shares the service's storage.
 func (l *lab) configure(runtime, binary string) error {
+	if err := l.configureRuntime(runtime); err != nil {
+		return err
+	}
 	files := map[string]struct{ name, text string }{
-		"CONTAINERS_CONF":            {"containers.conf", fmt.Sprintf(containersConf, l.dir, runtime)},
 		"CONTAINERS_STORAGE_CONF":    {"storage.conf", fmt.Sprintf(storageConf, l.dir)},
 		"CONTAINERS_REGISTRIES_CONF": {"registries.conf", registriesConf},
 	}
@@ -158,6 +165,15 @@ func (l *lab) configure(runtime, binary string) error {
 		err = errors.Join(err, os.Unsetenv(key))
 	}
 	return err
+}
+
+// configureRuntime writes containers.conf.
+func (l *lab) configureRuntime(runtime string) error {
+	path := filepath.Join(l.dir, "containers.conf")
+	return errors.Join(
+		os.WriteFile(path, []byte(fmt.Sprintf(containersConf, l.dir, runtime)), 0o644),
+		os.Setenv("CONTAINERS_CONF", path),
+	)
 }
 
 const readyTimeout = 30 * time.Second
