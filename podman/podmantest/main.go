@@ -198,6 +198,7 @@ func (t turn) leave() error {
 	}
 	shared, err := filepath.Glob("/sys/fs/cgroup/*/libpod_parent")
 	for _, dir := range shared {
+		_ = os.Remove(filepath.Join(dir, "conmon"))
 		_ = os.Remove(dir) // refused while another Podman uses it
 	}
 	return err

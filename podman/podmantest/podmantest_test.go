@@ -71,7 +71,7 @@ func TestBusyboxImage(t *testing.T) {
 }
 
 func TestRegistry(t *testing.T) {
-	r := podmantest.NewRegistry(t)
+	r := podmantest.Registry(t)
 	ref, digest := r.Push(t, "app:1", podmantest.ImageOptions{})
 	if !strings.HasPrefix(digest, "sha256:") {
 		t.Fatalf("digest %q", digest)

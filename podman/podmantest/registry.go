@@ -27,9 +27,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// A Registry is an image registry in memory, over plain HTTP, on an address
+// A RegistryServer is an image registry in memory, over plain HTTP, on an address
 // that the service of the lab reaches.
-type Registry struct {
+type RegistryServer struct {
 	Host string // 127.0.0.1:port
 
 	mu         sync.Mutex
@@ -38,11 +38,11 @@ type Registry struct {
 	requests   []string
 }
 
-// NewRegistry starts a registry that ends with the test.
-func NewRegistry(t testing.TB) *Registry {
+// Registry starts a registry that ends with the test.
+func Registry(t testing.TB) *RegistryServer {
 	t.Helper()
 	use(t)
-	r := new(Registry)
+	r := new(RegistryServer)
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if r.admit(w, req) {
@@ -55,7 +55,7 @@ func NewRegistry(t testing.TB) *Registry {
 }
 
 // admit notes the request and answers those that may not go on.
-func (r *Registry) admit(w http.ResponseWriter, req *http.Request) bool {
+func (r *RegistryServer) admit(w http.ResponseWriter, req *http.Request) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = append(r.requests, req.Method+" "+req.URL.Path)
@@ -75,21 +75,21 @@ func (r *Registry) admit(w http.ResponseWriter, req *http.Request) bool {
 }
 
 // Require makes the registry ask for a user from now on.
-func (r *Registry) Require(user, pass string) {
+func (r *RegistryServer) Require(user, pass string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.user, r.pass = user, pass
 }
 
 // Down makes the registry answer 503 to everything, or end that.
-func (r *Registry) Down(down bool) {
+func (r *RegistryServer) Down(down bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.down = down
 }
 
 // Requests returns the requests so far, "METHOD /path", and forgets them.
-func (r *Registry) Requests() []string {
+func (r *RegistryServer) Requests() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := r.requests
@@ -98,7 +98,7 @@ func (r *Registry) Requests() []string {
 }
 
 // AuthFile writes an auth.json for the registry and returns its path.
-func (r *Registry) AuthFile(t testing.TB, user, pass string) string {
+func (r *RegistryServer) AuthFile(t testing.TB, user, pass string) string {
 	t.Helper()
 	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + pass))
 	b, err := json.Marshal(map[string]any{"auths": map[string]any{r.Host: map[string]string{"auth": auth}}})
@@ -114,7 +114,7 @@ func (r *Registry) AuthFile(t testing.TB, user, pass string) string {
 
 // Push makes an image and pushes it as repo:tag, "app:1". It returns the full
 // reference and the manifest digest.
-func (r *Registry) Push(t testing.TB, repoTag string, opt ImageOptions) (ref, digest string) {
+func (r *RegistryServer) Push(t testing.TB, repoTag string, opt ImageOptions) (ref, digest string) {
 	t.Helper()
 	ref = r.Host + "/" + repoTag
 	tag, err := name.ParseReference(ref)
