@@ -2,13 +2,21 @@
 
 package plan
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Desired is everything that should be, as the workspace says it.
 type Desired struct {
 	Workspace string // DNS label
 	Root      string // absolute path or URL of the workspace
 	Revision  string // git commit, "+dirty" appended for uncommitted edits; "" without git
+	// Source is the place (file:line:col) to name for what nothing in the
+	// workspace asks for any more; "-" when empty.
+	Source string
 
 	Resources []Resource // sorted by ID, each ID once
 
@@ -46,7 +54,7 @@ const (
 	StopFirst ReplaceMode = "stop-first"
 	Overlap   ReplaceMode = "overlap"
 	Finish    ReplaceMode = "finish"
-	Never     ReplaceMode = "never"
+	Never     ReplaceMode = "never" // an existing object stays, whatever its digest
 )
 
 // RestartPolicy says whether an exited container is drift.
@@ -112,6 +120,10 @@ type InputKind string
 const (
 	InputImage  InputKind = "image"  // value: manifest digest or, for a local image, its ID
 	InputSecret InputKind = "secret" // value: fingerprint
+	// InputNeed is bound by the planner itself for a bound need: the name is
+	// the ID of what is needed, the value names its generation. No fact is
+	// looked up for it.
+	InputNeed InputKind = "need"
 )
 
 // Input names one fact that is bound at creation and kept in the
@@ -128,3 +140,27 @@ type Input struct {
 
 // String returns kind:name, the key used in the reconcile.inputs label.
 func (i Input) String() string { return string(i.Kind) + ":" + i.Name }
+
+// ParseInput is the inverse of [Input.String].
+func ParseInput(s string) (Input, error) {
+	kind, name, ok := strings.Cut(s, ":")
+	if !ok || kind == "" || name == "" {
+		return Input{}, fmt.Errorf("parse input %q: want kind:name", s)
+	}
+	return Input{Kind: InputKind(kind), Name: name}, nil
+}
+
+// Compare orders inputs by kind, then name.
+func (i Input) Compare(other Input) int {
+	return cmp.Or(cmp.Compare(i.Kind, other.Kind), cmp.Compare(i.Name, other.Name))
+}
+
+// MarshalText makes inputs usable as JSON map keys.
+func (i Input) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (i *Input) UnmarshalText(b []byte) error {
+	v, err := ParseInput(string(b))
+	*i = v
+	return err
+}

@@ -24,7 +24,7 @@ const (
 	Secret      Kind = "Secret"
 )
 
-// Kinds lists every kind in the order in which plans print them.
+// kinds lists every kind in the order in which plans print them.
 var kinds = []Kind{Network, Volume, Secret, Manifest, DaemonAgent, TaskAgent, Task, CronTask}
 
 // DefaultNamespace is the namespace of a document that names none.
@@ -77,6 +77,23 @@ func (id *ID) UnmarshalText(b []byte) error {
 	v, err := ParseID(string(b))
 	*id = v
 	return err
+}
+
+// Role returns the role that objects of the kind have.
+func (k Kind) Role() Role {
+	switch k {
+	case Network, Volume, Secret:
+		return RoleSupport
+	}
+	return RoleInstance
+}
+
+// canonical returns the one spelling of an ID, fit for a map key.
+func (id ID) canonical() ID {
+	if id.Namespace == DefaultNamespace {
+		id.Namespace = ""
+	}
+	return id
 }
 
 // Compare orders IDs by their text form.

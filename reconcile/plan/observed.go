@@ -13,7 +13,8 @@ type Observed struct {
 	// then creation, then handle.
 	Objects []Object
 	// Foreign objects hold a name that a desired resource wants, without our
-	// labels.
+	// labels. Of their ID at least Kind is set, to the kind of that resource,
+	// since containers, networks, volumes and secrets are named apart.
 	Foreign []Object
 	// Inputs holds a fact for every input that a desired resource has.
 	Inputs map[Input]Fact
@@ -83,6 +84,7 @@ type Object struct {
 	Root      string
 	Owner     string // id of the record store that made it
 	Role      Role
+	Session   string            // the dispatch session it belongs to; such objects are never planned for
 	Digest    string            // digest of the spec it was made from
 	Inputs    map[string]string // Input.String() → value bound at creation
 	Revision  string
@@ -116,8 +118,10 @@ type RecordKind string
 
 // The kinds of records.
 const (
-	RecordPorts    RecordKind = "ports"    // Data: container port/protocol → host port
-	RecordRestarts RecordKind = "restarts" // Data: "count" → restarts of this ID so far
+	RecordPorts RecordKind = "ports" // Data: container port/protocol → host port
+	// RecordRestarts has in Data "count", the restarts of this ID so far, and
+	// "digest", the spec they were counted for: a new spec counts from zero.
+	RecordRestarts RecordKind = "restarts"
 )
 
 // Record is one remembered fact. A record never says that an object exists.

@@ -28,6 +28,8 @@ type Plan struct {
 	Held      []Change // what is not done, and why
 	Refused   []Reason // policy stops of the whole pass; exit 3
 	Unchanged int
+	// Incomplete lists what was not known of desired or observed.
+	Incomplete []Reason
 	// Complete is false when anything desired could not be planned.
 	Complete bool
 	Steps    []Step // in a topological order, ties by ID
@@ -78,8 +80,9 @@ type Reason struct {
 // Op is the kind of a step.
 type Op string
 
-// The ops. Prepare pulls the image and makes folders; activate gives one
-// object its proper name.
+// The ops. Prepare pulls the image and makes folders; with an Object it only
+// restores the folders that object was made with, since it has its image.
+// Activate gives one object its proper name.
 const (
 	OpPrepare  Op = "prepare"
 	OpCreate   Op = "create"
@@ -95,12 +98,16 @@ const (
 
 // Step is one node of the graph.
 type Step struct {
-	ID     string // op:id or op:id@handle; unique in a plan and stable between plans
+	// ID is op:id[@handle][#what]; unique in a plan and stable between plans.
+	// What tells apart the records, and the waits other than for readiness.
+	ID     string
 	Op     Op
 	Target ID
 	// Object is the handle of the object acted on; "" for the one that the
 	// create step of Target in this plan makes.
 	Object string
+	// Until is how far a wait waits; UntilReady, UntilFinished or UntilIdle.
+	Until Until
 	// Name is the name to create or activate under.
 	Name string
 	// Digest and Bound are what a create writes into the labels.

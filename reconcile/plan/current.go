@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// choose sets which object goes on under the ID and which are its rivals. An
+// object can go on if its digest is that of the spec, its inputs are those that
+// are known, it has not departed from what it was made as, and the runtime
+// still has hold of it.
+func (v *view) choose(d *decision, all decisions) {
+	objs := slices.Clone(v.objects[d.id])
+	slices.SortStableFunc(objs, func(a, b Object) int { return d.rank(a) - d.rank(b) })
+	for _, o := range objs {
+		faults := v.faults(d.res, o, all)
+		if len(faults) == 0 && d.current == nil {
+			d.current = &o
+			continue
+		}
+		d.rivals = append(d.rivals, rival{o, faults})
+	}
+	if d.current != nil || d.res.Replace != Never {
+		return
+	}
+	for i, r := range d.rivals {
+		if r.object.State != StateBroken {
+			d.current = &r.object
+			d.rivals = slices.Delete(d.rivals, i, i+1)
+			d.note = &hold{reasons: append(slices.Clone(r.faults),
+				Reason{CodeKept, "it differs and is never replaced", d.origin}), benign: true}
+			return
+		}
+	}
+}
+
+// rank orders the objects of one ID by how little it takes to go on with them.
+func (d *decision) rank(o Object) int {
+	var rank int
+	switch o.State {
+	case StateRunning, StateExists:
+		rank = 0
+	case StatePaused:
+		rank = 2
+	case StateBroken:
+		rank = 6
+	default:
+		rank = 4
+	}
+	if o.Name != d.res.Name {
+		rank++
+	}
+	return rank
+}
+
+// faults returns why o cannot go on, intent before drift.
+func (v *view) faults(r *Resource, o Object, all decisions) []Reason {
+	var rs []Reason
+	fault := func(code Code, text string) { rs = append(rs, Reason{code, text, r.Origin}) }
+	if o.Digest != v.digestAs(r, o.Digest) {
+		fault(CodeSpec, v.specText(r, o))
+	}
+	for _, in := range r.Spec.Inputs() {
+		bound, fact := o.Inputs[in.String()], v.observed.Inputs[in]
+		if bound == "" || fact.State != FactKnown || fact.Value == bound {
+			continue
+		}
+		if in.Kind == InputImage {
+			fault(CodeImage, fmt.Sprintf("%s: %s → %s", in.Name, short(bound), short(fact.Value)))
+		} else {
+			fault(CodeSecret, fmt.Sprintf("secret %s changed", secretName(in)))
+		}
+	}
+	for _, n := range r.Needs {
+		if n.Bound && rebound(o, n, all[n.On]) {
+			rs = append(rs, Reason{CodeNeeds, n.On.String() + ", which it is bound to, is another one", n.Origin})
+		}
+	}
+	if o.Name != r.Name && r.ID.Kind.Role() == RoleSupport {
+		fault(CodeRenamed, fmt.Sprintf("its name is %s and should be %s", o.Name, r.Name))
+	}
+	if o.State == StateBroken {
+		fault(CodeBroken, "the runtime lost track of it")
+	}
+	return append(rs, departures(r, o)...)
+}
+
+// rebound reports whether what o is bound to was, or is about to be, replaced.
+func rebound(o Object, n Need, on *decision) bool {
+	if on == nil {
+		return false
+	}
+	if on.acts() && on.old != nil {
+		return true
+	}
+	bound, gen := o.Inputs[Input{InputNeed, n.On.String()}.String()], on.generation()
+	return bound != "" && gen != "" && bound != gen
+}
+
+// generation names what goes on under the ID after this plan; "" = nothing.
+func (d *decision) generation() string {
+	switch {
+	case d.hold == nil && d.create != "":
+		return generation(d.digest, d.bound)
+	case d.current != nil:
+		return generation(d.current.Digest, d.current.Inputs)
+	}
+	return ""
+}
+
+// departures returns the drift that the runtime saw and that only a new object
+// mends. What the planner sees for itself is left out.
+func departures(r *Resource, o Object) []Reason {
+	var rs []Reason
+	for _, dr := range o.Drift {
+		switch dr.Code {
+		case CodeStopped, CodePaused, CodeRenamed, CodeDuplicate, CodeMissing, CodeBroken, CodeUnfinished:
+			continue
+		}
+		dr.Origin = cmp.Or(dr.Origin, r.Origin)
+		rs = append(rs, dr)
+	}
+	slices.SortFunc(rs, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text))
+	})
+	return rs
+}
+
+// intent are the codes that say that the wish changed; every other fault is
+// drift.
+func intent(code Code) bool {
+	switch code {
+	case CodeNew, CodeSpec, CodeImage, CodeSecret, CodeRemoved, CodeDestroy, CodeNeeds, CodeUnfinished:
+		return true
+	}
+	return false
+}
+
+func (v *view) specText(r *Resource, o Object) string {
+	if !KnownDigest(o.Digest) {
+		return fmt.Sprintf("its digest %q has a version that this build does not know", short(o.Digest))
+	}
+	paths := v.specPaths(r, o)
+	switch {
+	case len(paths) == 0:
+		return "the spec differs"
+	case len(paths) > 3:
+		return fmt.Sprintf("the spec differs in %s and %d more", strings.Join(paths[:3], ", "), len(paths)-3)
+	}
+	return "the spec differs in " + strings.Join(paths, ", ")
+}
+
+// short cuts a digest for people.
+func short(digest string) string {
+	algo, hex, ok := strings.Cut(digest, ":")
+	if !ok || len(hex) <= 12 {
+		return digest
+	}
+	return algo + ":" + hex[:12]
+}
+
+// secretName is the name of a secret as a person wrote it.
+func secretName(in Input) string {
+	return strings.TrimPrefix(in.Name, "secret:")
+}

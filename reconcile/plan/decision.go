@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// decision is what is to happen to one ID. It is a wish first; a hold on it
+// takes the whole wish back.
+type decision struct {
+	id     ID
+	name   string // proper name, for people
+	origin string
+	res    *Resource // nil: nothing asks for it
+
+	current *Object  // goes on under this ID
+	old     *Object  // what is replaced by something created
+	rivals  []rival  // the other objects, best first
+	doomed  []Object // to be stopped and deleted
+	halted  []Object // to be stopped and kept
+
+	digest    string // of the desired spec
+	create    string // name to create under; "" = nothing is created
+	bound     map[string]string
+	deleteOld bool // the doomed go before the creation, which takes their name
+	activate  bool
+	takeover  []Object // removed objects of other IDs that bear the proper name
+	start     bool
+	records   []Record // to be written before the start
+
+	actions []Action
+	reasons []Reason
+	drift   []Reason
+	paths   []string
+
+	hold *hold // nothing is done
+	note *hold // worth saying, though what is wished is done
+
+	made made
+}
+
+// made names the steps that others order themselves after; "" = none.
+type made struct{ create, last string }
+
+// rival is an object that is not current, and why.
+type rival struct {
+	object Object
+	faults []Reason // none: it could be current as well
+}
+
+// hold says why something is not done.
+type hold struct {
+	reasons        []Reason
+	policy, benign bool
+}
+
+type decisions map[ID]*decision
+
+// acts reports whether the decision changes anything.
+func (d *decision) acts() bool { return d.hold == nil && len(d.actions) > 0 }
+
+// held returns what is to be reported as held, or nil.
+func (d *decision) held() *hold {
+	if d.hold != nil {
+		return d.hold
+	}
+	return d.note
+}
+
+func (d *decision) holdBack(code Code, text string) {
+	d.hold = &hold{reasons: []Reason{{code, text, d.origin}}}
+}
+
+func (d *decision) because(code Code, text string) {
+	d.reasons = append(d.reasons, Reason{code, text, d.origin})
+}
+
+func (d *decision) departed(code Code, text string) {
+	d.because(code, text)
+	d.drift = append(d.drift, Reason{code, text, d.origin})
+}
+
+func (d *decision) action(a Action) {
+	if !slices.Contains(d.actions, a) {
+		d.actions = append(d.actions, a)
+	}
+}
+
+// reason is the reason of the steps that stand for the whole decision.
+func (d *decision) reason() Reason {
+	if len(d.reasons) == 0 {
+		return Reason{CodeUnfinished, "what it was made with is not recorded yet", d.origin}
+	}
+	return d.reasons[0]
+}
+
+// decide decides about every ID: removals first, since they free names, then
+// what is desired, what is needed before what needs it.
+func (v *view) decide() (decisions, []Reason) {
+	all := decisions{}
+	for _, id := range v.ids {
+		if v.destroy || v.desired[id] == nil {
+			if len(v.objects[id]) > 0 {
+				all[id] = v.remove(id)
+			}
+		}
+	}
+	braked := v.brake(all)
+	if v.destroy {
+		return all, braked
+	}
+	for _, id := range v.order {
+		all[id] = v.converge(v.desired[id], all)
+	}
+	return all, braked
+}
+
+// converge decides about what is desired.
+func (v *view) converge(r *Resource, all decisions) *decision {
+	d := &decision{id: r.ID, name: r.Name, origin: r.Origin, res: r, digest: v.digests[r.ID]}
+	v.choose(d, all)
+	if d.hold = v.standing(r); d.hold != nil {
+		return d
+	}
+	v.wish(d, all)
+	if d.hold == nil && len(d.actions) > 0 {
+		d.hold = v.veto(d, all)
+	}
+	return d
+}

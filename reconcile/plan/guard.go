@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// The brake trips when more than brakeFloor instances, and more than half of
+// all, would go away in one pass.
+const brakeFloor = 3
+
+// otherRoots returns one refusal for each other place that the workspace is
+// run from. Nothing at all is planned then.
+func (v *view) otherRoots() []Reason {
+	roots := map[string]bool{}
+	for _, objs := range v.objects {
+		for _, o := range objs {
+			if v.elsewhere(o) && !v.accepted(o.Root) && !v.accepted(o.Owner) && !v.opts.Adopt {
+				roots[o.Root] = true
+			}
+		}
+	}
+	var rs []Reason
+	for _, root := range slices.Sorted(maps.Keys(roots)) {
+		rs = append(rs, Reason{CodeOtherRoot, fmt.Sprintf("workspace %s is run from %s", v.workspace, root), v.source})
+	}
+	return rs
+}
+
+func (v *view) elsewhere(o Object) bool { return o.Root != "" && o.Root != v.root }
+
+func (v *view) accepted(what string) bool {
+	return slices.Contains(v.observed.Records.Accepted, what)
+}
+
+// lost reports whether o was made with records that this pass does not have.
+// Whether somebody wished it stopped, or how often it failed, is then unknown.
+func (v *view) lost(o Object) bool {
+	switch {
+	case o.Owner == v.observed.Records.Owner, v.accepted(o.Owner), v.opts.AcceptLostRecords:
+		return false
+	case v.elsewhere(o): // taken over with its root, or otherRoots has refused
+		return false
+	}
+	return true
+}
+
+// refusals returns what else stops part of the pass by policy.
+func (v *view) refusals() []Reason {
+	n, lost := 0, 0
+	for _, objs := range v.objects {
+		n += len(objs)
+		for _, o := range objs {
+			if v.lost(o) {
+				lost++
+			}
+		}
+	}
+	var rs []Reason
+	if lost > 0 {
+		rs = append(rs, Reason{CodeRecordsLost, fmt.Sprintf(
+			"%d of %d objects were made with other records: they were lost, or another state directory is in use", lost, n), v.source})
+	}
+	if v.emptied() && n > 0 {
+		rs = append(rs, Reason{CodeEmptyWorkspace, fmt.Sprintf(
+			"%s has neither a workspace file nor an object, while %d objects of workspace %s exist", v.root, n, v.workspace), v.source})
+	}
+	return rs
+}
+
+func (v *view) emptied() bool { return v.empty && !v.destroy }
+
+// brake holds every removal when too many instances would go away at once, and
+// says so.
+func (v *view) brake(all decisions) []Reason {
+	if v.destroy || v.opts.AllowMassDelete {
+		return nil
+	}
+	total, going := 0, 0
+	for id := range v.objects {
+		if id.Kind.Role() == RoleSupport {
+			continue
+		}
+		total++
+		if d := all[id]; d != nil && d.acts() {
+			going++
+		}
+	}
+	if going <= brakeFloor || 2*going <= total {
+		return nil
+	}
+	r := Reason{CodeMassDelete, fmt.Sprintf("%d of %d instances would go away in one pass", going, total), v.source}
+	for _, d := range all {
+		if d.acts() {
+			d.hold = &hold{reasons: []Reason{r}, policy: true}
+		}
+	}
+	return []Reason{r}
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// remove decides about an ID that nothing asks for.
+func (v *view) remove(id ID) *decision {
+	objs := v.objects[id]
+	d := &decision{id: id, name: objs[0].Name, origin: v.origin(id)}
+	d.action(ActionDelete)
+	if v.destroy {
+		d.because(CodeDestroy, "everything is to go")
+	} else {
+		d.because(CodeRemoved, "no longer in the workspace")
+	}
+	if d.hold = v.spare(d, objs); d.hold == nil {
+		d.doomed = objs
+	}
+	return d
+}
+
+// spare returns why objects that nothing asks for stay all the same, or nil.
+func (v *view) spare(d *decision, objs []Object) *hold {
+	wish := func(text string) *hold {
+		return &hold{reasons: []Reason{{CodeKept, text, d.origin}}, benign: true}
+	}
+	for _, o := range objs {
+		switch {
+		case v.lost(o):
+			return &hold{reasons: []Reason{{CodeRecordsLost, lostText, d.origin}}, policy: true}
+		case v.destroy && d.id.Kind == Volume:
+			if !v.volumes {
+				return wish("volumes stay unless they are asked for")
+			}
+		case o.Keep:
+			return wish("it is marked to be kept")
+		}
+	}
+	switch {
+	case v.busy[d.id]:
+		return &hold{reasons: []Reason{{CodeBusy, busyText, d.origin}}}
+	case v.destroy:
+		return nil
+	case v.emptied():
+		return &hold{reasons: []Reason{{CodeEmptyWorkspace, "the workspace is empty", d.origin}}, policy: true}
+	case len(v.partial) > 0:
+		return &hold{reasons: []Reason{{CodePartial, "not pruned: " + v.partial[0].Text, v.partial[0].Origin}}}
+	case len(v.unseen) > 0:
+		return &hold{reasons: []Reason{{CodeUnknown, "not pruned: " + v.unseen[0].Text, d.origin}}}
+	}
+	return nil
+}
+
+const (
+	lostText = "it was made with other records"
+	busyText = "a step for it is under way"
+)

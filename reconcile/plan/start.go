@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+)
+
+// wishStarted decides whether the current object is to be started.
+func (v *view) wishStarted(d *decision) {
+	if d.res.Want != WantRunning && d.res.Want != WantOnce {
+		return
+	}
+	switch d.current.State {
+	case StatePaused:
+		d.departed(CodePaused, "it is paused")
+	case StateCreated: // by a pass that did not get further; starting it counts as nothing
+		d.because(CodeUnfinished, "it was created and never started")
+	case StateExited:
+		if d.finished() || v.exhausted(d) {
+			return
+		}
+		d.departed(CodeStopped, fmt.Sprintf("it exited with %d", d.current.ExitCode))
+		d.records = append(d.records, v.countRestart(d))
+	default:
+		return
+	}
+	d.start = true
+	if len(d.actions) == 0 || d.actions[0] != ActionReplace {
+		d.action(ActionStart)
+	}
+}
+
+// finished notes an exited object that its restart rule leaves alone.
+func (d *decision) finished() bool {
+	var text string
+	switch {
+	case d.res.Want == WantOnce:
+		text = fmt.Sprintf("it ran and exited with %d", d.current.ExitCode)
+	case d.res.Restart.Policy == RestartNever:
+		text = fmt.Sprintf("it exited with %d and is never restarted", d.current.ExitCode)
+	case d.res.Restart.Policy == RestartOnFailure && d.current.ExitCode == 0:
+		text = "it exited with 0 and is restarted on failure only"
+	default:
+		return false
+	}
+	d.note = &hold{reasons: []Reason{{CodeFinished, text, d.origin}}, benign: true}
+	return true
+}
+
+// exhausted notes an exited object that has been restarted as often as allowed.
+func (v *view) exhausted(d *decision) bool {
+	limit := d.res.Restart.Max
+	if limit <= 0 || v.restarts(d) < limit {
+		return false
+	}
+	text := fmt.Sprintf("it exited with %d and was restarted %d times, as often as allowed", d.current.ExitCode, limit)
+	d.note = &hold{reasons: []Reason{{CodeRestartLimit, text, d.origin}}}
+	return true
+}
+
+// restarts returns how often the present spec was restarted.
+func (v *view) restarts(d *decision) int {
+	data := v.records[recordKey{d.id, RecordRestarts}].Data
+	if of := data["digest"]; of != "" && of != d.current.Digest {
+		return 0
+	}
+	n, err := strconv.Atoi(data["count"])
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+func (v *view) countRestart(d *decision) Record {
+	return Record{ID: d.id, Kind: RecordRestarts, At: v.opts.Now, Data: map[string]string{
+		"count":  strconv.Itoa(v.restarts(d) + 1),
+		"digest": d.current.Digest,
+	}}
+}
+
+// wishPortsKept has the ports that the runtime chose recorded, so that a
+// replacement takes them again.
+func (v *view) wishPortsKept(d *decision) {
+	taken := v.records[recordKey{d.id, RecordPorts}].Data
+	chosen, all := map[string]string{}, true
+	for _, p := range d.res.Spec.ports() {
+		if p.HostPort != 0 {
+			continue
+		}
+		key := portKey(p)
+		if _, ok := hostPort(taken[key]); ok {
+			continue
+		}
+		all = false
+		if d.current != nil {
+			if host := published(*d.current, p); host != 0 {
+				chosen[key] = strconv.Itoa(int(host))
+			}
+		}
+	}
+	rec := Record{ID: d.id, Kind: RecordPorts, At: v.opts.Now}
+	switch {
+	case all:
+		return
+	case d.create != "": // the created object says which
+	case d.current == nil || len(chosen) == 0:
+		return
+	default:
+		rec.Data = maps.Clone(taken)
+		if rec.Data == nil {
+			rec.Data = map[string]string{}
+		}
+		maps.Copy(rec.Data, chosen)
+	}
+	d.records = append(d.records, rec)
+}
+
+// ports returns the ports a new object of d publishes, those chosen earlier
+// filled in.
+func (v *view) ports(d *decision) []Port {
+	taken := v.records[recordKey{d.id, RecordPorts}].Data
+	var ports []Port
+	for _, p := range d.res.Spec.ports() {
+		if host, ok := hostPort(taken[portKey(p)]); ok && p.HostPort == 0 {
+			p.HostPort = host
+		}
+		ports = append(ports, p)
+	}
+	return ports
+}
+
+// portKey is how [RecordPorts] names a container port.
+func portKey(p Port) string { return fmt.Sprintf("%d/%s", p.Container, p.Protocol) }
+
+func hostPort(s string) (uint16, bool) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err == nil && n != 0
+}
+
+// published returns the host port that o has for container port p, or 0.
+func published(o Object, p Port) uint16 {
+	for _, q := range o.Ports {
+		if q.Container == p.Container && q.Protocol == p.Protocol {
+			return q.HostPort
+		}
+	}
+	return 0
+}

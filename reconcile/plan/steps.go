@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// graph collects the steps of a plan.
+type graph struct {
+	v     *view
+	all   decisions
+	steps map[string]*Step
+	freed map[string][]string // host port → stops of removed objects that publish it
+}
+
+// buildSteps turns what was decided into steps, in order. What cannot be
+// ordered, which the rules of this package exclude, is left out and returned.
+func (v *view) buildSteps(all decisions) (steps, unordered []Step) {
+	g := &graph{v: v, all: all, steps: map[string]*Step{}, freed: map[string][]string{}}
+	for _, id := range v.ids {
+		if d := all[id]; d != nil && d.res == nil && d.hold == nil {
+			g.remove(d)
+		}
+	}
+	for _, id := range v.order {
+		if d := all[id]; d != nil && d.res != nil && d.hold == nil {
+			g.converge(d)
+		}
+	}
+	g.orderRemovals()
+	after := map[string][]string{}
+	for id, s := range g.steps {
+		slices.Sort(s.After)
+		s.After = slices.Compact(s.After)
+		after[id] = s.After
+	}
+	order, rest := sortGraph(slices.Collect(maps.Keys(g.steps)), after)
+	for _, id := range order {
+		steps = append(steps, *g.steps[id])
+	}
+	for _, id := range rest {
+		unordered = append(unordered, *g.steps[id])
+	}
+	return steps, unordered
+}
+
+// add puts s into the graph, under an ID made of its op, target, object and
+// what, and returns that ID. Empty strings in after are ignored.
+func (g *graph) add(s Step, what string, after ...string) string {
+	s.ID = string(s.Op) + ":" + s.Target.String()
+	if s.Object != "" {
+		s.ID += "@" + s.Object
+	}
+	if what != "" {
+		s.ID += "#" + what
+	}
+	if g.steps[s.ID] == nil {
+		g.steps[s.ID] = &s
+	}
+	g.after(s.ID, after...)
+	return s.ID
+}
+
+func (g *graph) after(id string, after ...string) {
+	for _, a := range after {
+		if a != "" && a != id {
+			g.steps[id].After = append(g.steps[id].After, a)
+		}
+	}
+}
+
+// converge adds the steps of one desired resource. Nothing is stopped before
+// its replacement is created, and before what that needs to start is there.
+func (g *graph) converge(d *decision) {
+	handle := ""
+	if d.create == "" && d.current != nil {
+		handle = d.current.Handle
+	}
+	reason := d.reason()
+	step := func(op Op) Step { return Step{Op: op, Target: d.id, Object: handle, Reason: reason} }
+
+	ready := []string{}
+	if d.id.Kind.Role() == RoleInstance && (d.create != "" || d.start) {
+		s := step(OpPrepare)
+		if d.create != "" {
+			s.Digest, s.Bound = d.digest, d.bound
+		}
+		ready = append(ready, g.add(s, ""))
+	}
+	if d.create != "" {
+		ready = []string{g.create(d, step(OpCreate), ready)}
+	}
+	var waits []string
+	if d.start {
+		waits = g.needs(d)
+	}
+	for _, o := range d.halted {
+		ready = append(ready, g.add(Step{Op: OpStop, Target: d.id, Object: o.Handle, Reason: reason}, ""))
+	}
+	var gone []string
+	if !d.deleteOld {
+		gone = g.doom(d, slices.Concat(ready, waits))
+	}
+	ready = slices.Concat(ready, gone)
+	if d.activate {
+		s := step(OpActivate)
+		s.Name = d.name
+		ready = append(ready, g.add(s, "", slices.Concat(ready, g.takeover(d))...))
+	}
+	ready = g.recorded(d, handle, ready, waits)
+	if d.start {
+		ready = []string{g.add(step(OpStart), "", slices.Concat(ready, waits, g.portsFreed(d))...)}
+	}
+	if len(ready) > 0 {
+		d.made.last = ready[len(ready)-1]
+	}
+	if _, needed := g.v.needed[d.id]; needed && d.start {
+		g.wait(d, Need{On: d.id, Until: UntilReady}, d.id)
+	}
+}
+
+// create adds the creation of d, after what must exist for it.
+func (g *graph) create(d *decision, s Step, after []string) string {
+	s.Name, s.Digest, s.Bound, s.Ports = d.create, d.digest, d.bound, g.v.ports(d)
+	for _, n := range d.res.Needs {
+		if on := g.all[n.On]; on != nil && (n.Until == UntilExists || n.Bound) {
+			after = append(after, on.made.create)
+		}
+	}
+	if d.deleteOld {
+		after = append(after, g.doom(d, nil)...)
+	}
+	d.made.create = g.add(s, "", after...)
+	return d.made.create
+}
+
+// recorded adds the records that must be on disk before the start.
+func (g *graph) recorded(d *decision, handle string, ready, waits []string) []string {
+	for _, rec := range d.records {
+		s := Step{Op: OpRecord, Target: d.id, Object: handle, Record: &rec, Reason: d.reason()}
+		ready = append(ready, g.add(s, string(rec.Kind), slices.Concat(ready, waits)...))
+	}
+	return ready
+}
+
+// doom adds stop and delete for what d no longer wants, and returns the deletes.
+func (g *graph) doom(d *decision, after []string) []string {
+	var gone []string
+	for _, o := range d.doomed {
+		s := Step{Target: d.id, Object: o.Handle, Reason: d.reason()}
+		first := after
+		if o.State == StateRunning || o.State == StatePaused {
+			s.Op = OpStop
+			first = []string{g.add(s, "", after...)}
+		}
+		s.Op = OpDelete
+		gone = append(gone, g.add(s, "", first...))
+	}
+	return gone
+}
+
+// needs returns the steps that must have succeeded before d may start.
+func (g *graph) needs(d *decision) []string {
+	var ids []string
+	for _, n := range d.res.Needs {
+		on := g.all[n.On]
+		switch {
+		case on == nil || on.res == nil:
+		case n.Until == UntilExists || n.On.Kind.Role() == RoleSupport:
+			ids = append(ids, on.made.create)
+		case n.Until == UntilFinished && on.succeeded():
+		default:
+			ids = append(ids, g.wait(on, n, d.id))
+		}
+	}
+	return ids
+}
+
+// wait adds a wait for d that user needs.
+func (g *graph) wait(d *decision, n Need, user ID) string {
+	s := Step{Op: OpWait, Target: d.id, Until: n.Until, Reason: needReason(user, n)}
+	if d.create == "" && d.current != nil {
+		s.Object = d.current.Handle
+	}
+	what := string(n.Until)
+	if n.Until == UntilReady {
+		what, s.Reason = "", g.v.needed[d.id]
+	}
+	return g.add(s, what, d.made.last)
+}
+
+// takeover has removed objects of other IDs go on until the creation of what
+// takes their name, and returns their deletes.
+func (g *graph) takeover(d *decision) []string {
+	var gone []string
+	for _, o := range d.takeover {
+		first, last := stopOf(o), deleteOf(o)
+		if g.steps[first] == nil {
+			first = last
+		}
+		g.after(first, d.made.create)
+		gone = append(gone, last)
+	}
+	return gone
+}
+
+// portsFreed returns the stops of removed objects that publish a host port
+// which d is about to take.
+func (g *graph) portsFreed(d *decision) []string {
+	var ids []string
+	for _, p := range g.v.ports(d) {
+		ids = append(ids, g.freed[hostKey(p)]...)
+	}
+	return ids
+}
+
+func hostKey(p Port) string { return fmt.Sprintf("%d/%s", p.HostPort, p.Protocol) }

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+)
+
+// standing returns why nothing may be done about r whatever there is, or nil.
+func (v *view) standing(r *Resource) *hold {
+	var rs []Reason
+	invalid := func(text, origin string) { rs = append(rs, Reason{CodeInvalid, text, origin}) }
+	if v.cyclic[r.ID] {
+		invalid("its needs lead back to itself", r.Origin)
+	}
+	if first, ok := v.clashes[r.ID]; ok {
+		invalid(fmt.Sprintf("its name %s is that of %s", r.Name, first), r.Origin)
+	}
+	for _, n := range r.Needs {
+		if v.desired[n.On] == nil {
+			invalid(fmt.Sprintf("it needs %s, which is not desired", n.On), n.Origin)
+		}
+	}
+	for _, b := range r.Blocked {
+		if b.Origin == "" {
+			b.Origin = r.Origin
+		}
+		rs = append(rs, b)
+	}
+	if len(rs) == 0 {
+		return nil
+	}
+	return &hold{reasons: rs, policy: !slices.ContainsFunc(rs, func(r Reason) bool { return r.Code != CodePolicy })}
+}
+
+// veto returns why what is wished cannot be done now, or nil.
+func (v *view) veto(d *decision, all decisions) *hold {
+	fault := func(code Code, text string) *hold {
+		return &hold{reasons: []Reason{{code, text, d.origin}}}
+	}
+	if v.busy[d.id] {
+		return fault(CodeBusy, busyText)
+	}
+	if slices.ContainsFunc(v.objects[d.id], v.lost) {
+		h := fault(CodeRecordsLost, lostText)
+		h.policy = true
+		return h
+	}
+	if len(v.unseen) > 0 && (d.create != "" || len(d.doomed) > 0) {
+		return fault(CodeUnknown, "it may exist already: "+v.unseen[0].Text)
+	}
+	if h := v.missingInputs(d); h != nil {
+		return h
+	}
+	if h := v.nameTaken(d, all); h != nil {
+		return h
+	}
+	return v.needsHeld(d, all)
+}
+
+// missingInputs holds a creation that cannot succeed.
+func (v *view) missingInputs(d *decision) *hold {
+	if d.create == "" {
+		return nil
+	}
+	h := &hold{}
+	for _, in := range d.res.Spec.Inputs() {
+		f := v.observed.Inputs[in]
+		if f.State != FactMissing {
+			continue
+		}
+		code, name := CodeImageMissing, "image "+in.Name
+		if in.Kind == InputSecret {
+			code, name = CodeSecretMissing, "secret "+secretName(in)
+		}
+		text := name + " does not exist"
+		if f.Detail != "" {
+			text = name + ": " + f.Detail
+		}
+		h.reasons = append(h.reasons, Reason{code, text, d.origin})
+	}
+	if len(h.reasons) == 0 {
+		return nil
+	}
+	return h
+}
+
+// nameTaken holds what cannot have its proper name. A container may take the
+// name of one that is removed in the same pass.
+func (v *view) nameTaken(d *decision, all decisions) *hold {
+	if d.create == "" && !d.activate {
+		return nil
+	}
+	b := bearingOf(d.id, d.name)
+	if _, taken := v.foreign[b]; taken {
+		return &hold{reasons: []Reason{{CodeForeign, fmt.Sprintf("the name %s belongs to an object that is not ours", d.name), d.origin}}}
+	}
+	for _, o := range v.bearers[b] {
+		if o.ID == d.id {
+			continue
+		}
+		on := all[o.ID]
+		if on != nil && on.res == nil && on.acts() && d.id.Kind.Role() == RoleInstance {
+			d.takeover = append(d.takeover, o)
+			continue
+		}
+		h := &hold{reasons: []Reason{{CodeBlockedBy, fmt.Sprintf("its name %s is borne by %s", d.name, o.ID), d.origin}}}
+		h.inherit(on)
+		return h
+	}
+	return nil
+}
+
+// needsHeld holds what needs something that will not get as far as needed.
+func (v *view) needsHeld(d *decision, all decisions) *hold {
+	var h *hold
+	for _, n := range d.res.Needs {
+		on := all[n.On]
+		if on == nil || on.reaches(n.Until) {
+			continue
+		}
+		next := &hold{reasons: []Reason{{CodeBlockedBy, fmt.Sprintf("it needs %s %s", n.On, n.Until), n.Origin}}}
+		next.inherit(on)
+		if h == nil {
+			h = next
+			continue
+		}
+		h.reasons = append(h.reasons, next.reasons...)
+		h.policy = h.policy && next.policy
+		h.benign = h.benign && next.benign
+	}
+	return h
+}
+
+// inherit makes a hold as grave as the one it follows from: what somebody
+// wished kept is not a fault of what waits for it, and neither is a policy.
+func (h *hold) inherit(on *decision) {
+	if on == nil {
+		return
+	}
+	if len(on.halted) > 0 {
+		h.benign = true
+		return
+	}
+	from := on.held()
+	if from == nil {
+		return
+	}
+	h.policy = from.policy
+	h.benign = from.benign && slices.ContainsFunc(from.reasons, func(r Reason) bool { return r.Code == CodeKept })
+}
+
+// reaches reports whether d will get as far as until, if its steps succeed.
+func (d *decision) reaches(until Until) bool {
+	h := d.held()
+	if h == nil {
+		return len(d.halted) == 0 || until == UntilExists
+	}
+	if !h.benign && d.hold != nil {
+		return false
+	}
+	switch until {
+	case UntilExists:
+		return d.current != nil || d.create != ""
+	case UntilFinished:
+		return d.succeeded()
+	}
+	return d.current != nil && (d.start && d.hold == nil || d.current.State == StateRunning || d.current.State == StateExists)
+}
+
+// succeeded reports whether the current object ran to its end without a fault
+// and is left so.
+func (d *decision) succeeded() bool {
+	return d.current != nil && !d.start && d.current.State == StateExited && d.current.ExitCode == 0
+}

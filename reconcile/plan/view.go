@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// view is the input of [New], indexed and in one spelling: IDs canonical,
+// everything sorted, each thing once. It does not change once it is built and
+// shares nothing that the planner writes with the caller.
+type view struct {
+	workspace string
+	root      string
+	source    string // origin of what nothing asks for
+	empty     bool
+	destroy   bool
+	volumes   bool
+	partial   []Reason
+	unseen    []Reason // what could not be observed
+	opts      Options
+
+	ids      []ID // everything desired or observed, sorted
+	desired  map[ID]*Resource
+	digests  map[ID]string // of the desired specs
+	cyclic   map[ID]bool   // needs lead from it back to itself
+	order    []ID          // desired, what is needed first, ties by ID
+	needed   map[ID]Reason // who needs it ready, the first by ID
+	clashes  map[ID]ID     // another resource wants the same name
+	objects  map[ID][]Object
+	bearers  map[bearing][]Object // ours, by name
+	foreign  map[bearing]Object
+	wanted   map[bearing]bool // proper names
+	busy     map[ID]bool
+	existed  map[ID]bool // after the last pass
+	records  map[recordKey]Record
+	observed Observed // for Inputs, Specs and the owner
+}
+
+// recordKey finds the records that have no key of their own.
+type recordKey struct {
+	id   ID
+	kind RecordKind
+}
+
+// bearing is a name within its space: each support kind has a space of its
+// own, and all instances are containers.
+type bearing struct {
+	space Kind
+	name  string
+}
+
+func bearingOf(id ID, name string) bearing {
+	if id.Kind.Role() == RoleSupport {
+		return bearing{id.Kind, name}
+	}
+	return bearing{Manifest, name}
+}
+
+func newView(d Desired, o Observed, opts Options) *view {
+	v := &view{
+		workspace: d.Workspace, root: d.Root, source: cmp.Or(d.Source, "-"),
+		empty: d.Empty, destroy: d.Destroy, volumes: d.Volumes,
+		opts: opts, observed: o,
+		desired: map[ID]*Resource{}, digests: map[ID]string{}, needed: map[ID]Reason{},
+		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
+		foreign: map[bearing]Object{}, wanted: map[bearing]bool{},
+		busy: map[ID]bool{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
+	}
+	v.partial, v.unseen = v.sortReasons(d.Partial), v.sortReasons(o.Incomplete)
+	v.indexDesired(d.Resources)
+	v.indexObserved(o)
+	all := map[ID]bool{}
+	for id := range v.desired {
+		all[id] = true
+	}
+	for id := range v.objects {
+		all[id] = true
+	}
+	v.ids = sortedIDs(maps.Keys(all))
+	v.order, v.cyclic = orderNeeds(v.desired)
+	return v
+}
+
+func (v *view) indexDesired(rs []Resource) {
+	rs = slices.Clone(rs)
+	slices.SortStableFunc(rs, func(a, b Resource) int {
+		return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Origin, b.Origin))
+	})
+	names := map[bearing]ID{}
+	for _, r := range rs {
+		r.ID = r.ID.canonical()
+		if v.desired[r.ID] != nil {
+			continue
+		}
+		r.Origin = cmp.Or(r.Origin, v.source)
+		r.Needs = canonicalNeeds(r.Needs, r.Origin)
+		v.desired[r.ID] = &r
+		v.digests[r.ID] = r.Spec.Digest()
+		b := bearingOf(r.ID, r.Name)
+		v.wanted[b] = true
+		if first, taken := names[b]; taken {
+			v.clashes[r.ID] = first
+		} else {
+			names[b] = r.ID
+		}
+		for _, n := range r.Needs {
+			if _, known := v.needed[n.On]; !known && n.Until == UntilReady {
+				v.needed[n.On] = needReason(r.ID, n)
+			}
+		}
+	}
+}
+
+func canonicalNeeds(needs []Need, origin string) []Need {
+	needs = slices.Clone(needs)
+	for i := range needs {
+		needs[i].On = needs[i].On.canonical()
+		needs[i].Until = cmp.Or(needs[i].Until, UntilExists)
+		needs[i].Origin = cmp.Or(needs[i].Origin, origin)
+	}
+	slices.SortStableFunc(needs, func(a, b Need) int {
+		return cmp.Or(a.On.Compare(b.On), cmp.Compare(a.Until, b.Until))
+	})
+	return needs
+}
+
+// indexObserved keeps the objects that the planner owns. Those of a dispatch
+// session only hold their names.
+func (v *view) indexObserved(o Observed) {
+	type key struct {
+		id     ID
+		handle string
+	}
+	seen := map[key]bool{}
+	for _, obj := range o.Objects {
+		obj.ID = obj.ID.canonical()
+		k := key{obj.ID, obj.Handle}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		b := bearingOf(obj.ID, obj.Name)
+		if obj.Session != "" {
+			v.foreign[b] = obj
+			continue
+		}
+		v.objects[obj.ID] = append(v.objects[obj.ID], obj)
+		v.bearers[b] = append(v.bearers[b], obj)
+	}
+	for _, f := range o.Foreign {
+		v.foreign[bearingOf(f.ID, f.Name)] = f
+	}
+	for _, objs := range v.objects {
+		slices.SortFunc(objs, compareObjects)
+	}
+	for _, objs := range v.bearers {
+		slices.SortFunc(objs, compareObjects)
+	}
+	for _, r := range o.Records.Records {
+		if r.Key == "" {
+			v.records[recordKey{r.ID.canonical(), r.Kind}] = r
+		}
+	}
+	for _, id := range o.Busy {
+		v.busy[id.canonical()] = true
+	}
+	for _, id := range o.Converged {
+		v.existed[id.canonical()] = true
+	}
+}
+
+func compareObjects(a, b Object) int {
+	return cmp.Or(a.ID.Compare(b.ID), a.Created.Compare(b.Created), cmp.Compare(a.Handle, b.Handle))
+}
+
+// digestAs is the digest of what r asks for, in the version of label.
+func (v *view) digestAs(r *Resource, label string) string {
+	if KnownDigest(label) {
+		return v.digests[r.ID]
+	}
+	return r.Spec.DigestAs(label)
+}
+
+// origin is the place to name for id.
+func (v *view) origin(id ID) string {
+	if r := v.desired[id]; r != nil {
+		return r.Origin
+	}
+	return v.source
+}
+
+// sortReasons returns rs sorted, each with an origin.
+func (v *view) sortReasons(rs []Reason) []Reason {
+	rs = slices.Clone(rs)
+	for i := range rs {
+		rs[i].Origin = cmp.Or(rs[i].Origin, v.source)
+	}
+	slices.SortFunc(rs, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text))
+	})
+	return rs
+}
+
+func sortedIDs(ids func(yield func(ID) bool)) []ID {
+	return slices.SortedFunc(ids, ID.Compare)
+}
