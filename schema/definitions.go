@@ -24,12 +24,23 @@ var definitionFiles embed.FS
 // (BuildExpr) only, since built files stay in a context for ever.
 type definitions struct {
 	value  cue.Value
-	file   *ast.File // all declarations of the package
+	file   *ast.File       // all declarations of the package
+	fields map[string]bool // every field name that occurs
 	digest [sha256.Size]byte
 }
 
 // loadDefinitions compiles the embedded definitions once per process.
 var loadDefinitions = sync.OnceValues(compileDefinitions)
+
+// mustDefinitions returns the compiled definitions. That they compile is a
+// property of the binary, held by a test.
+func mustDefinitions() *definitions {
+	d, err := loadDefinitions()
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
 
 func compileDefinitions() (*definitions, error) {
 	names, err := fs.Glob(definitionFiles, "*.cue")
@@ -65,7 +76,7 @@ func compileDefinitions() (*definitions, error) {
 	if err := v.Err(); err != nil {
 		return nil, fmt.Errorf("compile definitions: %w", err)
 	}
-	d := &definitions{value: v, file: all}
+	d := &definitions{value: v, file: all, fields: fieldNames(all)}
 	hash.Sum(d.digest[:0])
 	return d, nil
 }

@@ -53,6 +53,12 @@ type Document struct {
 	// Object is *Manifest, *Workspace, *Context, *Task, *Agent, *CronTask,
 	// *ConfigMap, *Secret, *TaskAgent or *DaemonAgent.
 	Object any
+	// Invalid marks a document with errors: its identity can be used, its
+	// object must not be acted on.
+	Invalid bool
+	// Unified is the shape that policy.cue constrains; nil unless asked for by
+	// Options.Unified.
+	Unified *Node
 }
 
 // Manifest is a Ploinky agent: manifest.json, manifest.yaml or manifest.cue.

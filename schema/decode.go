@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"path"
+	"strings"
+)
+
+// Options says how documents are decoded.
+type Options struct {
+	// Profile is the active profile of manifests; "" means default.
+	Profile string
+	// Cache remembers documents that are known to be well-formed; may be nil.
+	Cache *Cache
+	// Kind, when set, is what every document must be: KindManifest for
+	// manifest.*, KindWorkspace for workspace.*. Otherwise apiVersion and kind
+	// decide.
+	Kind Kind
+	// Unified asks for Document.Unified.
+	Unified bool
+}
+
+// File is what a YAML or JSON file holds.
+type File struct {
+	Documents []Document // in source order, invalid ones included
+	Ignored   []Ignored
+}
+
+// DecodeFile reads the documents of a YAML file, or the one of a file called
+// *.json. The diagnostics are sorted and hold every problem of the file; a
+// document with errors is marked Invalid. A file that cannot be parsed is an
+// error if it must be of a kind or mentions one of our API groups, otherwise a
+// warning.
+func DecodeFile(name string, src []byte, opts Options) (File, Diagnostics) {
+	nodes, ds := parse(name, src)
+	if opts.Kind == "" && len(ds) > 0 && !namesOurGroup(src) {
+		for i := range ds {
+			ds[i].Severity = Warning
+		}
+	}
+	var f File
+	for _, n := range nodes {
+		if n.Kind == NodeNull && (opts.Kind == "" || len(nodes) > 1) {
+			continue
+		}
+		c := chooseKind(n, opts.Kind)
+		if c.ignored != nil {
+			f.Ignored = append(f.Ignored, *c.ignored)
+		}
+		ds = append(ds, c.ds...)
+		if c.kind == "" {
+			continue
+		}
+		doc, found := decodeAs(c, n, opts)
+		f.Documents = append(f.Documents, doc)
+		ds = append(ds, found...)
+	}
+	if opts.Kind != "" && len(f.Documents) == 0 && len(ds) == 0 {
+		ds = append(ds, emptyDocument(Pos{name, 1, 1}, opts.Kind))
+	}
+	return f, ds.Sort()
+}
+
+func parse(name string, src []byte) ([]*Node, Diagnostics) {
+	if !strings.EqualFold(path.Ext(name), ".json") {
+		return ParseYAML(name, src)
+	}
+	n, ds := ParseJSON(name, src)
+	if n == nil {
+		return nil, ds
+	}
+	return []*Node{n}, ds
+}
+
+// DecodeNode reads a document that came from elsewhere, such as a CUE file.
+// The document's Kind is empty when it is not of a kind known here; the
+// diagnostics say why only when it is one of our API groups.
+func DecodeNode(n *Node, opts Options) (Document, Diagnostics) {
+	c := chooseKind(n, opts.Kind)
+	if c.kind == "" {
+		return Document{}, c.ds.Sort()
+	}
+	doc, ds := decodeAs(c, n, opts)
+	return doc, append(ds, c.ds...).Sort()
+}
+
+func emptyDocument(pos Pos, k Kind) Diagnostic {
+	return Diagnostic{Severity: Error, Summary: summaryEmpty, Pos: pos, Detail: "there is no " + string(k) + " in this file"}
+}
+
+// decodeAs checks a document against its kind's definition and reads it. CUE
+// decides about shapes; what it refuses is explained by the JSON Schema; what
+// needs a parser is checked while the values are read.
+func decodeAs(c choice, n *Node, opts Options) (Document, Diagnostics) {
+	doc := Document{Kind: c.kind, APIVersion: c.apiVersion, Pos: n.Pos}
+	if n.Kind == NodeNull {
+		doc.Invalid = true
+		return doc, Diagnostics{emptyDocument(n.Pos, c.kind)}
+	}
+	defs := mustDefinitions()
+	written := dropNulls(n, defs.fields)
+	r := &reader{written: written}
+	unified := r.unify(c.kind, written, opts.Profile)
+
+	var refused, explained Diagnostics
+	key := defs.cacheKeyOf(c.kind, opts.Profile, n)
+	if !opts.Cache.has(key) {
+		if refused = defs.check(c.kind, unified); refused == nil {
+			opts.Cache.add(key)
+		} else {
+			explained = mustExplain(c.kind, written)
+		}
+	}
+	if c.kind != KindManifest {
+		doc.Meta = cursor{r, unified.field("metadata")}.meta()
+	}
+	doc.Object = cursor{r, unified}.object(c.kind)
+	if opts.Unified {
+		doc.Unified = unified
+	}
+	ds := combine(explained, r.ds)
+	if refused != nil && !ds.HasErrors() {
+		ds = append(ds, refused...)
+	}
+	doc.Invalid = ds.HasErrors()
+	return doc, ds
+}
+
+func mustExplain(k Kind, n *Node) Diagnostics {
+	ds, err := explain(k, n)
+	if err != nil {
+		panic(err) // the JSON Schema is part of the binary
+	}
+	return ds
+}
+
+func (c cursor) object(k Kind) any {
+	switch k {
+	case KindManifest:
+		return c.manifest()
+	case KindWorkspace:
+		return c.workspace()
+	case KindContext:
+		return c.context()
+	case KindTask:
+		return c.task()
+	case KindAgent:
+		return c.agent()
+	case KindCronTask:
+		return c.cronTask()
+	case KindConfigMap:
+		return c.configMap()
+	case KindSecret:
+		return c.secret()
+	case KindTaskAgent:
+		return c.taskAgent()
+	case KindDaemonAgent:
+		return c.daemonAgent()
+	}
+	return nil
+}
+
+// combine adds what reading found to what was explained, without saying twice
+// what is wrong in one place, and without the consequences of a typo.
+func combine(explained, read Diagnostics) Diagnostics {
+	places := map[Pos]bool{}
+	typo := false
+	for _, d := range explained {
+		places[d.Pos] = places[d.Pos] || d.Summary != summaryMissing
+		typo = typo || d.Summary == summaryUnknownField && (strings.Contains(d.Hint, `"container"`) || strings.Contains(d.Hint, `"image"`))
+	}
+	out := explained
+	for _, d := range read {
+		switch {
+		case d.Severity == Error && d.Summary == summaryMissing:
+			if typo && strings.HasPrefix(d.Detail, "container: ") {
+				continue
+			}
+		case d.Severity == Error && places[d.Pos]:
+			continue
+		}
+		out = append(out, d)
+	}
+	return out
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// explain says what is wrong with a document as written, every mistake at
+// once, by the JSON Schema of its kind. Nothing wrong gives nothing.
+func explain(k Kind, n *Node) (Diagnostics, error) {
+	schema, raw, err := compiledJSONSchema(k)
+	if err != nil {
+		return nil, err
+	}
+	err = schema.Validate(n.instance())
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return nil, err
+	}
+	e := &explainer{root: n, schema: raw}
+	e.walk(invalid)
+	return e.withoutConsequences(), nil
+}
+
+// instance is the value as the JSON Schema library wants it.
+func (n *Node) instance() any {
+	switch n.Kind {
+	case NodeMap:
+		m := make(map[string]any, len(n.Fields))
+		for _, f := range n.Fields {
+			m[f.Key] = f.Value.instance()
+		}
+		return m
+	case NodeList:
+		l := make([]any, len(n.Items))
+		for i, x := range n.Items {
+			l[i] = x.instance()
+		}
+		return l
+	case NodeBool:
+		return n.Text == "true"
+	case NodeInt:
+		return json.Number(n.Text)
+	case NodeFloat: // in a spelling whose exact value stays small
+		f, _ := strconv.ParseFloat(n.Text, 64)
+		return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
+	case NodeString:
+		return n.Text
+	}
+	return nil
+}
+
+// explainer turns the errors of one validation into diagnostics.
+type explainer struct {
+	root   *Node
+	schema any // the decoded JSON Schema
+	found  []finding
+}
+
+// finding is a diagnostic with what is needed to leave out consequences.
+type finding struct {
+	Diagnostic
+	parent  string // path of the map, for missing and unknown fields
+	missing string // the missing field
+	meant   string // the field that an unknown one probably means
+}
+
+// withoutConsequences drops "missing image" where "imgae" is reported in the
+// same map, and returns the rest.
+func (e *explainer) withoutConsequences() Diagnostics {
+	var ds Diagnostics
+	for _, f := range e.found {
+		typo := slices.ContainsFunc(e.found, func(g finding) bool {
+			return f.missing != "" && g.meant == f.missing && g.parent == f.parent
+		})
+		if !typo {
+			ds = append(ds, f.Diagnostic)
+		}
+	}
+	return ds
+}
+
+func (e *explainer) walk(v *jsonschema.ValidationError) {
+	switch k := v.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf:
+		e.choice(v)
+	case *kind.AdditionalProperties:
+		e.unknown(v, k.Properties)
+	case *kind.Required:
+		for _, name := range k.Missing {
+			e.missing(v, name)
+		}
+	case *kind.Type:
+		e.add(v, summaryWrongType, fmt.Sprintf("expected %s, got %s", wanted(k.Want), e.got(v)), e.typeHint(v, k))
+	default:
+		if len(v.Causes) == 0 {
+			e.add(v, summaryInvalid, e.expectation(v), e.valueHint(v))
+			return
+		}
+		for _, c := range v.Causes {
+			e.walk(c)
+		}
+	}
+}
+
+// choice explains a value that has none of several forms. Forms of another
+// type than the value's are not what was meant; of the others, the one that
+// fits deepest is.
+func (e *explainer) choice(v *jsonschema.ValidationError) {
+	here := len(v.InstanceLocation)
+	var forms []*jsonschema.ValidationError
+	var types []string
+	for _, c := range alternatives(v) {
+		if t, ok := c.ErrorKind.(*kind.Type); ok && len(c.InstanceLocation) == here {
+			types = append(types, t.Want...)
+			continue
+		}
+		forms = append(forms, c)
+	}
+	if len(forms) == 0 {
+		e.add(v, summaryWrongType, fmt.Sprintf("expected %s, got %s", wanted(types), e.got(v)), "")
+		return
+	}
+	if len(forms) > 1 && e.node(v.InstanceLocation).isScalar() {
+		var accepted []string
+		for _, f := range forms {
+			accepted = append(accepted, e.expectation(f))
+		}
+		e.add(v, summaryInvalid, strings.Join(slices.Compact(accepted), "; or "), e.valueHint(forms[0]))
+		return
+	}
+	best := forms[0]
+	for _, f := range forms[1:] {
+		if depth(f) > depth(best) {
+			best = f
+		}
+	}
+	e.walk(best)
+}
+
+// alternatives lists the forms of a choice, nested choices and references
+// flattened.
+func alternatives(v *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	var out []*jsonschema.ValidationError
+	for _, c := range v.Causes {
+		for isReference(c) && len(c.Causes) == 1 {
+			c = c.Causes[0]
+		}
+		switch c.ErrorKind.(type) {
+		case *kind.AnyOf, *kind.OneOf:
+			out = append(out, alternatives(c)...)
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func isReference(v *jsonschema.ValidationError) bool {
+	switch v.ErrorKind.(type) {
+	case *kind.Reference, *kind.Group, *kind.AllOf, *kind.Schema:
+		return true
+	}
+	return false
+}
+
+// depth is how far into the value a form fits.
+func depth(v *jsonschema.ValidationError) int {
+	if len(v.Causes) == 0 {
+		return len(v.InstanceLocation)
+	}
+	least := math.MaxInt
+	for _, c := range v.Causes {
+		least = min(least, depth(c))
+	}
+	return least
+}
+
+func (e *explainer) unknown(v *jsonschema.ValidationError, names []string) {
+	m, path := e.root.locate(v.InstanceLocation)
+	known := e.properties(v.SchemaURL)
+	for _, f := range m.Fields {
+		if !slices.Contains(names, f.Key) {
+			continue
+		}
+		d := Diagnostic{Severity: Error, Summary: summaryUnknownField, Pos: f.Pos, Detail: joinPath(path, pathKey(f.Key)) + ": "}
+		meant := nearest(f.Key, known)
+		switch hint := formerField(f.Key); {
+		case hint != "":
+			d.Hint = hint
+		case meant != "":
+			d.Hint = fmt.Sprintf("did you mean %q?", meant)
+		}
+		if len(known) > 0 {
+			d.Detail += "accepted here: " + strings.Join(known, ", ")
+		} else {
+			d.Detail += "no field may stand here"
+		}
+		e.found = append(e.found, finding{Diagnostic: d, parent: path, meant: meant})
+	}
+}
+
+// formerField is the advice for fields that other tools or older formats have.
+func formerField(name string) string {
+	switch name {
+	case "timeoutSeconds":
+		return `use timeout with a duration such as "90s"`
+	case "valueFrom", "envFrom":
+		return "use a literal value for configuration; secrets are not passed to task agents"
+	}
+	return ""
+}
+
+func (e *explainer) missing(v *jsonschema.ValidationError, name string) {
+	m, path := e.root.locate(v.InstanceLocation)
+	d := Diagnostic{Severity: Error, Summary: summaryMissing, Pos: m.Pos, Detail: joinPath(path, name)}
+	if text := e.description(v.SchemaURL + "/properties/" + name); text != "" {
+		d.Detail += ": " + text
+	}
+	e.found = append(e.found, finding{Diagnostic: d, parent: path, missing: name})
+}
+
+func (e *explainer) add(v *jsonschema.ValidationError, summary, detail, hint string) {
+	n, path := e.root.locate(v.InstanceLocation)
+	if path != "" {
+		detail = path + ": " + detail
+	}
+	e.found = append(e.found, finding{Diagnostic: Diagnostic{Severity: Error, Summary: summary, Pos: n.Pos, Detail: detail, Hint: hint}})
+}
+
+// expectation says what would have been accepted.
+func (e *explainer) expectation(v *jsonschema.ValidationError) string {
+	switch k := v.ErrorKind.(type) {
+	case *kind.Enum:
+		return fmt.Sprintf("%s is not one of %s", showValue(k.Got), showValues(k.Want))
+	case *kind.Const:
+		return fmt.Sprintf("%s is not %s", showValue(k.Got), showValue(k.Want))
+	case *kind.Pattern:
+		if text := e.description(v.SchemaURL); text != "" {
+			return fmt.Sprintf("%s is not %s", quoteKey(k.Got), afterIs(text))
+		}
+		return fmt.Sprintf("%s does not match %s", quoteKey(k.Got), k.Want)
+	case *kind.Minimum:
+		return "must be at least " + k.Want.RatString()
+	case *kind.Maximum:
+		return "must be at most " + k.Want.RatString()
+	case *kind.ExclusiveMinimum:
+		return "must be more than " + k.Want.RatString()
+	case *kind.ExclusiveMaximum:
+		return "must be less than " + k.Want.RatString()
+	}
+	return v.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+}
+
+func (e *explainer) valueHint(v *jsonschema.ValidationError) string {
+	var got string
+	var options []string
+	switch k := v.ErrorKind.(type) {
+	case *kind.Enum:
+		got = fmt.Sprint(k.Got)
+		for _, w := range k.Want {
+			options = append(options, fmt.Sprint(w))
+		}
+	case *kind.Const:
+		got, options = fmt.Sprint(k.Got), []string{fmt.Sprint(k.Want)}
+	}
+	return didYouMean(got, options)
+}
+
+func (e *explainer) typeHint(v *jsonschema.ValidationError, k *kind.Type) string {
+	n := e.node(v.InstanceLocation)
+	if !slices.Contains(k.Want, "string") || !n.isScalar() {
+		return ""
+	}
+	if strings.HasSuffix(v.SchemaURL, "/$defs/Duration") {
+		return durationHint(n.Text)
+	}
+	return fmt.Sprintf("write it in quotes: %s", quoteKey(n.Text))
+}
+
+func (e *explainer) node(location []string) *Node {
+	n, _ := e.root.locate(location)
+	return n
+}
+
+func (e *explainer) got(v *jsonschema.ValidationError) string {
+	return e.node(v.InstanceLocation).describe()
+}
+
+// locate follows a JSON Schema instance location.
+func (n *Node) locate(location []string) (*Node, string) {
+	path := ""
+	for _, s := range location {
+		next, step := n.field(s), pathKey(s)
+		if n.Kind == NodeList {
+			if i, err := strconv.Atoi(s); err == nil && i < len(n.Items) {
+				next, step = n.Items[i], "["+s+"]"
+			}
+		}
+		if next == nil {
+			break
+		}
+		n, path = next, joinPath(path, step)
+	}
+	return n, path
+}
+
+// at is the schema at a URL's fragment, a JSON pointer.
+func (e *explainer) at(schemaURL string) map[string]any {
+	_, fragment, _ := strings.Cut(schemaURL, "#")
+	fragment, _ = url.PathUnescape(fragment)
+	cur := e.schema
+	for token := range strings.SplitSeq(strings.TrimPrefix(fragment, "/"), "/") {
+		if token == "" {
+			continue
+		}
+		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+		switch c := cur.(type) {
+		case map[string]any:
+			cur = c[token]
+		case []any:
+			i, err := strconv.Atoi(token)
+			if err != nil || i >= len(c) {
+				return nil
+			}
+			cur = c[i]
+		}
+	}
+	m, _ := cur.(map[string]any)
+	return m
+}
+
+// properties lists the fields of a map's schema that have a meaning here.
+func (e *explainer) properties(schemaURL string) []string {
+	props, _ := e.at(schemaURL)["properties"].(map[string]any)
+	var names []string
+	for name, s := range props {
+		if anything, _ := s.(bool); anything && noEffectField(name) {
+			continue
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// description is the text of a schema, or of what it refers to.
+func (e *explainer) description(schemaURL string) string {
+	m := e.at(schemaURL)
+	text, _ := m["description"].(string)
+	if ref, _ := m["$ref"].(string); text == "" && ref != "" {
+		text, _ = e.at(ref)["description"].(string)
+		text = afterIs(text)
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	return strings.TrimSuffix(text, ".")
+}
+
+// afterIs is "a DNS label: …" of "Name is a DNS label: …".
+func afterIs(text string) string {
+	if _, rest, ok := strings.Cut(text, " is "); ok {
+		return strings.TrimSuffix(rest, ".")
+	}
+	return strings.TrimSuffix(text, ".")
+}
+
+// wanted lists JSON Schema types in words.
+func wanted(types []string) string {
+	var words []string
+	for _, t := range types {
+		word := map[string]string{
+			"string": "text", "number": "a number", "integer": "a whole number", "boolean": "a boolean",
+			"array": "a list", "object": "a map", "null": "null",
+		}[t]
+		if !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	if n := len(words); n > 1 {
+		return strings.Join(words[:n-1], ", ") + " or " + words[n-1]
+	}
+	return strings.Join(words, "")
+}
+
+func showValue(v any) string {
+	if s, ok := v.(string); ok {
+		return quoteKey(s)
+	}
+	return fmt.Sprint(v)
+}
+
+func showValues(vs []any) string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = fmt.Sprint(v)
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// ParseYAML reads the documents of a YAML file. Documents before a syntax
+// error are returned with it; a document that breaks a limit is left out.
+// Aliases are expanded and merge keys resolved: a map's own key wins over a
+// merged one, an earlier merged map over a later one.
+func ParseYAML(name string, src []byte) ([]*Node, Diagnostics) {
+	t, ok := newText(name, src)
+	if !ok {
+		return nil, t.ds
+	}
+	if n := countMarks(src); n > maxMarks {
+		t.fail(t.at(0), summaryComplex, fmt.Sprintf("the file holds more than %d values", maxMarks), "split it into several files")
+		return nil, t.ds
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(src), yaml.WithPlugin(yamlLimits{}))
+	if err != nil {
+		t.fail(t.at(0), summarySyntax, err.Error(), "")
+		return nil, t.ds
+	}
+	var docs []*Node
+	for {
+		var n yaml.Node
+		if err := loadYAML(loader, &n); err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.yamlError(err)
+			}
+			return docs, t.ds
+		}
+		c := yamlReader{text: t}
+		if doc := c.node(&n); doc != nil && !c.over {
+			docs = append(docs, doc)
+		}
+	}
+}
+
+// loadYAML turns a panic of the parser into an error: its input is anybody's.
+func loadYAML(l *yaml.Loader, n *yaml.Node) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the YAML parser gave up: %v", r)
+		}
+	}()
+	return l.Load(n)
+}
+
+// countMarks bounds the number of values in a file from above, before memory
+// is spent on them.
+func countMarks(src []byte) int {
+	n := 0
+	for i, b := range src {
+		switch b {
+		case ',', '[', '{', '\n':
+			n++
+		case '-', ':', '?':
+			if i+1 == len(src) || src[i+1] == ' ' || src[i+1] == '\t' {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+type yamlLimits struct{}
+
+func (yamlLimits) CheckDepth(depth int, _ *yaml.DepthContext) error {
+	if depth > maxDepth {
+		return errTooDeep
+	}
+	return nil
+}
+
+// CheckAlias allows everything: the reader counts expanded nodes itself.
+func (yamlLimits) CheckAlias(int, int) error { return nil }
+
+var errTooDeep = fmt.Errorf("nested deeper than %d levels", maxDepth)
+
+func (t *text) yamlError(err error) {
+	pos, msg := t.at(0), err.Error()
+	var le *yaml.LoadError
+	if errors.As(err, &le) {
+		pos, msg = t.pos(le.Mark.Line, le.Mark.Column), le.Message
+		if le.ContextMsg != "" {
+			msg = le.ContextMsg + ": " + msg
+		}
+	}
+	if strings.Contains(msg, errTooDeep.Error()) {
+		t.fail(pos, summaryComplex, errTooDeep.Error(), "")
+		return
+	}
+	hint := ""
+	switch {
+	case strings.Contains(msg, "cannot start any token") && t.byteAt(pos) == '\t':
+		hint = "indent with spaces; YAML forbids tabs there"
+	case strings.Contains(msg, "mapping values are not allowed"):
+		hint = "quote values that contain \": \", and check the indentation"
+	}
+	t.fail(pos, summarySyntax, "YAML: "+msg, hint)
+}
+
+func (t *text) byteAt(p Pos) byte {
+	if p.Line < 1 || p.Line > len(t.lines) {
+		return 0
+	}
+	if i := t.lines[p.Line-1] + p.Col - 1; i < len(t.src) {
+		return t.src[i]
+	}
+	return 0
+}
+
+// yamlReader turns one document into nodes.
+type yamlReader struct {
+	*text
+	nodes, depth int
+	over         bool // a limit is broken: stop
+}
+
+func (c *yamlReader) at(n *yaml.Node) Pos { return c.pos(n.Line, n.Column) }
+
+func (c *yamlReader) node(n *yaml.Node) *Node {
+	if c.over {
+		return nil
+	}
+	if c.nodes++; c.nodes > maxNodes {
+		c.over = true
+		c.fail(c.at(n), summaryComplex, fmt.Sprintf("the document holds more than %d values once its aliases are expanded", maxNodes), "")
+		return nil
+	}
+	if c.depth++; c.depth > maxDepth {
+		c.over = true
+		c.fail(c.at(n), summaryComplex, errTooDeep.Error()+", or an alias that contains itself", "")
+		return nil
+	}
+	defer func() { c.depth-- }()
+	switch n.Kind {
+	case yaml.DocumentNode:
+		if len(n.Content) == 0 {
+			return &Node{Kind: NodeNull, Pos: c.at(n), Text: "null"}
+		}
+		return c.node(n.Content[0])
+	case yaml.AliasNode:
+		return c.node(n.Alias)
+	case yaml.SequenceNode:
+		out := &Node{Kind: NodeList, Pos: c.at(n), Items: make([]*Node, 0, len(n.Content))}
+		for _, x := range n.Content {
+			if item := c.node(x); item != nil {
+				out.Items = append(out.Items, item)
+			}
+		}
+		return out
+	case yaml.MappingNode:
+		out := &Node{Kind: NodeMap, Pos: c.at(n), Fields: make([]Field, 0, len(n.Content)/2)}
+		c.fields(out, n, nil)
+		return out
+	case yaml.ScalarNode:
+		return c.scalar(n)
+	}
+	c.fail(c.at(n), summarySyntax, "YAML: unexpected node", "")
+	return nil
+}
+
+// fields adds the entries of a map, then those of the maps it merges. Keys in
+// taken belong to a map that wins over this one; nil when this is that map.
+func (c *yamlReader) fields(out *Node, n *yaml.Node, taken map[string]bool) {
+	own := make(map[string]Pos, len(n.Content)/2)
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(n.Content) && !c.over; i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Kind == yaml.AliasNode {
+			k = k.Alias
+		}
+		pos := c.at(k)
+		if k.Kind != yaml.ScalarNode {
+			c.fail(pos, summarySyntax, "YAML: a map key must be text", "")
+			continue
+		}
+		if first, dup := own[k.Value]; dup {
+			c.duplicate(k.Value, pos, first)
+			continue
+		}
+		own[k.Value] = pos
+		if k.ShortTag() == "!!merge" {
+			merges = append(merges, v)
+			continue
+		}
+		if taken[k.Value] {
+			continue
+		}
+		c.checkKey(k.Value, pos)
+		if value := c.node(v); value != nil {
+			out.Fields = append(out.Fields, Field{Key: k.Value, Pos: pos, Value: value})
+		}
+	}
+	if len(merges) == 0 {
+		return
+	}
+	if taken == nil {
+		taken = map[string]bool{}
+	}
+	for k := range own {
+		taken[k] = true
+	}
+	for _, m := range merges {
+		c.merge(out, m, taken)
+	}
+}
+
+func (c *yamlReader) merge(out *Node, m *yaml.Node, taken map[string]bool) {
+	for m.Kind == yaml.AliasNode {
+		m = m.Alias
+	}
+	sources := []*yaml.Node{m}
+	if m.Kind == yaml.SequenceNode {
+		sources = m.Content
+	}
+	for _, x := range sources {
+		for x.Kind == yaml.AliasNode {
+			x = x.Alias
+		}
+		if x.Kind != yaml.MappingNode {
+			c.fail(c.at(x), summarySyntax, "YAML: << merges maps only", "")
+			continue
+		}
+		if c.depth++; c.depth > maxDepth {
+			c.over = true
+			c.fail(c.at(x), summaryComplex, errTooDeep.Error()+", or an alias that contains itself", "")
+			return
+		}
+		c.fields(out, x, taken)
+		c.depth--
+		for _, f := range out.Fields {
+			taken[f.Key] = true
+		}
+	}
+}
+
+func (c *yamlReader) scalar(n *yaml.Node) *Node {
+	out := &Node{Pos: c.at(n), Text: n.Value}
+	switch n.ShortTag() {
+	case "!!str", "!!timestamp", "!!binary":
+		out.Kind = NodeString
+	case "!!null":
+		out.Kind, out.Text = NodeNull, "null"
+	case "!!bool":
+		var v bool
+		if err := n.Decode(&v); err != nil {
+			c.fail(out.Pos, summarySyntax, fmt.Sprintf("YAML: %s is not a boolean", quoteKey(n.Value)), "")
+			return nil
+		}
+		out.Kind, out.Text = NodeBool, strconv.FormatBool(v)
+	case "!!int":
+		out.Kind = NodeInt
+		if isJSONInt(n.Value) {
+			return c.number(out)
+		}
+		var v any
+		if err := n.Decode(&v); err != nil {
+			c.fail(out.Pos, summaryInvalid, fmt.Sprintf("%s is not a whole number that can be used", quoteKey(n.Value)), "")
+			return nil
+		}
+		out.Text = fmt.Sprint(v)
+		if !isJSONInt(out.Text) { // beyond 64 bits, YAML yields a float
+			out.Kind = NodeFloat
+		}
+		return c.number(out)
+	case "!!float":
+		out.Kind = NodeFloat
+		if isJSONNumber(n.Value) {
+			return c.number(out)
+		}
+		var v float64
+		if err := n.Decode(&v); err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+			c.fail(out.Pos, summaryInvalid, fmt.Sprintf("%s is not a number that can be used", quoteKey(n.Value)), "quote it if text is meant")
+			return nil
+		}
+		out.Text = strconv.FormatFloat(v, 'g', -1, 64)
+		return c.number(out)
+	default:
+		c.fail(out.Pos, summarySyntax, fmt.Sprintf("YAML: unknown tag %s", quoteKey(n.Tag)), "")
+		return nil
+	}
+	return out
+}
+
+// number refuses numbers whose exact value would cost too much to keep.
+func (t *text) number(n *Node) *Node {
+	if n.Kind == NodeInt {
+		if len(n.Text) > maxDigits {
+			t.fail(n.Pos, summaryInvalid, fmt.Sprintf("the number has more than %d digits", maxDigits), "quote it if text is meant")
+			return nil
+		}
+		return n
+	}
+	if _, err := strconv.ParseFloat(n.Text, 64); err != nil || len(n.Text) > 400 {
+		t.fail(n.Pos, summaryInvalid, fmt.Sprintf("the number %s is out of range", quoteKey(n.Text)), "quote it if text is meant")
+		return nil
+	}
+	return n
+}
+
+// isJSONInt reports whether s is an integer in JSON's spelling.
+func isJSONInt(s string) bool {
+	d := strings.TrimPrefix(s, "-")
+	if d == "" || len(d) > 1 && d[0] == '0' {
+		return false
+	}
+	return strings.Trim(d, "0123456789") == ""
+}
+
+// isJSONNumber reports whether s is a number in JSON's spelling.
+func isJSONNumber(s string) bool {
+	whole, exp, hasExp := strings.Cut(strings.ToLower(s), "e")
+	if hasExp {
+		exp = strings.TrimPrefix(strings.TrimPrefix(exp, "-"), "+")
+		if exp == "" || strings.Trim(exp, "0123456789") != "" {
+			return false
+		}
+	}
+	whole, frac, hasFrac := strings.Cut(whole, ".")
+	if hasFrac && (frac == "" || strings.Trim(frac, "0123456789") != "") {
+		return false
+	}
+	return isJSONInt(whole)
+}
