@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package repos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// FS is the read-only file system of one tree of a repository. It implements
+// [fs.ReadDirFS], [fs.ReadFileFS] and [fs.ReadLinkFS].
+//
+// Symlinks are listed and can be read with ReadLink, but no path leads through
+// one. Submodules are left out.
+type FS struct {
+	repo  *Repo
+	root  *object.Tree
+	trees map[string]*object.Tree // by path; folders that were opened
+}
+
+var (
+	errSymlink = errors.New("is a symbolic link")
+	errFolder  = errors.New("is a folder")
+)
+
+// Open opens a file or folder.
+func (f *FS) Open(name string) (fs.File, error) {
+	e, err := f.entry("open", name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case e.IsDir():
+		entries, err := f.ReadDir(name)
+		if err != nil {
+			return nil, err
+		}
+		return &folder{info: e, entries: entries}, nil
+	case e.Type() == fs.ModeSymlink:
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errSymlink}
+	}
+	r, err := e.blob.Reader()
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return &file{ReadCloser: r, info: e}, nil
+}
+
+// ReadFile returns the content of a file.
+func (f *FS) ReadFile(name string) ([]byte, error) {
+	e, err := f.entry("read", name)
+	if err != nil {
+		return nil, err
+	}
+	if e.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errFolder}
+	}
+	if e.Type() == fs.ModeSymlink {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errSymlink}
+	}
+	return e.content()
+}
+
+// ReadDir returns the entries of a folder, sorted by name.
+func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
+	}
+	t, err := f.tree(name)
+	if err != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
+	}
+	entries := make([]fs.DirEntry, 0, len(t.Entries))
+	for _, te := range t.Entries {
+		if e, ok := f.describe(te); ok {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int {
+		if a.Name() < b.Name() {
+			return -1
+		}
+		return 1
+	})
+	return entries, nil
+}
+
+// Lstat describes a file, folder or symlink.
+func (f *FS) Lstat(name string) (fs.FileInfo, error) {
+	e, err := f.entry("lstat", name)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.load()
+}
+
+// ReadLink returns the target of a symlink.
+func (f *FS) ReadLink(name string) (string, error) {
+	e, err := f.entry("readlink", name)
+	if err != nil {
+		return "", err
+	}
+	if e.Type() != fs.ModeSymlink {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+	}
+	b, err := e.content()
+	return string(b), err
+}
+
+func (f *FS) tree(name string) (*object.Tree, error) {
+	if t, ok := f.trees[name]; ok {
+		return t, nil
+	}
+	parent, err := f.tree(path.Dir(name))
+	if err != nil {
+		return nil, err
+	}
+	te := find(parent, path.Base(name))
+	switch {
+	case te == nil:
+		return nil, fs.ErrNotExist
+	case te.Mode == filemode.Symlink:
+		return nil, errSymlink
+	case te.Mode != filemode.Dir:
+		return nil, errors.New("is not a folder")
+	}
+	t, err := object.GetTree(f.repo.git.Storer, te.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("read tree %s: %w", te.Hash, err)
+	}
+	f.trees[name] = t
+	return t, nil
+}
+
+func (f *FS) entry(op, name string) (*info, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	if name == "." {
+		return &info{fs: f, name: ".", mode: fs.ModeDir | 0o755}, nil
+	}
+	parent, err := f.tree(path.Dir(name))
+	if err != nil {
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	te := find(parent, path.Base(name))
+	if te == nil {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	e, ok := f.describe(*te)
+	if !ok {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	if e.mode.IsRegular() || e.Type() == fs.ModeSymlink {
+		if err := e.load(); err != nil {
+			return nil, &fs.PathError{Op: op, Path: name, Err: err}
+		}
+	}
+	return e, nil
+}
+
+// find does not rely on the order of a tree's entries: a repository may hold
+// trees that git itself would not have written.
+func find(t *object.Tree, name string) *object.TreeEntry {
+	for i := range t.Entries {
+		if t.Entries[i].Name == name {
+			return &t.Entries[i]
+		}
+	}
+	return nil
+}
+
+// describe returns false for submodules and for names that no file system
+// would give, such as "..".
+func (f *FS) describe(te object.TreeEntry) (*info, bool) {
+	if !fs.ValidPath(te.Name) || te.Name == "." || path.Base(te.Name) != te.Name {
+		return nil, false
+	}
+	e := &info{fs: f, name: te.Name, entry: te}
+	switch te.Mode {
+	case filemode.Dir:
+		e.mode = fs.ModeDir | 0o755
+	case filemode.Symlink:
+		e.mode = fs.ModeSymlink | 0o777
+	case filemode.Executable:
+		e.mode = 0o755
+	case filemode.Regular, filemode.Deprecated:
+		e.mode = 0o644
+	default:
+		return nil, false
+	}
+	return e, true
+}
+
+// info is an entry in all the forms io/fs wants. The blob is read from the
+// store when something asks for its size or content.
+type info struct {
+	fs    *FS
+	name  string
+	mode  fs.FileMode
+	entry object.TreeEntry
+	blob  *object.Blob
+}
+
+func (e *info) Name() string      { return e.name }
+func (e *info) IsDir() bool       { return e.mode.IsDir() }
+func (e *info) Type() fs.FileMode { return e.mode.Type() }
+func (e *info) Mode() fs.FileMode { return e.mode }
+func (e *info) Sys() any          { return nil }
+
+// ModTime is zero: a tree has no times.
+func (e *info) ModTime() time.Time { return time.Time{} }
+
+func (e *info) Info() (fs.FileInfo, error) { return e, e.load() }
+
+func (e *info) Size() int64 {
+	if e.blob == nil {
+		return 0
+	}
+	return e.blob.Size
+}
+
+func (e *info) load() error {
+	if e.blob != nil || e.IsDir() {
+		return nil
+	}
+	b, err := e.fs.repo.git.BlobObject(e.entry.Hash)
+	if err != nil {
+		return fmt.Errorf("read blob %s: %w", e.entry.Hash, err)
+	}
+	e.blob = b
+	return nil
+}
+
+func (e *info) content() (content []byte, err error) {
+	r, err := e.blob.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return io.ReadAll(r)
+}
+
+type file struct {
+	io.ReadCloser
+	info *info
+}
+
+func (f *file) Stat() (fs.FileInfo, error) { return f.info, nil }
+
+type folder struct {
+	info    *info
+	entries []fs.DirEntry
+	read    int
+}
+
+func (d *folder) Stat() (fs.FileInfo, error) { return d.info, nil }
+func (d *folder) Close() error               { return nil }
+
+func (d *folder) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.info.name, Err: errFolder}
+}
+
+func (d *folder) ReadDir(n int) ([]fs.DirEntry, error) {
+	rest := d.entries[d.read:]
+	if n <= 0 {
+		d.read = len(d.entries)
+		return rest, nil
+	}
+	if len(rest) == 0 {
+		return nil, io.EOF
+	}
+	rest = rest[:min(n, len(rest))]
+	d.read += len(rest)
+	return rest, nil
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package repos
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// Repo is a repository of this host, bare or with a work tree. It is for one
+// goroutine at a time.
+type Repo struct {
+	path string // absolute
+	git  *git.Repository
+}
+
+// Open opens the repository in the folder path, not in a folder above it.
+func Open(path string) (*Repo, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open repository: %w", err)
+	}
+	r, err := git.PlainOpenWithOptions(path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		return nil, fmt.Errorf("open repository %q: there is no git repository", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open repository %q: %w", path, err)
+	}
+	return &Repo{path: path, git: r}, nil
+}
+
+// abbreviated is a commit hash, whole or its beginning.
+var abbreviated = regexp.MustCompile(`^[0-9a-f]{4,40}$`)
+
+// Commit returns the hash of the commit that ref names: a branch, a tag, a
+// branch of the remote origin, or a commit hash of at least four digits, in
+// this order. The empty ref is the default branch, HEAD. Revision expressions
+// such as HEAD~1 are not references and are not understood.
+func (r *Repo) Commit(ref string) (string, error) {
+	if ref == "" {
+		head, err := r.git.Head()
+		if errors.Is(err, plumbing.ErrReferenceNotFound) {
+			return "", fmt.Errorf("repository %q: the default branch has no commit", r.path)
+		}
+		if err != nil {
+			return "", fmt.Errorf("repository %q: read HEAD: %w", r.path, err)
+		}
+		return head.Hash().String(), nil
+	}
+	for _, name := range []plumbing.ReferenceName{
+		plumbing.NewBranchReferenceName(ref),
+		plumbing.NewTagReferenceName(ref),
+		plumbing.NewRemoteReferenceName("origin", ref),
+	} {
+		if name.Validate() != nil {
+			continue
+		}
+		if got, err := r.git.Reference(name, true); err == nil {
+			return r.peel(ref, got.Hash())
+		}
+	}
+	if abbreviated.MatchString(ref) {
+		if h, err := r.git.ResolveRevision(plumbing.Revision(ref)); err == nil {
+			return r.peel(ref, *h)
+		}
+	}
+	return "", fmt.Errorf("repository %q: no branch, tag or commit %q", r.path, ref)
+}
+
+// peel follows annotated tags to the commit they are about.
+func (r *Repo) peel(ref string, h plumbing.Hash) (string, error) {
+	for {
+		tag, err := r.git.TagObject(h)
+		if err != nil {
+			break
+		}
+		h = tag.Target
+	}
+	if _, err := r.git.CommitObject(h); err != nil {
+		return "", fmt.Errorf("repository %q: %q is not a commit", r.path, ref)
+	}
+	return h.String(), nil
+}
+
+// FS returns the files of the commit hash, as [Repo.Commit] returns it.
+func (r *Repo) FS(hash string) (*FS, error) {
+	c, err := r.git.CommitObject(plumbing.NewHash(hash))
+	if err != nil {
+		return nil, fmt.Errorf("repository %q: read commit %s: %w", r.path, hash, err)
+	}
+	return r.treeFS(c.TreeHash)
+}
+
+func (r *Repo) treeFS(hash plumbing.Hash) (*FS, error) {
+	t, err := object.GetTree(r.git.Storer, hash)
+	if err != nil {
+		return nil, fmt.Errorf("repository %q: read tree %s: %w", r.path, hash, err)
+	}
+	return &FS{repo: r, root: t, trees: map[string]*object.Tree{".": t}}, nil
+}
