@@ -83,9 +83,11 @@ type Runtime struct {
 	derived  sync.RWMutex // held for reading while a container that uses a derived secret is made, for writing while unused ones are removed
 	ephemKey []byte
 
-	mu   sync.Mutex
-	seen map[string]identity  // handle → labels as last observed
-	refs map[string]plan.Fact // image reference → fact as last observed
+	mu         sync.Mutex
+	seen       map[string]identity  // handle → labels as last observed
+	made       map[plan.ID]string   // target → handle of what its last create step made
+	refs       map[string]plan.Fact // image reference → fact as last observed
+	helperDirs map[string]bool      // helper folders that are up to date
 }
 
 // Open finds the service and connects to it. The first of these that is given
@@ -131,7 +133,8 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	return &Runtime{
 		opt: opt, url: found.url, remote: found.remote, version: v,
 		conn: found.conn, service: found.service, ephemKey: key,
-		seen: map[string]identity{}, refs: map[string]plan.Fact{},
+		seen: map[string]identity{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
+		helperDirs: map[string]bool{},
 	}, nil
 }
 

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+
+	"reconcile/reconcile/plan"
+	"reconcile/tree"
+)
+
+// prepare has everything ready that a container needs before it can be created:
+// its image and its folders. With an object it restores only the folders, since
+// that object has its image.
+func (r *Runtime) prepare(ctx context.Context, s plan.Step, spec plan.ContainerSpec) error {
+	if err := r.needsHost(spec); err != nil {
+		return err
+	}
+	if s.Object != "" {
+		return r.prepareMounts(ctx, s, spec, func() (image, error) { return r.imageOf(ctx, s.Object) })
+	}
+	img, err := r.ensure(ctx, s, spec.Image)
+	if err != nil {
+		return err
+	}
+	if spec.CABundle {
+		if _, err := r.look(ctx, img); err != nil {
+			return err
+		}
+	}
+	return r.prepareMounts(ctx, s, spec, func() (image, error) { return img, nil })
+}
+
+// imageOf is the image that a container was made of.
+func (r *Runtime) imageOf(ctx context.Context, handle string) (image, error) {
+	c, err := containers.Inspect(ctx, handle, nil)
+	if err != nil {
+		return image{}, r.explain("inspect "+handle, err)
+	}
+	// The key is apart from those of ensure, which know more.
+	key := "user " + c.Config.User + " of " + c.Image
+	return r.images.put(key, image{id: imageID(c.Image), user: c.Config.User}), nil
+}
+
+// needsHost reports the mounts that a service on another host cannot have.
+func (r *Runtime) needsHost(spec plan.ContainerSpec) error {
+	if !r.remote {
+		return nil
+	}
+	for _, m := range spec.Mounts {
+		switch m.Type {
+		case plan.MountDir, plan.MountCopy, plan.MountHelper:
+			return fmt.Errorf("mount %s: Podman at %s does not see the folders of this host", m.Target, redact(r.url))
+		}
+	}
+	return nil
+}
+
+// prepareMounts makes the host side of the mounts. The image is asked for only
+// when something has to be made.
+func (r *Runtime) prepareMounts(ctx context.Context, s plan.Step, spec plan.ContainerSpec, img func() (image, error)) error {
+	for _, m := range spec.Mounts {
+		var err error
+		switch m.Type {
+		case plan.MountHelper:
+			err = r.writeHelper(ctx, r.mountSource(m))
+		case plan.MountDir, plan.MountCopy:
+			err = r.makeFolder(ctx, s, m, func() (uid, gid int, err error) {
+				from, err := img()
+				if err != nil {
+					return 0, 0, err
+				}
+				return r.owner(ctx, from, spec.User)
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", m.Target, err)
+		}
+	}
+	return nil
+}
+
+// mountSource is where a mount comes from on the host.
+func (r *Runtime) mountSource(m plan.Mount) string {
+	if m.Type == plan.MountHelper && m.Source == "" {
+		return filepath.Join(r.opt.StateDir, "helper")
+	}
+	return m.Source
+}
+
+// makeFolder makes the folder of a mount unless it is there. What is there is
+// left as it is, owner included.
+func (r *Runtime) makeFolder(ctx context.Context, s plan.Step, m plan.Mount, owner func() (int, int, error)) error {
+	if !filepath.IsAbs(m.Source) {
+		return fmt.Errorf("source %q is not an absolute path", m.Source)
+	}
+	unlock, err := r.folders.lock(ctx, m.Source)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(m.Source); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	uid, gid, err := owner()
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		// Only root can give folders away. To a container of ours without root
+		// rights, this user is its root.
+		uid, gid = -1, -1
+	}
+	if err := os.MkdirAll(filepath.Dir(m.Source), 0o755); err != nil {
+		return err
+	}
+	if m.Type == plan.MountCopy {
+		r.say(s, "copy %s", m.From)
+		return copyTree(m, uid, gid)
+	}
+	if err := os.Mkdir(m.Source, 0o755); err != nil {
+		return err
+	}
+	return os.Chown(m.Source, uid, gid)
+}
+
+// copyTree makes the copy beside its place and renames it, so that what has
+// the name is complete. The copy must be what the plan was made upon.
+func copyTree(m plan.Mount, uid, gid int) error {
+	dir, base := filepath.Split(m.Source)
+	prefix := "." + base + ".tmp-"
+	if err := removeStale(dir, prefix); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(m.From)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	tmp, err := os.MkdirTemp(dir, prefix)
+	if err != nil {
+		return err
+	}
+	err = tree.Copy(tmp, root.FS(), tree.CopyOptions{UID: uid, GID: gid})
+	if err == nil {
+		err = verifyTree(tmp, m)
+	}
+	if err == nil {
+		err = os.Rename(tmp, m.Source)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	return nil
+}
+
+func verifyTree(dir string, m plan.Mount) error {
+	got, err := tree.Hash(os.DirFS(dir))
+	if err != nil {
+		return err
+	}
+	if got != m.TreeHash {
+		return fmt.Errorf("%s: source changed while it was copied", m.From)
+	}
+	return nil
+}
+
+// removeStale removes copies that were interrupted. The caller holds the lock
+// of the one folder that has this prefix.
+func removeStale(dir, prefix string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), prefix) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeHelper makes the helper folder hold what this build carries. Files are
+// replaced by rename: containers that run the old ones keep them.
+func (r *Runtime) writeHelper(ctx context.Context, dir string) error {
+	unlock, err := r.folders.lock(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r.mu.Lock()
+	done := r.helperDirs[dir]
+	r.mu.Unlock()
+	if done {
+		if _, err := os.Stat(dir); err == nil {
+			return nil
+		}
+	}
+	if len(r.opt.Helper) == 0 {
+		return errors.New("this build carries no helper")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, content := range r.opt.Helper {
+		if err := writeFile(filepath.Join(dir, name), content, helperMode(content)); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.helperDirs[dir] = true
+	r.mu.Unlock()
+	return nil
+}
+
+func helperMode(content []byte) fs.FileMode {
+	programs := [][]byte{[]byte("\x7fELF"), []byte("#!")}
+	if slices.ContainsFunc(programs, func(p []byte) bool { return bytes.HasPrefix(content, p) }) {
+		return 0o755
+	}
+	return 0o644
+}
+
+// writeFile replaces a file as a whole, unless it is right already.
+func writeFile(path string, content []byte, mode fs.FileMode) (err error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm() == mode && info.Size() == int64(len(content)) {
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+			return nil
+		}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containers/podman/v5/pkg/specgen"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	nettypes "go.podman.io/common/libnetwork/types"
+
+	"reconcile/helper"
+	"reconcile/reconcile/plan"
+)
+
+const (
+	// defaultPath is PATH where the image's own is dropped and none is given.
+	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	// defaultStopTimeout is the seconds between SIGTERM and SIGKILL.
+	defaultStopTimeout = 10
+	cpuPeriod          = 100000 // microseconds
+)
+
+// argv is a process in Podman's terms. Both empty = the image's own command.
+type argv struct{ entrypoint, command []string }
+
+// processOf works out which command a process is in an image.
+func processOf(p plan.Process, img image) argv {
+	a := argv{entrypoint: p.Command, command: p.Args}
+	if p.Command != nil {
+		return a
+	}
+	a.entrypoint = img.entrypoint
+	if len(p.Args) == 0 && p.ImageCmd {
+		a.command = img.cmd
+	}
+	return a
+}
+
+func (a argv) all() []string { return slices.Concat(a.entrypoint, a.command) }
+
+// commandOf is what a container runs.
+func commandOf(c plan.ContainerSpec, img image) (argv, error) {
+	if !c.Helper {
+		a := processOf(c.Main, img)
+		if len(a.all()) == 0 {
+			return argv{}, fmt.Errorf("the image %s has no command, and none is given", c.Image)
+		}
+		return a, nil
+	}
+	var cfg helper.Config
+	if c.Main.Command != nil || len(c.Main.Args) > 0 || c.Main.ImageCmd {
+		cfg.Main = processOf(c.Main, img).all()
+		if len(cfg.Main) == 0 {
+			return argv{}, fmt.Errorf("the image %s has no command, and none is given", c.Image)
+		}
+	}
+	if c.Beside != nil {
+		cfg.Beside = processOf(*c.Beside, img).all()
+		if len(cfg.Beside) == 0 {
+			return argv{}, fmt.Errorf("the image %s has no command to run beside the main process", c.Image)
+		}
+	}
+	return argv{entrypoint: []string{helper.Server}, command: cfg.Args()}, nil
+}
+
+// generate translates a spec. Secrets and labels are the caller's.
+func (r *Runtime) generate(name string, c plan.ContainerSpec, published []plan.Port, img image, bundle bool) (*specgen.SpecGenerator, error) {
+	command, err := commandOf(c, img)
+	if err != nil {
+		return nil, err
+	}
+	no, yes := false, true
+	s := specgen.NewSpecGenerator(img.id, false)
+	s.Name = name
+	s.RawImageName = c.Image
+	s.Entrypoint, s.Command = command.entrypoint, command.command
+	s.RestartPolicy = "no"
+	s.HTTPProxy = &no // the operator's environment stays outside
+	stopTimeout := uint(defaultStopTimeout)
+	if c.StopTimeout > 0 {
+		stopTimeout = uint(c.StopTimeout)
+	}
+	s.StopTimeout = &stopTimeout
+	s.User = c.User
+	if c.WorkDir != "" {
+		s.WorkDir = c.WorkDir
+		s.CreateWorkingDir = &yes
+	}
+	s.Env = environment(c, bundle)
+	if c.NoImageEnv {
+		s.UnsetEnvAll = &yes
+	}
+	if c.ReadOnlyRoot {
+		s.ReadOnlyFilesystem = &yes
+		s.ReadWriteTmpfs = &no // writable places are mounts of the spec
+	}
+	s.CapDrop, s.CapAdd = c.CapDrop, c.CapAdd
+	if c.NoNewPrivileges {
+		s.NoNewPrivileges = &yes
+	}
+	s.ResourceLimits = limits(c)
+	if err := r.addMounts(s, c.Mounts); err != nil {
+		return nil, err
+	}
+	addNetwork(s, c, published)
+	return s, nil
+}
+
+// environment is the literal part of the environment.
+func environment(c plan.ContainerSpec, bundle bool) map[string]string {
+	env := map[string]string{}
+	if c.NoImageEnv {
+		env["PATH"] = defaultPath
+	}
+	if bundle {
+		for _, name := range caVariables {
+			env[name] = caBundle
+		}
+	}
+	for _, v := range c.Env {
+		if v.Secret == "" {
+			env[v.Name] = v.Value
+		} else {
+			delete(env, v.Name)
+		}
+	}
+	return env
+}
+
+func limits(c plan.ContainerSpec) *specs.LinuxResources {
+	var l specs.LinuxResources
+	if c.PidsLimit != 0 {
+		l.Pids = &specs.LinuxPids{Limit: c.PidsLimit}
+	}
+	if c.Memory > 0 {
+		// Twice the memory, swap included, is what podman run does too.
+		swap := 2 * c.Memory
+		l.Memory = &specs.LinuxMemory{Limit: &c.Memory, Swap: &swap}
+	}
+	if c.NanoCPUs > 0 {
+		period, quota := uint64(cpuPeriod), c.NanoCPUs*cpuPeriod/1e9
+		quota = max(quota, 1000) // the kernel takes no less
+		l.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
+	}
+	if l.Pids == nil && l.Memory == nil && l.CPU == nil {
+		return nil
+	}
+	return &l
+}
+
+func (r *Runtime) addMounts(s *specgen.SpecGenerator, mounts []plan.Mount) error {
+	for _, m := range mounts {
+		access := "rw"
+		if m.ReadOnly || m.Type == plan.MountHelper {
+			access = "ro"
+		}
+		switch m.Type {
+		case plan.MountDir, plan.MountCopy, plan.MountHelper:
+			options := []string{"rbind", "rprivate", access}
+			if m.Relabel != "" {
+				options = append(options, m.Relabel)
+			}
+			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: r.mountSource(m), Destination: m.Target, Options: options})
+		case plan.MountTmpfs:
+			options := []string{access, "nosuid", "nodev", "exec", "mode=1777", "notmpcopyup"}
+			if m.SizeBytes > 0 {
+				options = append(options, "size="+strconv.FormatInt(m.SizeBytes, 10))
+			}
+			s.Mounts = append(s.Mounts, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: m.Target, Options: options})
+		case plan.MountVolume:
+			if m.Source == "" {
+				return fmt.Errorf("mount %s: no volume is named", m.Target)
+			}
+			s.Volumes = append(s.Volumes, &specgen.NamedVolume{Name: m.Source, Dest: m.Target, Options: []string{access}})
+		default:
+			return fmt.Errorf("mount %s: unknown type %q", m.Target, m.Type)
+		}
+	}
+	return nil
+}
+
+func addNetwork(s *specgen.SpecGenerator, c plan.ContainerSpec, published []plan.Port) {
+	if c.Network == "" {
+		s.NetNS = specgen.Namespace{NSMode: specgen.NoNetwork}
+		return
+	}
+	s.NetNS = specgen.Namespace{NSMode: specgen.Bridge}
+	s.Networks = map[string]nettypes.PerNetworkOptions{c.Network: {Aliases: c.Aliases}}
+	for _, p := range published {
+		s.PortMappings = append(s.PortMappings, nettypes.PortMapping{
+			HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.Container, Protocol: p.Protocol, Range: 1,
+		})
+	}
+}
+
+// validate reports what no service could do, before anything is made.
+func validate(c plan.ContainerSpec) error {
+	var errs []error
+	if c.Network == "" && len(c.Ports) > 0 {
+		errs = append(errs, errors.New("ports need a network"))
+	}
+	for _, v := range c.Env {
+		if strings.ContainsRune(v.Value, 0) {
+			errs = append(errs, fmt.Errorf("env %s: a value cannot hold a NUL byte", v.Name))
+		}
+	}
+	targets := map[string]bool{}
+	for _, m := range c.Mounts {
+		if targets[m.Target] {
+			errs = append(errs, fmt.Errorf("mount %s: two mounts have this target", m.Target))
+		}
+		targets[m.Target] = true
+	}
+	return errors.Join(errs...)
+}
+
+// secretVariables are the variables that are secrets: name → reference.
+func secretVariables(c plan.ContainerSpec) map[string]string {
+	vars := map[string]string{}
+	for _, v := range c.Env {
+		if v.Secret != "" {
+			vars[v.Name] = v.Secret
+		}
+	}
+	return vars
+}
+
+// sortedKeys makes the order of calls the same every time.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
