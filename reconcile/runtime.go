@@ -22,7 +22,8 @@ type Runtime interface {
 	Reader
 	// Do carries out one step. A step that is already done succeeds. The
 	// returned object is the one created or acted on; it is zero for steps
-	// without one. Record steps never reach a Runtime.
+	// without one. Record steps never reach a Runtime. An error says what went
+	// wrong and need not name the step. Do returns soon after ctx ended.
 	Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error)
 	Capabilities() plan.Capabilities
 }

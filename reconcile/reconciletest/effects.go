@@ -69,7 +69,7 @@ func (rt *Runtime) create(s plan.Step, d plan.Desired) (plan.Object, error) {
 		return plan.Object{}, err
 	}
 	if th := rt.named(classOf(s.Target.Kind), s.Name); th != nil {
-		same := th.ours && th.obj.Workspace == d.Workspace && th.obj.ID == s.Target && th.obj.Digest == s.Digest && maps.Equal(th.obj.Inputs, s.Bound)
+		same := th.ours && th.obj.Workspace == d.Workspace && th.obj.ID.Compare(s.Target) == 0 && th.obj.Digest == s.Digest && maps.Equal(th.obj.Inputs, s.Bound)
 		if !same {
 			return plan.Object{}, fmt.Errorf("name %s is taken by %s", s.Name, th.obj.Handle)
 		}
@@ -298,7 +298,7 @@ func (rt *Runtime) own(s plan.Step, d plan.Desired) (*thing, error) {
 	if th == nil {
 		return nil, nil
 	}
-	if !th.ours || th.obj.Workspace != d.Workspace || th.obj.ID != s.Target {
+	if !th.ours || th.obj.Workspace != d.Workspace || th.obj.ID.Compare(s.Target) != 0 {
 		return nil, fmt.Errorf("%s %s is not ours: left alone", th.class, th.obj.Name)
 	}
 	return th, nil
@@ -307,7 +307,7 @@ func (rt *Runtime) own(s plan.Step, d plan.Desired) (*thing, error) {
 // resource returns the desired resource that a step is for.
 func resource(s plan.Step, d plan.Desired) (plan.Resource, error) {
 	for _, r := range d.Resources {
-		if r.ID == s.Target {
+		if r.ID.Compare(s.Target) == 0 {
 			return r, nil
 		}
 	}

@@ -139,14 +139,6 @@ func (rt *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, 
 
 // Do implements reconcile.Runtime.
 func (rt *Runtime) Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
-	obj, err := rt.do(ctx, s, d)
-	if err != nil {
-		return plan.Object{}, fmt.Errorf("%s %s: %w", s.Op, s.Target, err)
-	}
-	return obj, nil
-}
-
-func (rt *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	if err := ctx.Err(); err != nil {
 		return plan.Object{}, err
 	}

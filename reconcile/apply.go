@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// The defaults of [ApplyOptions].
+const (
+	DefaultParallel       = 4
+	DefaultStepTimeout    = 2 * time.Minute
+	DefaultPrepareTimeout = 30 * time.Minute
+	DefaultGrace          = time.Minute
+)
+
+// waitsPerStep is how many waits may be under way for each other step: they
+// cost the runtime little, and one that takes long must hold nothing up.
+const waitsPerStep = 16
+
+// ApplyOptions say how a plan is walked. The zero value is useful.
+type ApplyOptions struct {
+	// Parallel is how many steps may be under way at once, waits left out; 0 =
+	// DefaultParallel.
+	Parallel int
+	// StepTimeout bounds every step whose resource says nothing else; 0 =
+	// DefaultStepTimeout.
+	StepTimeout time.Duration
+	// PrepareTimeout bounds prepares, which pull images; 0 =
+	// DefaultPrepareTimeout.
+	PrepareTimeout time.Duration
+	// Grace bounds what a step that must not be cut may still take after the
+	// context ended; 0 = DefaultGrace.
+	Grace time.Duration
+	// Progress, if set, is told what happens, one event at a time and from the
+	// goroutine that called Apply. The walk goes on when it returns.
+	Progress func(Event)
+}
+
+// StepState is how far a step is.
+type StepState string
+
+// The states of steps. Skipped: something before it failed, or the walk was
+// interrupted.
+const (
+	StepQueued  StepState = "queued"
+	StepStarted StepState = "started"
+	StepDone    StepState = "done"
+	StepFailed  StepState = "failed"
+	StepSkipped StepState = "skipped"
+)
+
+// Event is one thing that happened to a step.
+type Event struct {
+	State   StepState
+	Step    plan.Step
+	Elapsed time.Duration // since the step started; done and failed
+	Detail  string        // failed, skipped: why, in words for a person
+	Err     error         // failed
+}
+
+// StepResult is how a step ended: done, failed or skipped.
+type StepResult struct {
+	Step     plan.Step
+	State    StepState
+	Object   plan.Object // done: what was created or acted on, if anything
+	Err      error       // failed
+	Detail   string      // failed, skipped: why
+	Started  time.Time   // zero for skipped
+	Duration time.Duration
+}
+
+// Outcome is how a plan ended, step by step in the order of the plan.
+type Outcome struct {
+	Steps       []StepResult
+	Interrupted bool // the context ended while something was left to do
+}
+
+// Err joins the errors of all failed steps, in the order of the plan, and says
+// when the walk was interrupted.
+func (o Outcome) Err() error {
+	var errs []error
+	for _, r := range o.Steps {
+		if r.State == StepFailed {
+			errs = append(errs, r.Err)
+		}
+	}
+	if o.Interrupted {
+		errs = append(errs, errInterrupted)
+	}
+	return errors.Join(errs...)
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// Apply walks the graph of p. It decides nothing: a step runs when all that it
+// is After succeeded, a step that fails or takes too long skips what depends on
+// it and nothing else, and no two steps of one resource run at once.
+//
+// When ctx ends no step starts any more; prepares and waits are cancelled, and
+// all other steps get o.Grace to end by themselves. Apply returns when every
+// step that it started has returned.
+func Apply(ctx context.Context, rt Runtime, rec Records, p plan.Plan, d plan.Desired, o ApplyOptions) Outcome {
+	w := newWalk(rt, rec, p, d, o.withDefaults())
+	w.run(ctx)
+	undone := func(r StepResult) bool { return r.State != StepDone }
+	return Outcome{Steps: w.results, Interrupted: ctx.Err() != nil && slices.ContainsFunc(w.results, undone)}
+}
+
+func (o ApplyOptions) withDefaults() ApplyOptions {
+	if o.Parallel <= 0 {
+		o.Parallel = DefaultParallel
+	}
+	if o.StepTimeout <= 0 {
+		o.StepTimeout = DefaultStepTimeout
+	}
+	if o.PrepareTimeout <= 0 {
+		o.PrepareTimeout = DefaultPrepareTimeout
+	}
+	if o.Grace <= 0 {
+		o.Grace = DefaultGrace
+	}
+	if o.Progress == nil {
+		o.Progress = func(Event) {}
+	}
+	return o
+}
+
+// cuttable reports whether a step may be given up halfway without leaving
+// anything behind.
+func cuttable(op plan.Op) bool { return op == plan.OpPrepare || op == plan.OpWait }
+
+// stepContext is the context of one step: bounded, and deaf to the end of ctx
+// for the grace period when the step must not be cut.
+func stepContext(ctx context.Context, op plan.Op, timeout, grace time.Duration) (context.Context, context.CancelFunc) {
+	if cuttable(op) {
+		return context.WithTimeoutCause(ctx, timeout, errTimeout(timeout))
+	}
+	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	inner, cancel := context.WithTimeoutCause(base, timeout, errTimeout(timeout))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { cut(fmt.Errorf("%w, and not done within %s", errInterrupted, grace)) })
+		context.AfterFunc(inner, func() { timer.Stop() })
+	})
+	return inner, func() {
+		stop()
+		cancel()
+		cut(nil)
+	}
+}
+
+func errTimeout(d time.Duration) error { return fmt.Errorf("not done within %s", d) }
+
+// timeout is how long a step may take.
+func (w *walk) timeout(s plan.Step) time.Duration {
+	r := w.resources[s.Target.String()]
+	t := w.opt.StepTimeout
+	if r.StartTimeout > 0 {
+		t = r.StartTimeout
+	}
+	switch {
+	case s.Op == plan.OpPrepare:
+		return max(t, w.opt.PrepareTimeout)
+	case s.Op == plan.OpStop && r.Spec.Container != nil:
+		// A stop takes what the container may take, and then kills it.
+		return t + time.Duration(r.Spec.Container.StopTimeout)*time.Second
+	}
+	return t
+}
+
+// perform carries out one step.
+func (w *walk) perform(ctx context.Context, s plan.Step, made plan.Object) (plan.Object, error) {
+	inner, cancel := stepContext(ctx, s.Op, w.timeout(s), w.opt.Grace)
+	defer cancel()
+	obj, err := w.dispatch(inner, s, made)
+	switch {
+	case err == nil:
+		return obj, nil
+	case cuttable(s.Op) && ctx.Err() != nil:
+		err = errInterrupted
+	case inner.Err() != nil && errors.Is(err, inner.Err()):
+		err = context.Cause(inner)
+	case inner.Err() != nil:
+		err = fmt.Errorf("%w: %w", context.Cause(inner), err)
+	}
+	return plan.Object{}, fmt.Errorf("%s %s: %w", s.Op, s.Target, err)
+}
+
+func (w *walk) dispatch(ctx context.Context, s plan.Step, made plan.Object) (plan.Object, error) {
+	if s.Op == plan.OpRecord {
+		r, err := record(s, made)
+		if err != nil {
+			return plan.Object{}, err
+		}
+		return plan.Object{}, w.rec.Put(ctx, r)
+	}
+	if s.Object == "" && needsObject(s.Op) {
+		return plan.Object{}, errors.New("the plan names no object and creates none")
+	}
+	return w.rt.Do(ctx, s, w.desired)
+}
+
+// needsObject reports whether steps of the op act on an object that exists.
+func needsObject(op plan.Op) bool {
+	return op != plan.OpPrepare && op != plan.OpCreate && op != plan.OpHost
+}
+
+// record returns what a record step writes: ports that only the runtime knew
+// are those of the object just made.
+func record(s plan.Step, made plan.Object) (plan.Record, error) {
+	if s.Record == nil {
+		return plan.Record{}, errors.New("the plan says nothing to record")
+	}
+	r := *s.Record
+	if r.Kind != plan.RecordPorts || r.Data != nil {
+		return r, nil
+	}
+	if made.Handle == "" {
+		return plan.Record{}, errors.New("no object was created whose ports could be recorded")
+	}
+	r.Data = map[string]string{}
+	for _, p := range made.Ports {
+		r.Data[fmt.Sprintf("%d/%s", p.Container, p.Protocol)] = strconv.Itoa(int(p.HostPort))
+	}
+	return r, nil
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// Keeper is a Memory that a pass also writes to. A [Store] is one.
+type Keeper interface {
+	Memory
+	Records
+	PutSpec(digest string, spec json.RawMessage) error
+	// KeepSpecs forgets every spec but those with the digests.
+	KeepSpecs(digests []string) error
+	PutConverged(ids []plan.ID) error
+	// Accept remembers owners and roots whose objects were taken over. It is
+	// on disk before it returns.
+	Accept(ids ...string) error
+}
+
+// PassOptions say how one pass is done.
+type PassOptions struct {
+	Plan  plan.Options // Now is the time of the pass; zero = time.Now
+	Apply ApplyOptions
+	// Planned, if set, is given the plan before anything is done. Its error
+	// ends the pass.
+	Planned func(plan.Plan) error
+}
+
+// PassResult is what one pass did.
+type PassResult struct {
+	Plan    plan.Plan
+	Before  plan.Observed
+	Outcome Outcome
+	After   plan.Observed // as Before when there was nothing to do
+	Status  []Status
+}
+
+// afterTimeout bounds the look around after a pass that was interrupted.
+const afterTimeout = 30 * time.Second
+
+// Pass converges once: it observes, plans, applies and observes again. Failed
+// steps are in the outcome, see [Outcome.Err]; the error is for a pass that
+// could not begin or whose end could not be seen, and the result then holds
+// what is known.
+func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
+	if o.Plan.Now.IsZero() {
+		o.Plan.Now = time.Now()
+	}
+	var res PassResult
+	before, err := Observe(ctx, rt, k, d)
+	if err != nil {
+		return res, err
+	}
+	res.Plan, res.Before = decide(k, d, before, o.Plan)
+	res.After = res.Before
+	if o.Planned != nil {
+		if err := o.Planned(res.Plan); err != nil {
+			return res, err
+		}
+	}
+	if err := accept(k, d, res.Before, o.Plan); err != nil {
+		return res, err
+	}
+	if len(res.Plan.Steps) > 0 {
+		res.Outcome = Apply(ctx, rt, k, res.Plan, d, o.Apply)
+		lookCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTimeout)
+		defer cancel()
+		after, err := Observe(lookCtx, rt, k, d)
+		if err != nil {
+			res.Status = Summarize(d, res.After, res.Plan)
+			return res, err
+		}
+		res.After = after
+	}
+	next := res.Plan
+	if len(res.Plan.Steps) > 0 {
+		next = plan.New(d, res.After, o.Plan)
+	}
+	res.Status = Summarize(d, res.After, next)
+	if err := remember(k, d, res); err != nil {
+		return res, err
+	}
+	return res, nil
+}
+
+// accept remembers what the operator takes over with this pass, so that the
+// next one needs not be told again.
+func accept(k Keeper, d plan.Desired, o plan.Observed, opts plan.Options) error {
+	var ids []string
+	for _, obj := range o.Objects {
+		if opts.AcceptLostRecords && obj.Owner != o.Records.Owner {
+			ids = append(ids, obj.Owner)
+		}
+		if opts.Adopt && obj.Root != d.Root {
+			ids = append(ids, obj.Root)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return k.Accept(ids...)
+}
+
+// remember keeps what the next pass explains its plan with: the specs of what
+// exists, and which IDs do.
+func remember(k Keeper, d plan.Desired, res PassResult) error {
+	if len(res.After.Incomplete) > 0 {
+		return nil
+	}
+	exist := map[string]bool{}
+	var ids []plan.ID
+	var digests []string
+	for _, obj := range res.After.Objects {
+		digests = append(digests, obj.Digest)
+		if id := obj.ID.String(); !exist[id] {
+			exist[id] = true
+			ids = append(ids, obj.ID)
+		}
+	}
+	if len(res.Plan.Steps) == 0 && sameIDs(ids, res.After.Converged) {
+		return nil
+	}
+	for _, r := range d.Resources {
+		if !exist[r.ID.String()] {
+			continue
+		}
+		spec, err := json.Marshal(r.Spec)
+		if err != nil {
+			return fmt.Errorf("remember %s: %w", r.ID, err)
+		}
+		if err := k.PutSpec(r.Spec.Digest(), spec); err != nil {
+			return err
+		}
+	}
+	if err := k.KeepSpecs(digests); err != nil {
+		return err
+	}
+	return k.PutConverged(ids)
+}
+
+// sameIDs reports whether two sorted lists hold the same IDs.
+func sameIDs(a, b []plan.ID) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Compare(b[i]) != 0 {
+			return false
+		}
+	}
+	return true
+}
