@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Agent-server is the static helper that reconcile mounts at /Agent in the
+// containers of agents.
+//
+//	agent-server init [--beside N ARG…] -- [MAIN…]
+//	agent-server serve
+//
+// Init is PID 1: it starts the main process, reaps orphans, passes signals on
+// and ends with the main process's status. Without MAIN it keeps `serve`
+// running, the default supervisor: HTTP on $PORT with /mcp/status, /health and
+// MCP at /mcp, whose tools are described by /code/mcp-config.json.
+//
+// It needs nothing of the image: no shell, no /tmp, no /etc/passwd.
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"reconcile/helper"
+)
+
+// Exit statuses. Those of init are the main process's own.
+const (
+	exitUsage       = 2
+	exitCannotRun   = 126
+	exitNotFound    = 127
+	exitSignal      = 128 // plus the signal's number
+	defaultCodePath = "/code"
+)
+
+const usage = `usage: agent-server init [--beside N ARG…] -- [MAIN…]
+       agent-server serve
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stderr))
+}
+
+func run(args []string, stderr io.Writer) int {
+	logger := newLogger(stderr)
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	switch args[0] {
+	case "init":
+		c, err := helper.ParseArgs(args)
+		if err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n%s", err, usage)
+			return exitUsage
+		}
+		return runInit(c, logger, stderr)
+	case "serve":
+		if len(args) > 1 {
+			break
+		}
+		if err := serve(logger); err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n", err)
+			return exitStatus(err)
+		}
+		return 0
+	}
+	fmt.Fprint(stderr, usage)
+	return exitUsage
+}
+
+// newLogger writes lines that can be told from the agent's own output. The
+// runtime that collects them adds the time.
+func newLogger(w io.Writer) *slog.Logger {
+	h := slog.NewTextHandler(w, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})
+	return slog.New(h).With("from", "agent-server")
+}
+
+// codePath is the folder in which everything of the agent starts.
+func codePath() string {
+	if p := os.Getenv("CODE_PATH"); p != "" {
+		return p
+	}
+	return defaultCodePath
+}
