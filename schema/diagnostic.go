@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -23,6 +24,26 @@ func (p Pos) String() string {
 		return "-"
 	}
 	return fmt.Sprintf("%s:%d:%d", p.File, max(p.Line, 1), max(p.Col, 1))
+}
+
+// ParsePos is the inverse of [Pos.String]; what is not of that form is all
+// file.
+func ParsePos(s string) Pos {
+	rest, col, ok := cutNumber(s)
+	file, line, ok2 := cutNumber(rest)
+	if !ok || !ok2 {
+		return Pos{File: s}
+	}
+	return Pos{File: file, Line: line, Col: col}
+}
+
+func cutNumber(s string) (before string, n int, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s, 0, false
+	}
+	n, err := strconv.Atoi(s[i+1:])
+	return s[:i], n, err == nil
 }
 
 // Compare orders positions by file, line and column.

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"testing"
+)
+
+func TestDecodePolicy(t *testing.T) {
+	p, ds := DecodePolicy("host.yaml", []byte("mounts: none\nregistries: [quay.io]\n"))
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	if p.Mounts.V != "none" || p.Mounts.Pos != (Pos{"host.yaml", 1, 9}) || len(p.Registries) != 1 {
+		t.Errorf("policy %+v", p)
+	}
+	if p, ds = DecodePolicy("host.yaml", []byte("\n")); len(ds) > 0 || p.Mounts.IsSet() {
+		t.Errorf("empty file: %+v %v", p, ds)
+	}
+	if _, ds = DecodePolicy("host.yaml", []byte("mountz: none\n")); !ds.HasErrors() || ds[0].Pos != (Pos{"host.yaml", 1, 1}) {
+		t.Errorf("unknown field: %v", ds)
+	}
+}
+
+func TestParsePos(t *testing.T) {
+	for _, p := range []Pos{{"a.yaml", 1, 2}, {"a:b/c.json", 30, 4}} {
+		if got := ParsePos(p.String()); got != p {
+			t.Errorf("%s parses to %+v", p, got)
+		}
+	}
+	if got := ParsePos("nowhere"); got != (Pos{File: "nowhere"}) {
+		t.Errorf("got %+v", got)
+	}
+}
