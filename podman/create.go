@@ -120,7 +120,7 @@ func (r *Runtime) createOrFind(ctx context.Context, s plan.Step, spec *specgen.S
 	}
 	// Podman knows no container of that name, but its storage does: the service
 	// was killed while it created one.
-	if _, err := containers.Remove(ctx, s.Name, new(containers.RemoveOptions).WithForce(true)); err != nil && !notFound(err) {
+	if err := r.removeContainer(ctx, s.Name); err != nil {
 		return "", r.explain("remove what a killed service left of "+s.Name, err)
 	}
 	made, err = containers.CreateWithSpec(ctx, spec, nil)

@@ -45,7 +45,7 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 	}
 	switch s.Op {
 	case plan.OpStart:
-		return r.start(ctx, s)
+		return r.start(ctx, s, d)
 	case plan.OpWait:
 		return r.wait(ctx, s)
 	case plan.OpStop:

@@ -4,6 +4,7 @@ package podman
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,9 +15,24 @@ import (
 	"reconcile/reconcile/plan"
 )
 
-// start starts a container; one that runs is left alone.
-func (r *Runtime) start(ctx context.Context, s plan.Step) (plan.Object, error) {
+// start starts a container, or thaws a paused one; one that runs is left alone.
+func (r *Runtime) start(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
+	if !r.knows(s, d) {
+		c, err := r.inspectOurs(ctx, s, d)
+		if err == nil && c == nil {
+			err = fmt.Errorf("start %s: the container is gone", s.Name)
+		}
+		if err != nil {
+			return plan.Object{}, err
+		}
+	}
 	err := containers.Start(ctx, s.Object, nil)
+	if says(err, "container state improper") {
+		// Older services say so of a paused container, newer ones of a running one.
+		if thawed := containers.Unpause(ctx, s.Object, nil); thawed == nil {
+			err = nil
+		}
+	}
 	if says(err, "already in use", "address in use") && says(err, "address") {
 		return plan.Object{}, fmt.Errorf("start %s: a port is taken by somebody else: %w", s.Name, err)
 	}
@@ -104,6 +120,17 @@ func (r *Runtime) stop(ctx context.Context, s plan.Step, d plan.Desired) (plan.O
 	return plan.Object{}, r.explain("stop "+s.Name, err)
 }
 
+// knows reports whether this Runtime observed or made the container as what the
+// step takes it for. A container's ID is never used again and its labels never
+// change, so that needs no second look; another look is taken before whatever
+// cannot be undone.
+func (r *Runtime) knows(s plan.Step, d plan.Desired) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen, ok := r.seen[s.Object]
+	return ok && seen.id == s.Target && seen.workspace == d.Workspace
+}
+
 // inspectOurs inspects the container and checks that the step may touch it. A
 // container that is gone is nil, without an error.
 func (r *Runtime) inspectOurs(ctx context.Context, s plan.Step, d plan.Desired) (*define.InspectContainerData, error) {
@@ -147,8 +174,7 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 	if err != nil || c == nil {
 		return plan.Object{}, err
 	}
-	_, err = containers.Remove(ctx, c.ID, new(containers.RemoveOptions).WithForce(true).WithVolumes(true))
-	if err != nil && !notFound(err) {
+	if err := r.removeContainer(ctx, c.ID); err != nil {
 		return plan.Object{}, r.explain("delete "+s.Name, err)
 	}
 	if c.Config.Labels[labelSecrets] != "" {
@@ -157,4 +183,16 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 		}
 	}
 	return plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name}, nil
+}
+
+// removeContainer removes a container by force; one that is gone is removed.
+func (r *Runtime) removeContainer(ctx context.Context, handle string) error {
+	reports, err := containers.Remove(ctx, handle, new(containers.RemoveOptions).WithForce(true).WithVolumes(true))
+	for _, report := range reports {
+		err = errors.Join(err, report.Err)
+	}
+	if notFound(err) {
+		return nil
+	}
+	return err
 }

@@ -186,12 +186,15 @@ func (r *Runtime) addMounts(s *specgen.SpecGenerator, mounts []plan.Mount) error
 }
 
 func addNetwork(s *specgen.SpecGenerator, c plan.ContainerSpec, published []plan.Port) {
-	if c.Network == "" {
+	switch {
+	case c.Network != "":
+		s.NetNS = specgen.Namespace{NSMode: specgen.Bridge}
+		s.Networks = map[string]nettypes.PerNetworkOptions{c.Network: {Aliases: c.Aliases}}
+	case len(published) > 0:
+		s.NetNS = specgen.Namespace{NSMode: specgen.Bridge} // Podman's default network: a port needs one
+	default:
 		s.NetNS = specgen.Namespace{NSMode: specgen.NoNetwork}
-		return
 	}
-	s.NetNS = specgen.Namespace{NSMode: specgen.Bridge}
-	s.Networks = map[string]nettypes.PerNetworkOptions{c.Network: {Aliases: c.Aliases}}
 	for _, p := range published {
 		s.PortMappings = append(s.PortMappings, nettypes.PortMapping{
 			HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.Container, Protocol: p.Protocol, Range: 1,
@@ -202,9 +205,6 @@ func addNetwork(s *specgen.SpecGenerator, c plan.ContainerSpec, published []plan
 // validate reports what no service could do, before anything is made.
 func validate(c plan.ContainerSpec) error {
 	var errs []error
-	if c.Network == "" && len(c.Ports) > 0 {
-		errs = append(errs, errors.New("ports need a network"))
-	}
 	for _, v := range c.Env {
 		if strings.ContainsRune(v.Value, 0) {
 			errs = append(errs, fmt.Errorf("env %s: a value cannot hold a NUL byte", v.Name))

@@ -5,6 +5,7 @@ package podman
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -76,8 +77,13 @@ func (r *Runtime) deleteNetwork(ctx context.Context, s plan.Step, d plan.Desired
 	if err := r.check(held.Labels, s, d, s.Object); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
-	// Without force: a network that somebody uses is not ours alone.
-	if _, err = network.Remove(ctx, s.Object, nil); err != nil && !notFound(err) {
+	// Without force: a network that somebody uses is not ours alone. By name:
+	// Podman looks for users of what it is given, and they know the name only.
+	reports, err := network.Remove(ctx, held.Name, nil)
+	for _, report := range reports {
+		err = errors.Join(err, report.Err)
+	}
+	if err != nil && !notFound(err) {
 		return r.explain("delete network "+s.Name, err)
 	}
 	return nil
