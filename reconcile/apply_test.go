@@ -155,7 +155,7 @@ func TestApplyBounds(t *testing.T) {
 		}}
 		var p plan.Plan
 		for i := range 12 {
-			p.Steps = append(p.Steps, step(fmt.Sprintf("stop:a%d@1", i%9)), step(fmt.Sprintf("wait:w%d@1", i)))
+			p.Steps = append(p.Steps, step(fmt.Sprintf("stop:a%d@1", i/4)), step(fmt.Sprintf("wait:w%d@1", i)))
 			p.Steps[len(p.Steps)-2].ID += fmt.Sprint("#", i)
 		}
 		start := time.Now()
@@ -183,7 +183,7 @@ func TestApplyTakesLongChainsFirst(t *testing.T) {
 		step("start:b", "create:b"), step("start:d@d", "start:b"),
 	}}
 	reconcile.Apply(t.Context(), rt, newMemory(), p, desired(), reconcile.ApplyOptions{Parallel: 1})
-	want := []string{"create:b", "start:b", "create:a", "create:c", "start:d@d"}
+	want := []string{"create:b", "start:b", "start:d@d", "create:a", "create:c"}
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}

@@ -26,7 +26,8 @@ type walk struct {
 	targets []string
 	users   [][]int // by step: the steps that are after it
 	missing []int   // by step: how many steps it is still after
-	height  []int   // by step: length of the longest chain that it holds up
+	depth   []int   // by step: length of the longest chain that leads to it
+	chain   []int   // by step: length of the longest chain that it is part of
 
 	acting  pool
 	waiting pool
@@ -59,7 +60,8 @@ func newWalk(rt Runtime, rec Records, p plan.Plan, d plan.Desired, o ApplyOption
 		targets:   make([]string, n),
 		users:     make([][]int, n),
 		missing:   make([]int, n),
-		height:    make([]int, n),
+		depth:     make([]int, n),
+		chain:     make([]int, n),
 		parked:    map[string][]int{},
 		lanes:     map[string]bool{},
 		made:      map[string]plan.Object{},
@@ -83,14 +85,33 @@ func newWalk(rt Runtime, rec Records, p plan.Plan, d plan.Desired, o ApplyOption
 			}
 		}
 	}
-	for i := n - 1; i >= 0; i-- {
+	w.measure()
+	w.acting = pool{ready: readyHeap{less: w.less}, limit: o.Parallel}
+	w.waiting = pool{ready: readyHeap{less: w.less}, limit: o.Parallel * waitsPerStep}
+	return w
+}
+
+// measure finds the chains of a plan, whose steps are in a topological order.
+func (w *walk) measure() {
+	height := make([]int, len(w.steps)) // of the longest chain that leads on
+	for i := len(w.steps) - 1; i >= 0; i-- {
 		for _, user := range w.users[i] {
-			w.height[i] = max(w.height[i], w.height[user]+1)
+			height[i] = max(height[i], height[user]+1)
 		}
 	}
-	w.acting = pool{ready: readyHeap{height: w.height}, limit: o.Parallel}
-	w.waiting = pool{ready: readyHeap{height: w.height}, limit: o.Parallel * waitsPerStep}
-	return w
+	for i := range w.steps {
+		for _, user := range w.users[i] {
+			w.depth[user] = max(w.depth[user], w.depth[i]+1)
+		}
+		w.chain[i] = w.depth[i] + height[i]
+	}
+}
+
+// less puts the longest chains first, since they end last; among equals the
+// step that goes on with what is begun, so that creates and starts overlap;
+// then the order of the plan.
+func (w *walk) less(a, b int) bool {
+	return cmp.Or(cmp.Compare(w.chain[b], w.chain[a]), cmp.Compare(w.depth[b], w.depth[a]), cmp.Compare(a, b)) < 0
 }
 
 // pool returns where a step waits for its turn.
@@ -138,8 +159,7 @@ func (w *walk) run(ctx context.Context) {
 	}
 }
 
-// startAll starts every step of a pool that may start now, those first that
-// hold up the longest chain.
+// startAll starts every step of a pool that may start now.
 func (w *walk) startAll(ctx context.Context, p *pool) {
 	for p.running < p.limit && p.ready.Len() > 0 && ctx.Err() == nil {
 		i := heap.Pop(&p.ready).(int)
@@ -222,20 +242,16 @@ func (w *walk) skip(i int, why string) {
 	w.opt.Progress(Event{State: StepSkipped, Step: w.steps[i], Detail: why})
 }
 
-// readyHeap holds steps that may start, the one with the longest chain behind
-// it first, then the one that comes first in the plan.
+// readyHeap holds steps that may start, the first of them on top.
 type readyHeap struct {
-	items  []int
-	height []int
+	items []int
+	less  func(a, b int) bool
 }
 
-func (h *readyHeap) Len() int { return len(h.items) }
-func (h *readyHeap) Less(i, j int) bool {
-	a, b := h.items[i], h.items[j]
-	return cmp.Or(cmp.Compare(h.height[b], h.height[a]), cmp.Compare(a, b)) < 0
-}
-func (h *readyHeap) Swap(i, j int) { h.items[i], h.items[j] = h.items[j], h.items[i] }
-func (h *readyHeap) Push(x any)    { h.items = append(h.items, x.(int)) }
+func (h *readyHeap) Len() int           { return len(h.items) }
+func (h *readyHeap) Less(i, j int) bool { return h.less(h.items[i], h.items[j]) }
+func (h *readyHeap) Swap(i, j int)      { h.items[i], h.items[j] = h.items[j], h.items[i] }
+func (h *readyHeap) Push(x any)         { h.items = append(h.items, x.(int)) }
 func (h *readyHeap) Pop() any {
 	last := h.items[len(h.items)-1]
 	h.items = h.items[:len(h.items)-1]
