@@ -29,19 +29,16 @@ type File struct {
 
 // DecodeFile reads the documents of a YAML file, or the one of a file called
 // *.json. The diagnostics are sorted and hold every problem of the file; a
-// document with errors is marked Invalid. A file that cannot be parsed is an
-// error if it must be of a kind or mentions one of our API groups, otherwise a
-// warning.
+// document with errors is marked Invalid. Problems of syntax are errors if the
+// file must be of a kind, mentions one of our API groups or holds a document of
+// ours; otherwise the file is none of our business and they are warnings.
 func DecodeFile(name string, src []byte, opts Options) (File, Diagnostics) {
-	nodes, ds := parse(name, src)
-	if opts.Kind == "" && len(ds) > 0 && !namesOurGroup(src) {
-		for i := range ds {
-			ds[i].Severity = Warning
-		}
-	}
+	docs, parseDS := parse(name, src)
 	var f File
-	for _, n := range nodes {
-		if n.Kind == NodeNull && (opts.Kind == "" || len(nodes) > 1) {
+	var ds Diagnostics
+	for _, p := range docs {
+		n := p.node
+		if n.Kind == NodeNull && (opts.Kind == "" || len(docs) > 1) {
 			continue
 		}
 		c := chooseKind(n, opts.Kind)
@@ -53,24 +50,37 @@ func DecodeFile(name string, src []byte, opts Options) (File, Diagnostics) {
 			continue
 		}
 		doc, found := decodeAs(c, n, opts)
+		doc.Invalid = doc.Invalid || p.bad
 		f.Documents = append(f.Documents, doc)
 		ds = append(ds, found...)
 	}
+	if opts.Kind == "" && len(f.Documents) == 0 && !namesOurGroup(src) {
+		for i := range parseDS {
+			parseDS[i].Severity = Warning
+		}
+	}
+	ds = append(ds, parseDS...)
 	if opts.Kind != "" && len(f.Documents) == 0 && len(ds) == 0 {
 		ds = append(ds, emptyDocument(Pos{name, 1, 1}, opts.Kind))
 	}
 	return f, ds.Sort()
 }
 
-func parse(name string, src []byte) ([]*Node, Diagnostics) {
+// parsed is one document, bad when there were errors in it.
+type parsed struct {
+	node *Node
+	bad  bool
+}
+
+func parse(name string, src []byte) ([]parsed, Diagnostics) {
 	if !strings.EqualFold(path.Ext(name), ".json") {
-		return ParseYAML(name, src)
+		return parseYAML(name, src)
 	}
 	n, ds := ParseJSON(name, src)
 	if n == nil {
 		return nil, ds
 	}
-	return []*Node{n}, ds
+	return []parsed{{n, ds.HasErrors()}}, ds
 }
 
 // DecodeNode reads a document that came from elsewhere, such as a CUE file.

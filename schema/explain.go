@@ -105,6 +105,8 @@ func (e *explainer) walk(v *jsonschema.ValidationError) {
 		}
 	case *kind.Type:
 		e.add(v, summaryWrongType, fmt.Sprintf("expected %s, got %s", wanted(k.Want), e.got(v)), e.typeHint(v, k))
+	case *kind.Pattern:
+		e.add(v, patternSummary(v), e.expectation(v), "")
 	default:
 		if len(v.Causes) == 0 {
 			e.add(v, summaryInvalid, e.expectation(v), e.valueHint(v))
@@ -124,8 +126,8 @@ func (e *explainer) choice(v *jsonschema.ValidationError) {
 	var forms []*jsonschema.ValidationError
 	var types []string
 	for _, c := range alternatives(v) {
-		if t, ok := c.ErrorKind.(*kind.Type); ok && len(c.InstanceLocation) == here {
-			types = append(types, t.Want...)
+		if want := otherType(c); want != nil && len(c.InstanceLocation) == here {
+			types = append(types, want...)
 			continue
 		}
 		forms = append(forms, c)
@@ -139,7 +141,7 @@ func (e *explainer) choice(v *jsonschema.ValidationError) {
 		for _, f := range forms {
 			accepted = append(accepted, e.expectation(f))
 		}
-		e.add(v, summaryInvalid, strings.Join(slices.Compact(accepted), "; or "), e.valueHint(forms[0]))
+		e.add(v, patternSummary(forms[0]), strings.Join(slices.Compact(accepted), "; or "), e.valueHint(forms[0]))
 		return
 	}
 	best := forms[0]
@@ -151,22 +153,48 @@ func (e *explainer) choice(v *jsonschema.ValidationError) {
 	e.walk(best)
 }
 
-// alternatives lists the forms of a choice, nested choices and references
-// flattened.
+// alternatives lists the forms of a choice, with choices among forms of the
+// same value and references flattened.
 func alternatives(v *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	here := len(v.InstanceLocation)
 	var out []*jsonschema.ValidationError
 	for _, c := range v.Causes {
-		for isReference(c) && len(c.Causes) == 1 {
+		for isReference(c) && len(c.Causes) == 1 && len(c.Causes[0].InstanceLocation) == here {
 			c = c.Causes[0]
 		}
-		switch c.ErrorKind.(type) {
-		case *kind.AnyOf, *kind.OneOf:
+		_, anyOf := c.ErrorKind.(*kind.AnyOf)
+		_, oneOf := c.ErrorKind.(*kind.OneOf)
+		if (anyOf || oneOf) && len(c.InstanceLocation) == here {
 			out = append(out, alternatives(c)...)
-		default:
-			out = append(out, c)
+			continue
 		}
+		out = append(out, c)
 	}
 	return out
+}
+
+// otherType lists the accepted types when a form failed because the value is of
+// another type, also when it is a choice among values of other types.
+func otherType(v *jsonschema.ValidationError) []string {
+	switch k := v.ErrorKind.(type) {
+	case *kind.Type:
+		return k.Want
+	case *kind.Enum:
+		_, isText := k.Got.(string)
+		wantsText := slices.ContainsFunc(k.Want, func(w any) bool { _, ok := w.(string); return ok })
+		if isText && !wantsText {
+			return []string{"number"}
+		}
+	}
+	return nil
+}
+
+// patternSummary tells names from other texts.
+func patternSummary(v *jsonschema.ValidationError) string {
+	if _, ok := v.ErrorKind.(*kind.Pattern); ok && (strings.HasSuffix(v.SchemaURL, "/Name") || strings.HasSuffix(v.SchemaURL, "/EnvName")) {
+		return summaryName
+	}
+	return summaryInvalid
 }
 
 func isReference(v *jsonschema.ValidationError) bool {
@@ -204,9 +232,12 @@ func (e *explainer) unknown(v *jsonschema.ValidationError, names []string) {
 		case meant != "":
 			d.Hint = fmt.Sprintf("did you mean %q?", meant)
 		}
-		if len(known) > 0 {
-			d.Detail += "accepted here: " + strings.Join(known, ", ")
-		} else {
+		switch {
+		case d.Hint != "":
+			d.Detail += "there is no such field"
+		case len(known) > 0:
+			d.Detail += "there is no such field; there are " + strings.Join(known, ", ")
+		default:
 			d.Detail += "no field may stand here"
 		}
 		e.found = append(e.found, finding{Diagnostic: d, parent: path, meant: meant})
@@ -253,10 +284,13 @@ func (e *explainer) expectation(v *jsonschema.ValidationError) string {
 			return fmt.Sprintf("%s is not %s", quoteKey(k.Got), afterIs(text))
 		}
 		return fmt.Sprintf("%s does not match %s", quoteKey(k.Got), k.Want)
+	case *kind.Maximum:
+		if text := e.description(v.SchemaURL); text != "" {
+			return "must be " + afterIs(text)
+		}
+		return "must be at most " + k.Want.RatString()
 	case *kind.Minimum:
 		return "must be at least " + k.Want.RatString()
-	case *kind.Maximum:
-		return "must be at most " + k.Want.RatString()
 	case *kind.ExclusiveMinimum:
 		return "must be more than " + k.Want.RatString()
 	case *kind.ExclusiveMaximum:
@@ -270,6 +304,9 @@ func (e *explainer) valueHint(v *jsonschema.ValidationError) string {
 	var options []string
 	switch k := v.ErrorKind.(type) {
 	case *kind.Enum:
+		if _, isText := k.Got.(string); !isText {
+			return ""
+		}
 		got = fmt.Sprint(k.Got)
 		for _, w := range k.Want {
 			options = append(options, fmt.Sprint(w))
@@ -348,13 +385,22 @@ func (e *explainer) properties(schemaURL string) []string {
 	props, _ := e.at(schemaURL)["properties"].(map[string]any)
 	var names []string
 	for name, s := range props {
-		if anything, _ := s.(bool); anything && noEffectField(name) {
+		if noEffectField(name) && acceptsAnything(s) {
 			continue
 		}
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
+}
+
+func acceptsAnything(schema any) bool {
+	m, ok := schema.(map[string]any)
+	if !ok {
+		return schema == true
+	}
+	_, described := m["description"]
+	return len(m) == 0 || described && len(m) == 1
 }
 
 // description is the text of a schema, or of what it refers to.
@@ -366,6 +412,7 @@ func (e *explainer) description(schemaURL string) string {
 		text = afterIs(text)
 	}
 	text, _, _ = strings.Cut(text, "\n")
+	text, _, _ = strings.Cut(text, ". ")
 	return strings.TrimSuffix(text, ".")
 }
 

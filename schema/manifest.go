@@ -67,7 +67,7 @@ func (c cursor) manifestConflicts(n *Node, profile string) {
 	for _, f := range n.Fields {
 		switch {
 		case noEffectField(f.Key):
-			c.warn(f.Pos, summaryNoEffect, fmt.Sprintf("%s is accepted and ignored", f.Key), "")
+			c.warn(f.Pos, summaryNoEffect, "accepted, but it does nothing here", "")
 		case f.Key == "profiles" && profile != "":
 			c.fail(f.Pos, summaryConflict, "a profile cannot hold profiles", "")
 		case f.Key == "profiles":
@@ -129,7 +129,7 @@ func (c cursor) portDefault(name string) {
 		return
 	}
 	if _, err := portNumber(c.n.Text); err != nil {
-		c.invalid("PORT: "+err.Error(), "")
+		c.invalid(err.Error(), "")
 	}
 }
 

@@ -6,10 +6,10 @@ package schema
 // workspace's spec.policy at the top level. An empty file sets nothing.
 func DecodePolicy(name string, src []byte) (Policy, Diagnostics) {
 	nodes, ds := parse(name, src)
-	if ds.HasErrors() || len(nodes) == 0 || nodes[0].Kind == NodeNull {
+	if ds.HasErrors() || len(nodes) == 0 || nodes[0].node.Kind == NodeNull {
 		return Policy{}, ds
 	}
-	n := nodes[0]
+	n := nodes[0].node
 	within := func(key string, v *Node) *Node {
 		return &Node{Kind: NodeMap, Pos: n.Pos, Fields: []Field{{Key: key, Pos: n.Pos, Value: v}}}
 	}

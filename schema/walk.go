@@ -155,7 +155,12 @@ func (n *Node) describe() string {
 	switch n.Kind {
 	case NodeString:
 		return "text"
-	case NodeInt, NodeFloat:
+	case NodeFloat:
+		if _, whole := n.wholeNumber(); !whole {
+			return "a number with a fraction"
+		}
+		return "a number"
+	case NodeInt:
 		return "a number"
 	case NodeBool:
 		return "a boolean"

@@ -30,7 +30,15 @@ func (c cursor) vars() []Var {
 		if v.Env.IsSet() {
 			e.at("env").envName(v.Env)
 		}
-		if e.n.Kind == NodeMap && e.at("env").set() == e.at("secret").set() && !e.at("value").set() {
+		sources := 0
+		for _, f := range e.n.Fields {
+			sources++
+			if f.Key != "env" && f.Key != "secret" && f.Key != "value" { // CUE refuses it
+				sources = 1
+				break
+			}
+		}
+		if e.n.Kind == NodeMap && sources != 1 {
 			e.fail(e.n.Pos, summaryConflict, fmt.Sprintf("%s needs a literal value, {env: NAME} or {secret: NAME}", e.key.V), "")
 		}
 		out = append(out, v)

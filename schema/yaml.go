@@ -19,6 +19,15 @@ import (
 // Aliases are expanded and merge keys resolved: a map's own key wins over a
 // merged one, an earlier merged map over a later one.
 func ParseYAML(name string, src []byte) ([]*Node, Diagnostics) {
+	docs, ds := parseYAML(name, src)
+	nodes := make([]*Node, len(docs))
+	for i, d := range docs {
+		nodes[i] = d.node
+	}
+	return nodes, ds
+}
+
+func parseYAML(name string, src []byte) ([]parsed, Diagnostics) {
 	t, ok := newText(name, src)
 	if !ok {
 		return nil, t.ds
@@ -32,7 +41,7 @@ func ParseYAML(name string, src []byte) ([]*Node, Diagnostics) {
 		t.fail(t.at(0), summarySyntax, err.Error(), "")
 		return nil, t.ds
 	}
-	var docs []*Node
+	var docs []parsed
 	for {
 		var n yaml.Node
 		if err := loadYAML(loader, &n); err != nil {
@@ -42,8 +51,9 @@ func ParseYAML(name string, src []byte) ([]*Node, Diagnostics) {
 			return docs, t.ds
 		}
 		c := yamlReader{text: t}
+		before := len(t.ds)
 		if doc := c.node(&n); doc != nil && !c.over {
-			docs = append(docs, doc)
+			docs = append(docs, parsed{doc, len(t.ds) > before})
 		}
 	}
 }
@@ -94,8 +104,8 @@ func (t *text) yamlError(err error) {
 	var le *yaml.LoadError
 	if errors.As(err, &le) {
 		pos, msg = t.pos(le.Mark.Line, le.Mark.Column), le.Message
-		if le.ContextMsg != "" {
-			msg = le.ContextMsg + ": " + msg
+		if le.ContextMsg != "" && le.ContextMark.Line > 0 {
+			msg = fmt.Sprintf("%s that starts on line %d: %s", le.ContextMsg, le.ContextMark.Line, msg)
 		}
 	}
 	if strings.Contains(msg, errTooDeep.Error()) {
@@ -259,7 +269,8 @@ func (c *yamlReader) scalar(n *yaml.Node) *Node {
 		var v bool
 		if err := n.Decode(&v); err != nil {
 			c.fail(out.Pos, summarySyntax, fmt.Sprintf("YAML: %s is not a boolean", quoteKey(n.Value)), "")
-			return nil
+			out.Kind = NodeString
+			return out
 		}
 		out.Kind, out.Text = NodeBool, strconv.FormatBool(v)
 	case "!!int":
@@ -270,7 +281,8 @@ func (c *yamlReader) scalar(n *yaml.Node) *Node {
 		var v any
 		if err := n.Decode(&v); err != nil {
 			c.fail(out.Pos, summaryInvalid, fmt.Sprintf("%s is not a whole number that can be used", quoteKey(n.Value)), "")
-			return nil
+			out.Kind = NodeString
+			return out
 		}
 		out.Text = fmt.Sprint(v)
 		if !isJSONInt(out.Text) { // beyond 64 bits, YAML yields a float
@@ -285,29 +297,31 @@ func (c *yamlReader) scalar(n *yaml.Node) *Node {
 		var v float64
 		if err := n.Decode(&v); err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
 			c.fail(out.Pos, summaryInvalid, fmt.Sprintf("%s is not a number that can be used", quoteKey(n.Value)), "quote it if text is meant")
-			return nil
+			out.Kind = NodeString
+			return out
 		}
 		out.Text = strconv.FormatFloat(v, 'g', -1, 64)
 		return c.number(out)
 	default:
 		c.fail(out.Pos, summarySyntax, fmt.Sprintf("YAML: unknown tag %s", quoteKey(n.Tag)), "")
-		return nil
+		out.Kind = NodeString
 	}
 	return out
 }
 
-// number refuses numbers whose exact value would cost too much to keep.
+// number refuses numbers whose exact value would cost too much to keep. The
+// node is text then, so that the document stays whole.
 func (t *text) number(n *Node) *Node {
 	if n.Kind == NodeInt {
 		if len(n.Text) > maxDigits {
 			t.fail(n.Pos, summaryInvalid, fmt.Sprintf("the number has more than %d digits", maxDigits), "quote it if text is meant")
-			return nil
+			n.Kind = NodeString
 		}
 		return n
 	}
 	if _, err := strconv.ParseFloat(n.Text, 64); err != nil || len(n.Text) > 400 {
 		t.fail(n.Pos, summaryInvalid, fmt.Sprintf("the number %s is out of range", quoteKey(n.Text)), "quote it if text is meant")
-		return nil
+		n.Kind = NodeString
 	}
 	return n
 }
