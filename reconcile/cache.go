@@ -131,6 +131,7 @@ func (s *Store) convergedFile() string { return filepath.Join(s.cacheDir(), "con
 func (s *Store) specFile(digest string) string {
 	return filepath.Join(s.specsDir(), escapeName(digest)+".json")
 }
+
 func (s *Store) blobFile(name string) string { return filepath.Join(s.blobsDir(), escapeName(name)) }
 
 // putCache writes a file of the cache, whose folder may have been deleted.

@@ -47,13 +47,12 @@ func ids(steps []plan.Step) []string {
 }
 
 func TestPassConvergesWithAStoreOnDisk(t *testing.T) {
-	rt := newRuntime()
 	dir := filepath.Join(t.TempDir(), "workspaces", testWorkspace)
 	store, err := reconcile.OpenStore(dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt = reconciletest.New(reconciletest.Options{Owner: store.Owner()})
+	rt := reconciletest.New(reconciletest.Options{Owner: store.Owner()})
 	rt.AddImage(testImage, "sha256:a1")
 	a, b := instance("a"), instance("b", agent("a"))
 	a.Spec.Container.Ports = []plan.Port{{HostIP: "127.0.0.1", Container: 80, Protocol: "tcp"}}
