@@ -89,16 +89,18 @@ func (v *view) faults(r *Resource, o Object, all decisions) []Reason {
 	return append(rs, departures(r, o)...)
 }
 
-// rebound reports whether what o is bound to was, or is about to be, replaced.
+// rebound reports whether what o is bound to is another one than when o was
+// made. Something made anew from the same spec and inputs is the same. An
+// object that does not say what it is bound to follows what this plan replaces.
 func rebound(o Object, n Need, on *decision) bool {
 	if on == nil {
 		return false
 	}
-	if on.acts() && on.old != nil {
-		return true
-	}
 	bound, gen := o.Inputs[Input{InputNeed, n.On.String()}.String()], on.generation()
-	return bound != "" && gen != "" && bound != gen
+	if bound == "" {
+		return on.acts() && on.old != nil
+	}
+	return gen != "" && bound != gen
 }
 
 // generation names what goes on under the ID after this plan; "" = nothing.

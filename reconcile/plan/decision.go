@@ -125,5 +125,8 @@ func (v *view) converge(r *Resource, all decisions) *decision {
 	if d.hold == nil && len(d.actions) > 0 {
 		d.hold = v.veto(d, all)
 	}
+	if v.braked(d.id) {
+		d.records = append(d.records, v.brakeRecord(d.id, "false"))
+	}
 	return d
 }

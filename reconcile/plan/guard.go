@@ -74,12 +74,12 @@ func (v *view) refusals() []Reason {
 func (v *view) emptied() bool { return v.empty && !v.destroy }
 
 // brake holds every removal when too many instances would go away at once, and
-// says so.
+// says so. Once tripped it stays so for as long as one of them is still to go.
 func (v *view) brake(all decisions) []Reason {
 	if v.destroy || v.opts.AllowMassDelete {
 		return nil
 	}
-	total, going := 0, 0
+	total, going, before := 0, 0, 0
 	for id := range v.objects {
 		if id.Kind.Role() == RoleSupport {
 			continue
@@ -87,16 +87,34 @@ func (v *view) brake(all decisions) []Reason {
 		total++
 		if d := all[id]; d != nil && d.acts() {
 			going++
+			if v.braked(id) {
+				before++
+			}
 		}
 	}
-	if going <= brakeFloor || 2*going <= total {
+	if before == 0 && (going <= brakeFloor || 2*going <= total) {
 		return nil
 	}
 	r := Reason{CodeMassDelete, fmt.Sprintf("%d of %d instances would go away in one pass", going, total), v.source}
-	for _, d := range all {
-		if d.acts() {
-			d.hold = &hold{reasons: []Reason{r}, policy: true}
+	if before > 0 {
+		r.Text = fmt.Sprintf("%d of %d instances would go away, and too many in one pass before", going, total)
+	}
+	for id, d := range all {
+		if !d.acts() {
+			continue
+		}
+		d.hold = &hold{reasons: []Reason{r}, policy: true}
+		if id.Kind.Role() == RoleInstance && !v.braked(id) {
+			d.records = append(d.records, v.brakeRecord(id, "true"))
 		}
 	}
 	return []Reason{r}
+}
+
+func (v *view) braked(id ID) bool {
+	return v.records[recordKey{id, RecordBrake}].Data["held"] == "true"
+}
+
+func (v *view) brakeRecord(id ID, held string) Record {
+	return Record{ID: id, Kind: RecordBrake, At: v.opts.Now, Data: map[string]string{"held": held}}
 }

@@ -122,6 +122,10 @@ const (
 	// RecordRestarts has in Data "count", the restarts of this ID so far, and
 	// "digest", the spec they were counted for: a new spec counts from zero.
 	RecordRestarts RecordKind = "restarts"
+	// RecordBrake has in Data "held", "true" while the mass-delete brake keeps
+	// the instance. Without it the brake would release itself as soon as enough
+	// new instances stand beside those that are to go.
+	RecordBrake RecordKind = "brake"
 )
 
 // Record is one remembered fact. A record never says that an object exists.

@@ -2,8 +2,15 @@
 
 package plan
 
-// remove adds the steps of what nothing asks for.
+// remove adds the steps of what nothing asks for. What is held is only
+// recorded.
 func (g *graph) remove(d *decision) {
+	if d.hold != nil {
+		for _, rec := range d.records {
+			g.add(Step{Op: OpRecord, Target: d.id, Record: &rec, Reason: d.hold.reasons[0]}, string(rec.Kind))
+		}
+		return
+	}
 	g.doom(d, nil)
 	for _, o := range d.doomed {
 		stop := stopOf(o)

@@ -21,7 +21,7 @@ type graph struct {
 func (v *view) buildSteps(all decisions) (steps, unordered []Step) {
 	g := &graph{v: v, all: all, steps: map[string]*Step{}, freed: map[string][]string{}}
 	for _, id := range v.ids {
-		if d := all[id]; d != nil && d.res == nil && d.hold == nil {
+		if d := all[id]; d != nil && d.res == nil {
 			g.remove(d)
 		}
 	}
@@ -169,8 +169,10 @@ func (g *graph) needs(d *decision) []string {
 		on := g.all[n.On]
 		switch {
 		case on == nil || on.res == nil:
-		case n.Until == UntilExists || n.On.Kind.Role() == RoleSupport:
+		case n.Until == UntilExists:
 			ids = append(ids, on.made.create)
+		case !on.runs():
+			ids = append(ids, on.made.last)
 		case n.Until == UntilFinished && on.succeeded():
 		default:
 			ids = append(ids, g.wait(on, n, d.id))

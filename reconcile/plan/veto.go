@@ -139,7 +139,7 @@ func (h *hold) inherit(on *decision) {
 	if on == nil {
 		return
 	}
-	if len(on.halted) > 0 {
+	if len(on.halted) > 0 { // its note follows once it is stopped
 		h.benign = true
 		return
 	}
@@ -153,20 +153,25 @@ func (h *hold) inherit(on *decision) {
 
 // reaches reports whether d will get as far as until, if its steps succeed.
 func (d *decision) reaches(until Until) bool {
-	h := d.held()
-	if h == nil {
-		return len(d.halted) == 0 || until == UntilExists
-	}
-	if !h.benign && d.hold != nil {
+	if d.hold != nil && !d.hold.benign {
 		return false
 	}
-	switch until {
-	case UntilExists:
-		return d.current != nil || d.create != ""
-	case UntilFinished:
-		return d.succeeded()
+	there := d.current != nil || d.hold == nil && d.create != ""
+	switch {
+	case until == UntilExists || !d.runs():
+		return there
+	case d.res.Want == WantStopped:
+		return false
+	case until == UntilFinished:
+		return d.succeeded() || d.held() == nil
 	}
-	return d.current != nil && (d.start && d.hold == nil || d.current.State == StateRunning || d.current.State == StateExists)
+	return d.hold == nil && d.start || d.current != nil && d.current.State == StateRunning
+}
+
+// runs reports whether the resource is a process, so that being ready is more
+// than being there.
+func (d *decision) runs() bool {
+	return d.res != nil && d.res.Want != WantExists && d.res.Want != WantPrepared
 }
 
 // succeeded reports whether the current object ran to its end without a fault

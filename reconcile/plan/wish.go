@@ -14,9 +14,8 @@ func (v *view) wish(d *decision, all decisions) {
 		v.wishStopped(d)
 		return
 	}
-	kept := slices.ContainsFunc(d.rivals, func(r rival) bool { return r.object.Keep })
 	switch {
-	case d.current == nil && kept:
+	case d.keptGoesOn():
 		d.keepRival()
 		return
 	case d.current == nil && len(d.rivals) == 0:
@@ -51,6 +50,18 @@ func (v *view) wishStopped(d *decision) {
 		return
 	}
 	d.note = &hold{reasons: []Reason{{CodeKept, "it is to stay stopped", d.origin}}, benign: true}
+}
+
+// keptGoesOn reports whether an object that must stay is in the place of the
+// one that should be there.
+func (d *decision) keptGoesOn() bool {
+	return slices.ContainsFunc(d.rivals, func(r rival) bool {
+		if !r.object.Keep {
+			return false
+		}
+		inPlace := r.object.State == StateRunning || r.object.State == StatePaused || r.object.Name == d.name
+		return d.current == nil || inPlace && d.current.State != StateRunning
+	})
 }
 
 // keepRival lets an object that differs go on, since it must not be deleted.
@@ -119,7 +130,7 @@ func (v *view) wishTidy(d *decision) {
 		d.actions = []Action{ActionReplace}
 	}
 	d.doomAll()
-	if d.current.Name == d.name || d.id.Kind.Role() == RoleSupport || d.bornByKept() {
+	if d.current.Name == d.name || d.id.Kind.Role() == RoleSupport || d.borneByKept() {
 		return
 	}
 	d.activate = true
@@ -134,9 +145,9 @@ func (v *view) wishTidy(d *decision) {
 	}
 }
 
-// bornByKept reports whether an object of this ID that must stay has the
+// borneByKept reports whether an object of this ID that must stay has the
 // proper name.
-func (d *decision) bornByKept() bool {
+func (d *decision) borneByKept() bool {
 	return slices.ContainsFunc(d.rivals, func(r rival) bool { return r.object.Keep && r.object.Name == d.name })
 }
 

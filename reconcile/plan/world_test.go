@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+const (
+	testOwner = "owner-1"
+	testRoot  = "/w"
+)
+
+var testNow = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// world is a small runtime and record store. It carries out steps, and reports
+// as an error whatever no plan may ever ask for.
+type world struct {
+	desired plan.Desired
+	objects []plan.Object
+	foreign []plan.Object
+	facts   map[plan.Input]plan.Fact
+	specs   map[string]plan.Spec
+	records plan.Records
+
+	partial, busy, incomplete bool // the observation is flawed
+	opts                      plan.Options
+	converged                 []plan.ID
+
+	handles int
+	pass    pass
+}
+
+// pass is what has happened in the pass under way.
+type pass struct {
+	created  map[plan.ID]string // handle
+	prepared map[plan.ID]bool
+	waited   map[plan.ID]bool
+	starts   map[plan.ID]bool // the plan starts something
+	goes     map[string]bool  // the plan deletes it
+	restarts map[plan.ID]int  // recorded before the pass
+}
+
+func (w *world) clone() *world {
+	c := *w
+	c.objects = slices.Clone(w.objects)
+	c.records.Records = slices.Clone(w.records.Records)
+	return &c
+}
+
+func (w *world) observe() plan.Observed {
+	o := plan.Observed{
+		Objects: slices.Clone(w.objects), Foreign: w.foreign, Inputs: w.facts,
+		Records: w.records, Specs: map[string]json.RawMessage{}, Converged: w.converged,
+	}
+	for digest, s := range w.specs {
+		o.Specs[digest], _ = json.Marshal(s)
+	}
+	if w.incomplete {
+		o.Incomplete = []plan.Reason{{Code: plan.CodeUnknown, Text: "containers: timeout", Origin: "-"}}
+	}
+	if w.busy && len(w.desired.Resources) > 0 {
+		o.Busy = []plan.ID{w.desired.Resources[0].ID}
+	}
+	return o
+}
+
+func (w *world) plan() plan.Plan { return plan.New(w.desired, w.observe(), w.opts) }
+
+func (w *world) resource(id plan.ID) *plan.Resource {
+	for i := range w.desired.Resources {
+		if w.desired.Resources[i].ID == id && !w.desired.Destroy {
+			return &w.desired.Resources[i]
+		}
+	}
+	return nil
+}
+
+func (w *world) object(id plan.ID, handle string) *plan.Object {
+	for i := range w.objects {
+		if w.objects[i].ID == id && w.objects[i].Handle == handle {
+			return &w.objects[i]
+		}
+	}
+	return nil
+}
+
+func (w *world) named(id plan.ID, name string) bool {
+	same := func(o plan.Object) bool { return o.Name == name && space(o.ID) == space(id) }
+	return slices.ContainsFunc(w.objects, same) || slices.ContainsFunc(w.foreign, same)
+}
+
+func space(id plan.ID) plan.Kind {
+	if id.Kind.Role() == plan.RoleSupport {
+		return id.Kind
+	}
+	return plan.Manifest
+}
+
+func (w *world) restarts(id plan.ID) int {
+	for _, r := range w.records.Records {
+		if r.ID == id && r.Kind == plan.RecordRestarts {
+			n, _ := strconv.Atoi(r.Data["count"])
+			return n
+		}
+	}
+	return 0
+}
+
+func (w *world) begin(p plan.Plan) {
+	w.pass = pass{
+		starts: map[plan.ID]bool{}, goes: map[string]bool{},
+		created: map[plan.ID]string{}, prepared: map[plan.ID]bool{}, waited: map[plan.ID]bool{}, restarts: map[plan.ID]int{},
+	}
+	for _, s := range p.Steps {
+		w.pass.starts[s.Target] = w.pass.starts[s.Target] || s.Op == plan.OpStart
+		w.pass.goes[s.Object] = w.pass.goes[s.Object] || s.Op == plan.OpDelete
+	}
+	for _, r := range w.desired.Resources {
+		w.pass.restarts[r.ID] = w.restarts(r.ID)
+	}
+}
+
+// apply carries out p in a random order that respects After, up to limit steps
+// (-1: all). The step named fail fails, without effect; what comes after it is
+// skipped. The returned error is a breach of a rule.
+func (w *world) apply(p plan.Plan, rnd *rand.Rand, limit int, fail string) error {
+	w.begin(p)
+	done, skipped := map[string]bool{}, map[string]bool{fail: fail != ""}
+	left := slices.Clone(p.Steps)
+	for n := 0; n != limit; n++ {
+		var ready []int
+		for i, s := range left {
+			bad := slices.ContainsFunc(s.After, func(a string) bool { return skipped[a] })
+			if bad {
+				skipped[s.ID] = true
+			}
+			if !skipped[s.ID] && !slices.ContainsFunc(s.After, func(a string) bool { return !done[a] }) {
+				ready = append(ready, i)
+			}
+		}
+		if len(ready) == 0 {
+			break
+		}
+		i := ready[rnd.IntN(len(ready))]
+		s := left[i]
+		left = slices.Delete(left, i, i+1)
+		if err := w.do(s); err != nil {
+			return fmt.Errorf("%s: %w", s.ID, err)
+		}
+		done[s.ID] = true
+	}
+	if limit < 0 && fail == "" && len(left) > 0 {
+		return fmt.Errorf("%d steps never became ready", len(left))
+	}
+	if limit < 0 && fail == "" {
+		w.converged = nil
+		for _, o := range w.objects {
+			if w.resource(o.ID) != nil {
+				w.converged = append(w.converged, o.ID)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *world) do(s plan.Step) error {
+	switch s.Op {
+	case plan.OpPrepare:
+		w.pass.prepared[s.Target] = true
+		return nil
+	case plan.OpCreate:
+		return w.create(s)
+	case plan.OpRecord:
+		return w.record(s)
+	case plan.OpWait:
+		return w.wait(s)
+	}
+	o := w.target(s)
+	if o == nil {
+		return fmt.Errorf("no object %q", s.Object)
+	}
+	if o.Owner != testOwner && !w.opts.AcceptLostRecords {
+		return fmt.Errorf("%s belongs to another record store", o.Handle)
+	}
+	switch s.Op {
+	case plan.OpStart:
+		return w.start(o)
+	case plan.OpStop:
+		if err := w.mayGo(*o); err != nil {
+			return err
+		}
+		o.State, o.ExitCode = plan.StateExited, 143
+		return nil
+	case plan.OpDelete:
+		return w.remove(*o)
+	case plan.OpActivate:
+		if w.named(s.Target, s.Name) {
+			return fmt.Errorf("name %s is taken", s.Name)
+		}
+		if o.ID.Kind.Role() == plan.RoleSupport {
+			return fmt.Errorf("%s cannot be renamed", o.Handle)
+		}
+		o.Name = s.Name
+		return nil
+	}
+	return fmt.Errorf("unknown op %s", s.Op)
+}
+
+func (w *world) target(s plan.Step) *plan.Object {
+	handle := s.Object
+	if handle == "" {
+		handle = w.pass.created[s.Target]
+	}
+	return w.object(s.Target, handle)
+}
+
+func (w *world) create(s plan.Step) error {
+	r := w.resource(s.Target)
+	switch {
+	case r == nil:
+		return fmt.Errorf("created though nothing asks for it")
+	case w.incomplete:
+		return fmt.Errorf("created though it may exist already")
+	case s.Digest != r.Spec.Digest():
+		return fmt.Errorf("created with digest %s", s.Digest)
+	case w.named(s.Target, s.Name):
+		return fmt.Errorf("name %s is taken", s.Name)
+	case s.Target.Kind.Role() == plan.RoleInstance && !w.pass.prepared[s.Target]:
+		return fmt.Errorf("created before it was prepared")
+	}
+	for _, n := range r.Needs {
+		if n.Until == plan.UntilExists && len(w.of(n.On)) == 0 {
+			return fmt.Errorf("created before %s exists", n.On)
+		}
+	}
+	w.handles++
+	o := plan.Object{
+		ID: s.Target, Handle: fmt.Sprintf("new%d", w.handles), Name: s.Name, Workspace: "acme", Root: testRoot,
+		Owner: testOwner, Role: s.Target.Kind.Role(), Digest: s.Digest, Inputs: s.Bound, Keep: r.Keep,
+		State: plan.StateExists, Created: testNow.Add(time.Duration(w.handles) * time.Second), Ports: slices.Clone(s.Ports),
+	}
+	if o.Role == plan.RoleInstance {
+		o.State = plan.StateCreated
+	}
+	for i := range o.Ports {
+		if o.Ports[i].HostPort == 0 {
+			o.Ports[i].HostPort = uint16(40000 + w.handles)
+		}
+	}
+	w.objects = append(w.objects, o)
+	w.specs[s.Digest] = r.Spec
+	w.pass.created[s.Target] = o.Handle
+	return nil
+}
+
+func (w *world) of(id plan.ID) []plan.Object {
+	var objs []plan.Object
+	for _, o := range w.objects {
+		if o.ID == id {
+			objs = append(objs, o)
+		}
+	}
+	return objs
+}
+
+func (w *world) record(s plan.Step) error {
+	rec := *s.Record
+	if rec.ID != s.Target || !rec.At.Equal(testNow) {
+		return fmt.Errorf("record of %s at %s", rec.ID, rec.At)
+	}
+	if rec.Data == nil {
+		o := w.target(s)
+		if o == nil {
+			return fmt.Errorf("nothing to fill the record from")
+		}
+		rec.Data = map[string]string{}
+		for _, p := range o.Ports {
+			rec.Data[fmt.Sprintf("%d/%s", p.Container, p.Protocol)] = strconv.Itoa(int(p.HostPort))
+		}
+	}
+	w.records.Records = slices.DeleteFunc(w.records.Records, func(r plan.Record) bool {
+		return r.ID == rec.ID && r.Kind == rec.Kind && r.Key == rec.Key
+	})
+	w.records.Records = append(w.records.Records, rec)
+	return nil
+}
+
+func (w *world) wait(s plan.Step) error {
+	o := w.target(s)
+	if o == nil {
+		return fmt.Errorf("nothing to wait for")
+	}
+	if s.Until == plan.UntilReady && o.State != plan.StateRunning {
+		return fmt.Errorf("waits for readiness of %s, which is %s", o.Handle, o.State)
+	}
+	if s.Until == plan.UntilFinished && o.State == plan.StateRunning {
+		o.State, o.ExitCode = plan.StateExited, 0
+	}
+	w.pass.waited[s.Target] = true
+	return nil
+}
+
+func (w *world) start(o *plan.Object) error {
+	r := w.resource(o.ID)
+	if r == nil || r.Want != plan.WantRunning && r.Want != plan.WantOnce {
+		return fmt.Errorf("started though nobody wants it running")
+	}
+	if err := w.needsMet(*r, "started"); err != nil {
+		return err
+	}
+	for _, other := range w.objects {
+		up := other.State == plan.StateRunning || other.State == plan.StatePaused
+		if up && other.ID == o.ID && other.Handle != o.Handle {
+			return fmt.Errorf("started while %s runs", other.Handle)
+		}
+		for _, p := range other.Ports {
+			if up && other.Handle != o.Handle && w.pass.goes[other.Handle] && w.resource(other.ID) == nil && w.publishes(*o, p.HostPort) {
+				return fmt.Errorf("started while %s, which is to go, has port %d", other.Handle, p.HostPort)
+			}
+		}
+	}
+	if o.State == plan.StateExited && w.restarts(o.ID) != w.pass.restarts[o.ID]+1 {
+		return fmt.Errorf("restarted, with %d restarts recorded before and %d now", w.pass.restarts[o.ID], w.restarts(o.ID))
+	}
+	if o.State != plan.StateExited && w.restarts(o.ID) != w.pass.restarts[o.ID] {
+		return fmt.Errorf("a first start was counted as a restart")
+	}
+	if w.pass.created[o.ID] == o.Handle && !w.portsRecorded(*r) {
+		return fmt.Errorf("started before its ports were recorded")
+	}
+	if o.Name != r.Name {
+		return fmt.Errorf("started under the name %s", o.Name)
+	}
+	o.State, o.Started = plan.StateRunning, testNow
+	return nil
+}
+
+func (w *world) publishes(o plan.Object, port uint16) bool {
+	return slices.ContainsFunc(o.Ports, func(p plan.Port) bool { return p.HostPort == port })
+}
+
+func (w *world) needsMet(r plan.Resource, what string) error {
+	for _, n := range r.Needs {
+		if on := w.resource(n.On); n.Until == plan.UntilReady && on != nil && on.Want == plan.WantRunning && !w.pass.waited[n.On] {
+			return fmt.Errorf("%s before %s was waited for", what, n.On)
+		}
+	}
+	return nil
+}
+
+func (w *world) portsRecorded(r plan.Resource) bool {
+	for _, p := range r.Spec.Container.Ports {
+		if p.HostPort != 0 {
+			continue
+		}
+		key := fmt.Sprintf("%d/%s", p.Container, p.Protocol)
+		if !slices.ContainsFunc(w.records.Records, func(rec plan.Record) bool {
+			return rec.ID == r.ID && rec.Kind == plan.RecordPorts && rec.Data[key] != ""
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// mayGo checks that o may be stopped or deleted now.
+func (w *world) mayGo(o plan.Object) error {
+	if o.Keep && (!w.desired.Destroy || o.ID.Kind != plan.Volume) {
+		return fmt.Errorf("%s is to be kept", o.Handle)
+	}
+	r := w.resource(o.ID)
+	if r == nil {
+		if w.partial || w.incomplete || w.desired.Empty {
+			if !w.desired.Destroy {
+				return fmt.Errorf("%s is pruned though not everything is known", o.Handle)
+			}
+		}
+		return nil
+	}
+	if r.Want == plan.WantStopped || o.ID.Kind.Role() == plan.RoleSupport {
+		return nil
+	}
+	if !slices.ContainsFunc(w.of(o.ID), func(next plan.Object) bool {
+		return next.Handle != o.Handle && next.Digest == r.Spec.Digest() && next.State != plan.StateBroken
+	}) {
+		return fmt.Errorf("%s goes before its replacement is created", o.Handle)
+	}
+	if o.State != plan.StateRunning || !w.pass.starts[o.ID] {
+		return nil
+	}
+	if !w.pass.prepared[o.ID] {
+		return fmt.Errorf("%s goes before its replacement is prepared", o.Handle)
+	}
+	return w.needsMet(*r, o.Handle+" stopped")
+}
+
+func (w *world) remove(o plan.Object) error {
+	if o.State == plan.StateRunning || o.State == plan.StatePaused {
+		return fmt.Errorf("%s is deleted while it is %s", o.Handle, o.State)
+	}
+	if err := w.mayGo(o); err != nil {
+		return err
+	}
+	if o.ID.Kind == plan.Network {
+		for _, user := range w.objects {
+			if c := w.specs[user.Digest].Container; c != nil && c.Network == o.Name {
+				return fmt.Errorf("network deleted while %s uses it", user.Handle)
+			}
+		}
+	}
+	w.objects = slices.DeleteFunc(w.objects, func(p plan.Object) bool { return p.ID == o.ID && p.Handle == o.Handle })
+	return nil
+}
