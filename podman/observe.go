@@ -12,7 +12,6 @@ import (
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/bindings/network"
-	"github.com/containers/podman/v5/pkg/bindings/secrets"
 	"github.com/containers/podman/v5/pkg/bindings/volumes"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	nettypes "go.podman.io/common/libnetwork/types"
@@ -216,13 +215,13 @@ func (o *observation) volumes(ctx context.Context) error {
 	return nil
 }
 
-// secrets lists all of Podman's secrets: older services cannot filter them by
-// label, and references need those of others.
+// secrets lists all of Podman's secrets: services cannot filter them by label,
+// and references need those of others.
 func (o *observation) secrets(ctx context.Context) error {
-	list, err := secrets.List(ctx, nil)
+	list, err := o.r.listSecrets(ctx)
 	if err != nil {
-		o.secretErr = o.r.explain("list secrets", err)
-		return o.secretErr
+		o.secretErr = err
+		return err
 	}
 	o.secretInfos = map[string]*types.SecretInfoReport{}
 	for _, s := range list {

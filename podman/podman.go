@@ -83,11 +83,12 @@ type Runtime struct {
 	derived  sync.RWMutex // held for reading while a container that uses a derived secret is made, for writing while unused ones are removed
 	ephemKey []byte
 
-	mu         sync.Mutex
-	seen       map[string]identity  // handle → labels as last observed
-	made       map[plan.ID]string   // target → handle of what its last create step made
-	refs       map[string]plan.Fact // image reference → fact as last observed
-	helperDirs map[string]bool      // helper folders that are up to date
+	mu           sync.Mutex
+	seen         map[string]identity          // handle → labels as last observed
+	made         map[plan.ID]string           // target → handle of what its last create step made
+	refs         map[string]plan.Fact         // image reference → fact as last observed
+	secretLabels map[string]map[string]string // by secret ID, for services whose lists lack them
+	helperDirs   map[string]bool              // helper folders that are up to date
 }
 
 // Open finds the service and connects to it. The first of these that is given
@@ -134,7 +135,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 		opt: opt, url: found.url, remote: found.remote, version: v,
 		conn: found.conn, service: found.service, ephemKey: key,
 		seen: map[string]identity{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
-		helperDirs: map[string]bool{},
+		helperDirs: map[string]bool{}, secretLabels: map[string]map[string]string{},
 	}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/bindings/secrets"
+	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	"github.com/containers/podman/v5/pkg/specgen"
 
 	"reconcile/reconcile/plan"
@@ -91,7 +92,8 @@ func (r *Runtime) derivedName(d plan.Desired, ref string, value []byte) string {
 		key = r.ephemKey
 	}
 	sum := sha256.Sum256([]byte(d.Root + "\n" + r.opt.Owner + "\n" + fingerprint(key, ref, value)))
-	return "reconcile-" + d.Workspace + "-" + hex.EncodeToString(sum[:8])
+	workspace := d.Workspace[:min(len(d.Workspace), 32)] // Podman takes 64 characters
+	return "reconcile-" + workspace + "-" + hex.EncodeToString(sum[:8])
 }
 
 // derive has Podman keep a value under the name.
@@ -120,9 +122,9 @@ func (r *Runtime) pruneSecrets(ctx context.Context, d plan.Desired) error {
 			used[name] = true
 		}
 	}
-	all, err := secrets.List(ctx, nil)
+	all, err := r.listSecrets(ctx)
 	if err != nil {
-		return r.explain("list secrets", err)
+		return err
 	}
 	for _, s := range all {
 		l := s.Spec.Labels
@@ -134,4 +136,39 @@ func (r *Runtime) pruneSecrets(ctx context.Context, d plan.Desired) error {
 		}
 	}
 	return nil
+}
+
+// labelledLists is the first Podman whose list of secrets has their labels.
+var labelledLists = version{5, 0, 0}
+
+// listSecrets returns all secrets with their labels. On older services each
+// secret is inspected once: another secret of the same name has another ID.
+func (r *Runtime) listSecrets(ctx context.Context) ([]*types.SecretInfoReport, error) {
+	list, err := secrets.List(ctx, nil)
+	if err != nil {
+		return nil, r.explain("list secrets", err)
+	}
+	if !r.version.less(labelledLists) {
+		return list, nil
+	}
+	for _, s := range list {
+		r.mu.Lock()
+		labels, known := r.secretLabels[s.ID]
+		r.mu.Unlock()
+		if !known {
+			full, err := secrets.Inspect(ctx, s.ID, nil)
+			if notFound(err) {
+				continue // removed since the list
+			}
+			if err != nil {
+				return nil, r.explain("inspect secret "+s.Spec.Name, err)
+			}
+			labels = full.Spec.Labels
+			r.mu.Lock()
+			r.secretLabels[s.ID] = labels
+			r.mu.Unlock()
+		}
+		s.Spec.Labels = labels
+	}
+	return list, nil
 }
