@@ -40,6 +40,10 @@ type EvalRequest struct {
 	Policy string `json:"policy,omitempty"`
 	// Objects are unified with the policy's definition of their kind.
 	Objects []PolicyObject `json:"objects,omitempty"`
+	// Before, when set, is called with the first file of each package before
+	// the package is evaluated, and with the policy, so that it is known what
+	// was going on when the evaluator had to be killed.
+	Before func(file string) `json:"-"`
 }
 
 // PolicyObject is a decoded object in the shape of the definition named after
@@ -87,14 +91,22 @@ func Eval(req EvalRequest) EvalResponse {
 	for _, dir := range req.Dirs {
 		for _, p := range e.packages(path.Clean(dir)) {
 			if e.wanted(p) {
+				req.before(p.files[0])
 				e.objects(p)
 			}
 		}
 	}
 	if req.Policy != "" {
+		req.before(req.Policy)
 		e.applyPolicy(req.Policy, req.Objects)
 	}
 	return EvalResponse{Objects: e.found, Diagnostics: e.ds.Sort()}
+}
+
+func (r EvalRequest) before(file string) {
+	if r.Before != nil {
+		r.Before(file)
+	}
 }
 
 type evaluator struct {
