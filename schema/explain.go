@@ -191,7 +191,7 @@ func otherType(v *jsonschema.ValidationError) []string {
 
 // patternSummary tells names from other texts.
 func patternSummary(v *jsonschema.ValidationError) string {
-	if _, ok := v.ErrorKind.(*kind.Pattern); ok && (strings.HasSuffix(v.SchemaURL, "/Name") || strings.HasSuffix(v.SchemaURL, "/EnvName")) {
+	if _, ok := v.ErrorKind.(*kind.Pattern); ok && (strings.HasSuffix(v.SchemaURL, "/Name") || strings.HasSuffix(v.SchemaURL, "/EnvName") || strings.HasSuffix(v.SchemaURL, "/EnvText")) {
 		return summaryName
 	}
 	return summaryInvalid
@@ -220,11 +220,19 @@ func depth(v *jsonschema.ValidationError) int {
 func (e *explainer) unknown(v *jsonschema.ValidationError, names []string) {
 	m, path := e.root.locate(v.InstanceLocation)
 	known := e.properties(v.SchemaURL)
+	_, named := e.at(v.SchemaURL)["patternProperties"]
 	for _, f := range m.Fields {
 		if !slices.Contains(names, f.Key) {
 			continue
 		}
 		d := Diagnostic{Severity: Error, Summary: summaryUnknownField, Pos: f.Pos, Detail: joinPath(path, pathKey(f.Key)) + ": "}
+		if named { // a map whose keys are the user's, within a pattern
+			d.Summary = summaryName
+			d.Detail += fmt.Sprintf("%s cannot name an environment variable", quoteKey(f.Key))
+			d.Hint = "use letters, digits and underscores, not a digit first"
+			e.found = append(e.found, finding{Diagnostic: d})
+			continue
+		}
 		meant := nearest(f.Key, known)
 		switch hint := formerField(f.Key); {
 		case hint != "":
@@ -280,6 +288,10 @@ func (e *explainer) expectation(v *jsonschema.ValidationError) string {
 	case *kind.Const:
 		return fmt.Sprintf("%s is not %s", showValue(k.Got), showValue(k.Want))
 	case *kind.Pattern:
+		if strings.HasSuffix(v.SchemaURL, "/EnvText") {
+			name, _, _ := strings.Cut(k.Got, "=") // the value may be a secret
+			return fmt.Sprintf("%s cannot name an environment variable", quoteKey(name))
+		}
 		if text := e.description(v.SchemaURL); text != "" {
 			return fmt.Sprintf("%s is not %s", quoteKey(k.Got), afterIs(text))
 		}

@@ -167,7 +167,7 @@ func unifyEnvItem(x *Node) *Node {
 	}
 	name, value, hasValue := strings.Cut(x.Text, "=")
 	out := &Node{Kind: NodeMap, Pos: x.Pos}
-	out.Fields = []Field{{Key: "name", Pos: x.Pos, Value: textAt(x.Pos, strings.TrimSpace(name))}}
+	out.Fields = []Field{{Key: "name", Pos: x.Pos, Value: textAt(x.Pos, name)}}
 	if hasValue {
 		out.Fields = append(out.Fields, Field{Key: "default", Pos: x.Pos, Value: textAt(x.Pos, value)})
 	} else {
