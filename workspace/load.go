@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// Options says what to load and what may be asked of the host.
+type Options struct {
+	Dir     string // of the workspace
+	Name    string // of the workspace; "" = its file's, else the folder's
+	Profile string // active profile; "" = the workspace file's, else default
+	// Vars overrides and adds workspace variables.
+	Vars map[string]string
+	// LookupEnv reads the operator's environment. Only the names of {env: NAME}
+	// variables and those that say where Podman's socket is are asked for.
+	// nil = it is empty.
+	LookupEnv func(string) (string, bool)
+
+	// StateDir is the root of the state directory, an absolute path.
+	StateDir string
+	// SecretsDir holds one file per secret; "" = none. It is never mounted.
+	SecretsDir string
+	// NeverMounted are further host paths that no container may get, such as
+	// the socket of the Podman in use.
+	NeverMounted []string
+	// HostPolicy is the ceiling of what a workspace may ask for; nil = the
+	// defaults.
+	HostPolicy *schema.Policy
+
+	// Cache remembers documents that were valid; may be nil.
+	Cache *schema.Cache
+	// Hash hashes an agent's folder; nil = tree.Hash.
+	Hash func(fs.FS) (string, error)
+	// Eval evaluates CUE of users; nil = EvalCUE.
+	Eval func(context.Context, schema.EvalRequest) (schema.EvalResponse, error)
+	// OpenGit opens the files of a commit of a git repository on this host; ref
+	// is a branch, tag or commit, "" the default branch. The file system's
+	// method Source(dir string) (string, error) names a folder of it by content
+	// for plan.Mount.From. nil = file:// URLs are not supported.
+	OpenGit func(path, ref string) (files fs.FS, commit string, err error)
+	// Revision returns the commit that a folder is a checkout of; nil = none.
+	Revision func(dir string) string
+
+	// wrap replaces the workspace's file system in tests.
+	wrap func(fs.FS) fs.FS
+}
+
+// Tree is a workspace as written: every document, the repos, and the agents
+// that are enabled.
+type Tree struct {
+	opt    Options
+	root   string // absolute, without symlinks
+	files  fs.FS
+	report report
+	closer []func() error
+
+	name      string
+	file      *schema.Workspace // zero without a workspace file
+	fileDoc   *schema.Document  // nil without a workspace file
+	policy    rules
+	policyCUE bool
+	profile   string
+
+	documents []schema.Document
+	ignored   []schema.Ignored
+	partial   []plan.Reason
+	unread    []unread // folders that cannot be read
+	revision  string
+
+	scan        scan
+	cue         map[string][]byte  // every .cue file of the workspace
+	cueProblems schema.Diagnostics // of evaluating them
+	repos       map[string]*repo
+	order       []string // of repos, as added
+	closure     closure
+	refused     map[schema.Pos][]plan.Reason // by policy.cue: start of an object → why
+}
+
+// unread is a folder that could not be read.
+type unread struct {
+	dir string // slash path in the workspace
+	err error
+}
+
+// Load reads a workspace. The diagnostics are what is wrong with its files; an
+// error means that there is no workspace to read or that ctx was done.
+func Load(ctx context.Context, o Options) (*Tree, schema.Diagnostics, error) {
+	t, err := open(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer t.close()
+	if err := t.load(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	return t, t.report.diagnostics(), nil
+}
+
+func open(o Options) (*Tree, error) {
+	root, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	t := &Tree{
+		opt: o, root: root, files: dir.FS(), closer: []func() error{dir.Close},
+		file: &schema.Workspace{}, cue: map[string][]byte{}, repos: map[string]*repo{},
+		refused: map[schema.Pos][]plan.Reason{},
+	}
+	if o.wrap != nil {
+		t.files = o.wrap(t.files)
+	}
+	return t, nil
+}
+
+// close releases the folders that are held open. Everything is in memory by
+// then.
+func (t *Tree) close() {
+	for _, c := range t.closer {
+		c() //nolint:errcheck // of folders opened for reading
+	}
+}
+
+func (t *Tree) load(ctx context.Context) error {
+	t.hasPolicyCUE()
+	t.loadWorkspaceFile()
+	t.walk(ctx)
+	objects, err := t.loadCUE(ctx)
+	if err != nil {
+		return err
+	}
+	t.settleName()
+	t.policy = strictest(t.opt.HostPolicy, t.file.Policy)
+	t.openWorkspaceRepos()
+	t.decodeDocuments(ctx, objects)
+	t.discoverAgents(objects)
+	t.follow(ctx)
+	t.dropLateRepos()
+	t.warnOfIdleManifests(ctx)
+	t.hashFolders(ctx)
+	if err := t.applyPolicyCUE(ctx); err != nil {
+		return err
+	}
+	if t.opt.Revision != nil {
+		t.revision = t.opt.Revision(t.root)
+	}
+	return nil
+}
+
+// workspaceNames are the names that a workspace file may have.
+func workspaceNames() []string { return []string{"workspace.yaml", "workspace.json", "workspace.cue"} }
+
+// loadWorkspaceFile reads workspace.yaml or .json; workspace.cue is read with
+// the other CUE files.
+func (t *Tree) loadWorkspaceFile() {
+	var found []string
+	for _, name := range workspaceNames() {
+		if _, err := fs.Stat(t.files, name); err == nil || !isNotExist(err) {
+			found = append(found, name)
+		}
+	}
+	if _, err := fs.Stat(t.files, "workspace.yml"); err == nil {
+		t.report.warn(at("workspace.yml"), summaryNotRead, "rename it to workspace.yaml", "a workspace file is called workspace.yaml, workspace.json or workspace.cue")
+	}
+	if len(found) > 1 {
+		t.report.fail(at(found[1]), "two workspace files", "remove one of them", "the workspace file is also at %s", at(found[0]))
+	}
+	if len(found) == 0 || strings.HasSuffix(found[0], ".cue") {
+		t.scan.workspaceCUE = len(found) > 0
+		return
+	}
+	src, ok := t.read(t.files, found[0], found[0], true)
+	if !ok {
+		return
+	}
+	f, ds := schema.DecodeFile(found[0], src, schema.Options{Kind: schema.KindWorkspace, Cache: t.opt.Cache, Unified: t.policyCUE})
+	t.report.add(ds...)
+	if len(f.Documents) > 1 {
+		t.report.fail(f.Documents[1].Pos, "two workspace documents", "", "the file already holds one at %s", f.Documents[0].Pos)
+	}
+	if len(f.Documents) > 0 {
+		t.setWorkspace(f.Documents[0])
+	}
+}
+
+func (t *Tree) setWorkspace(doc schema.Document) {
+	ws, ok := doc.Object.(*schema.Workspace)
+	if !ok {
+		return
+	}
+	t.file, t.fileDoc = ws, &doc
+}
+
+// settleName works out the name and the profile, which the workspace file may
+// set.
+func (t *Tree) settleName() {
+	t.profile = t.opt.Profile
+	if t.profile == "" {
+		t.profile = t.file.Profile.V
+	}
+	switch {
+	case t.opt.Name != "":
+		t.name = t.opt.Name
+	case t.file.Name.IsSet():
+		t.name = t.file.Name.V
+		return // checked with its file
+	default:
+		t.name = label(filepath.Base(t.root))
+	}
+	if !schema.IsName(t.name) {
+		t.report.fail(at("."), "workspace has no name", "write a workspace.yaml with metadata.name",
+			"no DNS label can be made of the folder's name %q", filepath.Base(t.root))
+		t.name = ""
+	}
+}
+
+// label makes a DNS label of the name of a folder; "" when nothing is left.
+func label(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, s)
+	if len(s) > 63 {
+		s = s[:63]
+	}
+	return strings.Trim(s, "-")
+}
+
+// at is the start of a file.
+func at(file string) schema.Pos { return schema.Pos{File: file, Line: 1, Col: 1} }

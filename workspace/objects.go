@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// documentID is the identity of an object.
+func documentID(doc schema.Document) plan.ID {
+	return plan.ID{Kind: plan.Kind(doc.Kind), Namespace: namespaceOf(doc), Name: doc.Meta.Name.V}
+}
+
+func namespaceOf(doc schema.Document) string {
+	return cmp.Or(doc.Meta.Namespace.V, plan.DefaultNamespace)
+}
+
+// addDocuments adds the resources of objects. Two objects of one identity are
+// an error that names both places.
+func (r *resolver) addDocuments() {
+	first := map[plan.ID]schema.Pos{}
+	for _, doc := range r.tree.documents {
+		if doc.Meta.Name.V == "" {
+			continue // reported with its document
+		}
+		id := documentID(doc)
+		if pos, again := first[id]; again {
+			r.report.fail(doc.Pos, "given twice", "rename or remove one of them", "%s %s is already at %s", doc.Kind, displayName(doc), pos)
+			continue
+		}
+		first[id] = doc.Pos
+		r.addDocument(id, doc)
+	}
+}
+
+func displayName(doc schema.Document) string {
+	if ns := namespaceOf(doc); ns != plan.DefaultNamespace {
+		return ns + "/" + doc.Meta.Name.V
+	}
+	return doc.Meta.Name.V
+}
+
+func (r *resolver) addDocument(id plan.ID, doc schema.Document) {
+	res := plan.Resource{ID: id, Name: r.objectName(doc), Origin: doc.Pos.String()}
+	switch doc.Kind {
+	case schema.KindDaemonAgent:
+		res.Want = plan.WantRunning
+	case schema.KindTask:
+		res.Want = plan.WantOnce
+	case schema.KindTaskAgent, schema.KindCronTask:
+		res.Want = plan.WantPrepared
+	case schema.KindSecret:
+		r.plaintext(doc)
+		return
+	default:
+		return // parts of tasks
+	}
+	added := r.add(res)
+	switch {
+	case doc.Invalid:
+		added.Blocked = []plan.Reason{{Code: plan.CodeInvalid, Text: "the object has errors", Origin: doc.Pos.String()}}
+		return
+	case doc.Kind == schema.KindDaemonAgent:
+		r.daemon(added, doc)
+	default:
+		added.Blocked = []plan.Reason{r.report.block(doc.Pos, plan.CodeUnsupported, summaryUnsupported, "", "%s %s is well-formed, but it cannot be run", doc.Kind, displayName(doc))}
+	}
+	added.Blocked = append(added.Blocked, r.tree.refused[doc.Pos]...)
+}
+
+// objectName is the name of the container of an object, for people.
+func (r *resolver) objectName(doc schema.Document) string {
+	parts := []string{r.tree.name}
+	if ns := namespaceOf(doc); ns != plan.DefaultNamespace {
+		parts = append(parts, ns)
+	}
+	switch doc.Kind {
+	case schema.KindTask:
+		parts = append(parts, "task")
+	case schema.KindCronTask:
+		parts = append(parts, "cron")
+	case schema.KindTaskAgent:
+		parts = append(parts, "run")
+	}
+	return strings.Join(append(parts, doc.Meta.Name.V), "-")
+}
+
+// plaintext refuses a Secret whose values everybody can read, when policy says
+// so; the warning is the decoder's.
+func (r *resolver) plaintext(doc schema.Document) {
+	s, ok := doc.Object.(*schema.Secret)
+	if ok && r.tree.policy.denyPlaintext && !s.SOPS && len(s.Plain) > 0 {
+		r.report.block(doc.Pos, plan.CodePolicy, summaryPolicy, "encrypt it, or keep it in the host's secret store", "the Secret %s is in plain text", displayName(doc))
+	}
+}
+
+// checkNames reports names that two containers would bear.
+func (r *resolver) checkNames() {
+	ids := make([]plan.ID, 0, len(r.resources))
+	for id := range r.resources {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, plan.ID.Compare)
+	names := map[string]plan.ID{}
+	for _, id := range ids {
+		res := r.resources[id]
+		if id.Kind == plan.TaskAgent || id.Kind == plan.CronTask {
+			continue // their containers are named by run
+		}
+		name := strings.ToLower(res.Name)
+		other, taken := names[name]
+		if !taken {
+			names[name] = id
+			continue
+		}
+		first := r.resources[other]
+		r.report.fail(r.place(res), "name is taken", "rename one of them", "%s and %s at %s both make a container %s", what(id), what(other), first.Origin, res.Name)
+	}
+}
+
+func what(id plan.ID) string {
+	kind := "the " + string(id.Kind)
+	if id.Kind == plan.Manifest {
+		kind = "the agent"
+	}
+	if id.Namespace != "" && id.Namespace != plan.DefaultNamespace {
+		return fmt.Sprintf("%s %s/%s", kind, id.Namespace, id.Name)
+	}
+	return kind + " " + id.Name
+}
+
+// place is the position of what asks for a resource.
+func (r *resolver) place(res *plan.Resource) schema.Pos {
+	if i, ok := r.tree.closure.byName[strings.ToLower(res.ID.Name)]; ok && i.id() == res.ID {
+		return i.entry.Pos
+	}
+	for _, doc := range r.tree.documents {
+		if documentID(doc) == res.ID {
+			return doc.Pos
+		}
+	}
+	return schema.Pos{}
+}

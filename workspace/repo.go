@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// The summaries about repos.
+const (
+	summaryUnsupported = "not supported by this build"
+	summaryRepo        = "repo cannot be opened"
+	summaryRepoTwice   = "repo given twice"
+	summaryPolicy      = "refused by policy"
+)
+
+// ownRepo is the name of the workspace itself as a repo.
+const ownRepo = "workspace"
+
+// repo is a place where agents are: the workspace, a folder or a commit.
+type repo struct {
+	name  string
+	decl  schema.Repo
+	files fs.FS // nil: it cannot be had
+	// dir is the folder that is used in place; "" for a commit.
+	dir string
+	// label is put before the paths of its files in messages; "" = nothing.
+	label string
+	// blocked says why nothing of it can be had.
+	blocked *plan.Reason
+	agents  map[string]*agent // by name; nil = there is none
+	cue     map[string][]byte // its .cue files, once one is asked for
+}
+
+// display is how a file of the repo is called in messages.
+func (r *repo) display(name string) string {
+	if r.label == "" {
+		return name
+	}
+	return path.Join(r.label, name)
+}
+
+func (t *Tree) openWorkspaceRepos() {
+	t.repos[ownRepo] = &repo{name: ownRepo, files: t.files, dir: t.root, agents: map[string]*agent{}}
+	t.order = []string{ownRepo}
+	for _, decl := range t.file.Repos {
+		t.addRepo(decl, nil)
+	}
+}
+
+// addRepo opens a repo. by is the agent whose manifest asks for it, nil for the
+// workspace file. One name for two places is an error.
+func (t *Tree) addRepo(decl schema.Repo, by *agent) {
+	if !decl.Name.IsSet() || !decl.URL.IsSet() || decl.Name.V == ownRepo {
+		return // reported with its document
+	}
+	if first, ok := t.repos[decl.Name.V]; ok {
+		if t.place(first.decl) != t.place(decl) {
+			t.report.fail(decl.Name.Pos, summaryRepoTwice, "rename one of them",
+				"%s is %s here and %s at %s", decl.Name.V, describe(decl), describe(first.decl), first.decl.Name.Pos)
+		}
+		return
+	}
+	r := &repo{name: decl.Name.V, decl: decl, agents: map[string]*agent{}}
+	t.repos[r.name] = r
+	t.order = append(t.order, r.name)
+	switch file, isFile := strings.CutPrefix(decl.URL.V, "file://"); {
+	case isFile:
+		t.openGit(r, file)
+	case isRemote(decl.URL.V):
+		reason := t.report.block(decl.URL.Pos, plan.CodeUnsupported, summaryUnsupported,
+			"clone it and give the path of the clone", "the repo %s is at %s; only folders and file:// repositories are", r.name, safeURL(decl.URL.V))
+		r.blocked = &reason
+	default:
+		t.openFolder(r, by)
+	}
+}
+
+// openFolder uses a folder in place.
+func (t *Tree) openFolder(r *repo, by *agent) {
+	dir := t.folderOf(r.decl)
+	if by != nil && by.repo.dir == "" && !within(dir, t.root) && t.policy.mounts != "any" {
+		reason := t.report.block(r.decl.URL.Pos, plan.CodePolicy, summaryPolicy, "",
+			"the manifest of a git repository may not name the folder %s, which is outside of the workspace", dir)
+		r.blocked = &reason
+		return
+	}
+	if r.decl.Ref.IsSet() {
+		t.report.warn(r.decl.Ref.Pos, "field has no effect", "", "a folder is used as it is")
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		var root *os.Root
+		if root, err = os.OpenRoot(dir); err == nil {
+			t.closer = append(t.closer, root.Close)
+			r.files, r.dir, r.label = root.FS(), dir, t.labelOf(dir)
+			return
+		}
+	}
+	t.report.fail(r.decl.URL.Pos, summaryRepo, "", "the folder of the repo %s: %v", r.name, err)
+	r.blocked = &plan.Reason{Code: plan.CodeInvalid, Text: summaryRepo, Origin: r.decl.URL.Pos.String()}
+}
+
+func (t *Tree) openGit(r *repo, where string) {
+	block := func(code plan.Code, summary, hint, format string, args ...any) {
+		reason := t.report.block(r.decl.URL.Pos, code, summary, hint, format, args...)
+		r.blocked = &reason
+	}
+	u, err := url.Parse("file://" + where)
+	switch {
+	case !t.policy.fileURLs:
+		block(plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", "the repo %s is a file:// repository", r.name)
+		return
+	case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
+		block(plan.CodeInvalid, summaryRepo, "write file:///absolute/path", "the repo %s: %q has no absolute path", r.name, r.decl.URL.V)
+		return
+	case t.opt.OpenGit == nil:
+		block(plan.CodeUnsupported, summaryUnsupported, "", "the repo %s is a file:// repository", r.name)
+		return
+	}
+	files, commit, err := t.opt.OpenGit(filepath.FromSlash(u.Path), r.decl.Ref.V)
+	if err == nil && r.decl.Path.IsSet() {
+		files, err = subFolder(files, path.Clean(r.decl.Path.V))
+	}
+	if err != nil {
+		block(plan.CodeUnknown, summaryRepo, "", "the repo %s: %v", r.name, err)
+		return
+	}
+	r.files, r.label = files, fmt.Sprintf("%s@%.12s", r.name, commit)
+}
+
+// sourcer names a folder of a git repository by its content.
+type sourcer interface {
+	Source(dir string) (string, error)
+}
+
+// subFS is a folder of a git repository that still can be named.
+type subFS struct {
+	fs.FS
+	whole sourcer
+	dir   string
+}
+
+func (s subFS) Source(dir string) (string, error) { return s.whole.Source(path.Join(s.dir, dir)) }
+
+func subFolder(files fs.FS, dir string) (fs.FS, error) {
+	info, err := fs.Stat(files, dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a folder", dir)
+	}
+	sub, err := fs.Sub(files, dir)
+	if whole, ok := files.(sourcer); ok && err == nil {
+		sub = subFS{sub, whole, dir}
+	}
+	return sub, err
+}
+
+// folderOf is the absolute path of a repo that is a folder.
+func (t *Tree) folderOf(decl schema.Repo) string {
+	dir := filepath.FromSlash(decl.URL.V)
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(t.root, dir)
+	}
+	return filepath.Join(dir, filepath.FromSlash(decl.Path.V))
+}
+
+// insideFolder returns the slash path of a repo that is a folder below the
+// workspace's root.
+func (t *Tree) insideFolder(decl schema.Repo) (string, bool) {
+	if decl.URL.V == "" || strings.Contains(decl.URL.V, "://") || isRemote(decl.URL.V) {
+		return "", false
+	}
+	dir := filepath.FromSlash(decl.URL.V)
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(t.root, dir)
+	}
+	rel, err := filepath.Rel(t.root, dir)
+	if err != nil || rel == "." || !filepath.IsLocal(rel) {
+		return "", false
+	}
+	return filepath.ToSlash(rel), true
+}
+
+// labelOf is how the folder is called in messages.
+func (t *Tree) labelOf(dir string) string {
+	if rel, err := filepath.Rel(t.root, dir); err == nil && filepath.IsLocal(rel) {
+		if rel == "." {
+			return ""
+		}
+		return filepath.ToSlash(rel)
+	}
+	return filepath.ToSlash(dir)
+}
+
+var scpAddress = regexp.MustCompile(`^[^/\s]+@[^/\s]+:`)
+
+func isRemote(address string) bool {
+	return strings.Contains(address, "://") || scpAddress.MatchString(address)
+}
+
+// place is equal for two spellings of one repo.
+func (t *Tree) place(decl schema.Repo) string {
+	address := decl.URL.V
+	if !isRemote(address) {
+		address = t.folderOf(schema.Repo{URL: decl.URL})
+	}
+	return strings.Join([]string{address, decl.Ref.V, path.Clean("./" + decl.Path.V)}, "\n")
+}
+
+func describe(decl schema.Repo) string {
+	s := safeURL(decl.URL.V)
+	if decl.Ref.V != "" {
+		s += " ref " + decl.Ref.V
+	}
+	if decl.Path.V != "" {
+		s += " path " + decl.Path.V
+	}
+	return s
+}
+
+// safeURL leaves out a password.
+func safeURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	return u.Redacted()
+}
+
+// within reports whether path is dir or below it. Both are clean.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// Result is what a workspace asks for.
+type Result struct {
+	Desired plan.Desired
+	Graph   *Graph
+	// Diagnostics are what Resolve found; Load has returned its own.
+	Diagnostics schema.Diagnostics
+	// Fatal: Load or Resolve found errors that stop the whole pass. Desired is
+	// then incomplete and must not be acted on.
+	Fatal bool
+	// Ignored are documents that are not of a kind known here.
+	Ignored []schema.Ignored
+}
+
+// resolver is one run of Resolve.
+type resolver struct {
+	tree      *Tree
+	report    report
+	vars      variables
+	used      map[string]bool // agents and instances that something is exposed to
+	resources map[plan.ID]*plan.Resource
+	mounts    []mountClaim
+	places    []secretPlace // that are never mounted
+	ports     []portClaim
+}
+
+// Resolve works out everything that should be, sorted by ID. It reads nothing
+// but what the sources of volumes are, links or folders. Each call gives the
+// same result.
+func (t *Tree) Resolve() Result {
+	r := &resolver{tree: t, used: map[string]bool{}, resources: map[plan.ID]*plan.Resource{}}
+	r.vars = t.resolveVars(&r.report)
+	r.checkRules()
+	for _, i := range t.closure.instances {
+		r.addInstance(i)
+	}
+	r.addDocuments()
+	r.checkExpose()
+	r.checkMounts()
+	r.checkPorts()
+	r.checkNames()
+	r.addNetwork()
+	partial := append(slices.Clone(t.partial), r.repoGaps()...)
+	partial = append(partial, t.reportUnread(&r.report, r.mounted)...)
+
+	d := plan.Desired{
+		Workspace: t.name, Root: t.root, Revision: t.revision,
+		Source: r.source().String(), Partial: sortReasons(partial),
+		Empty: t.fileDoc == nil && len(t.documents) == 0 && !t.anyWorkspaceFile(),
+	}
+	for _, res := range r.resources {
+		res.Blocked = sortReasons(res.Blocked)
+		d.Resources = append(d.Resources, *res)
+	}
+	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
+	return Result{
+		Desired: d, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
+		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.Clone(t.ignored),
+	}
+}
+
+// anyWorkspaceFile reports whether there is a workspace file, though it may not
+// be readable.
+func (t *Tree) anyWorkspaceFile() bool {
+	return t.scan.workspaceCUE || slices.ContainsFunc(t.partial, func(p plan.Reason) bool {
+		return strings.HasPrefix(p.Origin, "workspace.")
+	})
+}
+
+// source is the place to name for what the workspace as a whole asks for.
+func (r *resolver) source() schema.Pos {
+	if r.tree.fileDoc != nil {
+		return r.tree.fileDoc.Pos
+	}
+	return at(".")
+}
+
+// checkRules says where the host allows less than the workspace asks for.
+func (r *resolver) checkRules() {
+	if r.tree.policy.mountsFromHost {
+		p := r.tree.file.Policy.Mounts
+		r.report.warn(p.Pos, "narrowed by the host", "", "mounts: %s is asked for; the host allows %s", p.V, r.tree.policy.mounts)
+	}
+}
+
+func (r *resolver) add(res plan.Resource) *plan.Resource {
+	r.resources[res.ID] = &res
+	return &res
+}
+
+// id is the resource of an instance.
+func (i *instance) id() plan.ID { return plan.ID{Kind: plan.Manifest, Name: i.name} }
+
+func (r *resolver) addInstance(i *instance) {
+	res := r.add(plan.Resource{
+		ID: i.id(), Name: r.tree.name + "-" + i.name, Origin: i.entry.Pos.String(), Want: plan.WantRunning,
+	})
+	switch {
+	case i.agent == nil:
+		reason := *i.repo.blocked
+		reason.Text = "the repo " + i.repo.name + " cannot be had: " + reason.Text
+		res.Blocked = append(res.Blocked, reason)
+		return
+	case i.agent.manifest == nil || i.agent.doc.Invalid:
+		res.Blocked = append(res.Blocked, plan.Reason{Code: plan.CodeInvalid, Text: "the manifest has errors", Origin: i.agent.pos().String()})
+		return
+	}
+	res.Needs = needsOf(i)
+	res.Needs = append(res.Needs, r.needNetwork(i.entry.Pos))
+	spec, blocked := r.containerOf(i)
+	res.Spec.Container = &spec
+	res.Blocked = append(blocked, r.unsupportedFields(i)...)
+	res.Blocked = append(res.Blocked, r.tree.refused[i.agent.doc.Pos]...)
+}
+
+// needsOf turns enable entries into edges, one for each instance.
+func needsOf(i *instance) []plan.Need {
+	var needs []plan.Need
+	for _, e := range i.edges {
+		known := slices.ContainsFunc(needs, func(n plan.Need) bool { return n.On == e.to.id() })
+		if e.entry.NoWait || e.cycle != nil || known {
+			continue
+		}
+		needs = append(needs, plan.Need{On: e.to.id(), Until: plan.UntilReady, Origin: e.entry.Pos.String()})
+	}
+	return needs
+}
+
+// unsupportedFields blocks what would only run by half.
+func (r *resolver) unsupportedFields(i *instance) []plan.Reason {
+	m := i.agent.manifest
+	var blocked []plan.Reason
+	block := func(pos schema.Pos, field string) {
+		blocked = append(blocked, r.report.block(pos, plan.CodeUnsupported, summaryUnsupported, "", "%s: %s is not run without its %s", i.agent.name, i.name, field))
+	}
+	for _, hook := range []struct {
+		field    string
+		commands []schema.Str
+	}{{"preinstall", m.Preinstall}, {"install", m.Install}, {"postinstall", m.Postinstall}} {
+		if len(hook.commands) > 0 {
+			block(hook.commands[0].Pos, hook.field)
+		}
+	}
+	if m.Health != nil && (m.Health.Liveness != nil || m.Health.Readiness != nil) {
+		block(m.Health.Pos, "health")
+	}
+	return blocked
+}
+
+// repoGaps are the repos that cannot be had: what their manifests enable is
+// not known.
+func (r *resolver) repoGaps() []plan.Reason {
+	var gaps []plan.Reason
+	for _, i := range r.tree.closure.instances {
+		if i.agent == nil {
+			gaps = append(gaps, plan.Reason{
+				Code: plan.CodePartial, Text: "what " + i.name + " enables is not known: the repo " + i.repo.name + " cannot be had", Origin: i.entry.Pos.String(),
+			})
+		}
+	}
+	return gaps
+}
+
+// networkName is the workspace's name, but for the words that Podman takes for
+// ways of being connected.
+func (t *Tree) networkName() string {
+	switch t.name {
+	case "podman", "default", "none", "host", "bridge", "private", "container", "ns", "pasta", "slirp4netns":
+		return t.name + "-workspace"
+	}
+	return t.name
+}
+
+func (r *resolver) networkID() plan.ID { return plan.ID{Kind: plan.Network, Name: r.tree.name} }
+
+func (r *resolver) needNetwork(pos schema.Pos) plan.Need {
+	return plan.Need{On: r.networkID(), Until: plan.UntilExists, Origin: pos.String()}
+}
+
+// addNetwork adds the network when a container is to be on it.
+func (r *resolver) addNetwork() {
+	for _, res := range r.resources {
+		if res.Spec.Container != nil {
+			r.add(plan.Resource{
+				ID: r.networkID(), Name: r.tree.networkName(), Origin: r.source().String(),
+				Spec: plan.Spec{Network: &plan.NetworkSpec{Driver: "bridge", DNS: true}},
+			})
+			return
+		}
+	}
+}
+
+func sortReasons(rs []plan.Reason) []plan.Reason {
+	slices.SortFunc(rs, func(a, b plan.Reason) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text))
+	})
+	return slices.Compact(rs)
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// mountClaim is a folder of the host that an instance gets.
+type mountClaim struct {
+	by     plan.ID
+	mount  plan.Mount
+	pos    schema.Pos
+	volume bool
+}
+
+// volume turns an entry of volumes into a mount. Its source must be where
+// policy allows it, be reached through no symbolic link, and be none of our own
+// places. The mount is zero when its target is taken.
+func (r *resolver) volume(i *instance, v schema.Volume, others []plan.Mount) (plan.Mount, []plan.Reason) {
+	t := r.tree
+	source := filepath.FromSlash(v.Host.V)
+	if !filepath.IsAbs(source) {
+		source = filepath.Join(t.root, source)
+	}
+	source = filepath.Clean(source)
+	m := plan.Mount{Type: plan.MountDir, Source: source, Target: v.Container, ReadOnly: v.ReadOnly, Relabel: r.relabel()}
+	for _, o := range others {
+		if o.Target == m.Target || within(m.Target, helperPath) {
+			r.report.fail(v.Host.Pos, "container path is taken", "mount it elsewhere", "%s mounts %s itself", v.Container, i.name)
+			return plan.Mount{}, nil
+		}
+	}
+	for _, option := range v.Options {
+		if m.Relabel != "" && strings.EqualFold(option, "z") {
+			m.Relabel = option
+			continue
+		}
+		r.report.warn(v.Host.Pos, "field has no effect", "", "the mount option %s", option)
+	}
+	refuse := func(format string, args ...any) []plan.Reason {
+		return []plan.Reason{r.report.block(v.Host.Pos, plan.CodePolicy, summaryPolicy, "", format, args...)}
+	}
+	switch inside := within(source, t.root); {
+	case t.policy.mounts == "none":
+		return m, refuse("%s: mounts are not allowed", v.Host.V)
+	case t.policy.mounts == "workspace" && !inside:
+		return m, refuse("%s is outside of the workspace", v.Host.V)
+	case inside:
+		if link, err := firstLink(t.root, source); err != nil {
+			return m, []plan.Reason{r.report.block(v.Host.Pos, plan.CodeInvalid, "invalid volume", "", "%s: %v", v.Host.V, cause(err))}
+		} else if link != "" {
+			return m, refuse("%s leads through the symbolic link %s", v.Host.V, t.labelOf(link))
+		}
+	default:
+		if link, err := firstLink(string(filepath.Separator), source); err != nil {
+			return m, []plan.Reason{r.report.block(v.Host.Pos, plan.CodeInvalid, "invalid volume", "", "%s: %v", v.Host.V, cause(err))}
+		} else if link != "" {
+			return m, refuse("%s leads through the symbolic link %s", v.Host.V, link)
+		}
+	}
+	if reasons := r.forbidden(source, v.Host.Pos); len(reasons) > 0 {
+		return m, reasons
+	}
+	r.mounts = append(r.mounts, mountClaim{by: i.id(), mount: m, pos: v.Host.Pos, volume: true})
+	return m, nil
+}
+
+// firstLink returns the first symbolic link on the way from the folder top to
+// path, which is below it. What does not exist yet is no link.
+func firstLink(top, path string) (string, error) {
+	rel, err := filepath.Rel(top, path)
+	if err != nil || rel == "." {
+		return "", err
+	}
+	at := top
+	for part := range strings.SplitSeq(rel, string(filepath.Separator)) {
+		at = filepath.Join(at, part)
+		info, err := os.Lstat(at)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", nil
+		case err != nil:
+			return "", err
+		case info.Mode()&fs.ModeSymlink != 0:
+			return at, nil
+		}
+	}
+	return "", nil
+}
+
+// forbidden refuses to mount our own places: the state and secrets folders,
+// the host's policy, Podman's socket, and whatever holds one of them.
+func (r *resolver) forbidden(source string, pos schema.Pos) []plan.Reason {
+	for _, place := range r.secretPlaces() {
+		if within(source, place.path) || within(place.path, source) {
+			return []plan.Reason{r.report.block(pos, plan.CodePolicy, summaryPolicy, "", "%s would give away %s", source, place.what)}
+		}
+	}
+	return nil
+}
+
+type secretPlace struct{ path, what string }
+
+func (r *resolver) secretPlaces() []secretPlace {
+	if r.places != nil {
+		return r.places
+	}
+	o := r.tree.opt
+	add := func(path, what string) {
+		if path == "" {
+			return
+		}
+		path = filepath.Clean(path)
+		r.places = append(r.places, secretPlace{path, what})
+		if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+			r.places = append(r.places, secretPlace{real, what})
+		}
+	}
+	add(o.StateDir, "the state directory")
+	add(o.SecretsDir, "the secrets directory")
+	if o.HostPolicy != nil && filepath.IsAbs(o.HostPolicy.Pos.File) {
+		add(o.HostPolicy.Pos.File, "the host's policy")
+	}
+	const socket = "Podman's socket"
+	add("/run/podman", socket)
+	if o.LookupEnv != nil {
+		if dir, ok := o.LookupEnv("XDG_RUNTIME_DIR"); ok && filepath.IsAbs(dir) {
+			add(filepath.Join(dir, "podman"), socket)
+		}
+		if url, ok := o.LookupEnv("CONTAINER_HOST"); ok {
+			if path, ok := strings.CutPrefix(url, "unix://"); ok && filepath.IsAbs(path) {
+				add(path, socket)
+			}
+		}
+	}
+	for _, path := range o.NeverMounted {
+		add(path, "what must never be mounted")
+	}
+	return r.places
+}
+
+// checkMounts refuses volumes with a part of their path that another instance
+// can write, and so replace by a link.
+func (r *resolver) checkMounts() {
+	writers := map[string][]mountClaim{}
+	for _, c := range r.mounts {
+		if !c.mount.ReadOnly {
+			writers[c.mount.Source] = append(writers[c.mount.Source], c)
+		}
+	}
+	for _, c := range r.mounts {
+		if !c.volume {
+			continue
+		}
+		for dir := filepath.Dir(c.mount.Source); ; dir = filepath.Dir(dir) {
+			i := slices.IndexFunc(writers[dir], func(w mountClaim) bool { return w.by != c.by })
+			if i >= 0 {
+				w := writers[dir][i]
+				res := r.resources[c.by]
+				res.Blocked = append(res.Blocked, r.report.block(c.pos, plan.CodePolicy, summaryPolicy, "mount a folder that only this instance can write to",
+					"%s is inside of %s, which %s can write to (%s)", c.mount.Source, dir, w.by.Name, w.pos))
+				break
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+}
+
+// mounted reports whether a folder of the workspace is part of a volume.
+func (r *resolver) mounted(dir string) bool {
+	path := filepath.Join(r.tree.root, filepath.FromSlash(dir))
+	return slices.ContainsFunc(r.mounts, func(c mountClaim) bool { return c.volume && within(path, c.mount.Source) })
+}
