@@ -72,7 +72,7 @@ func TestJSONSchemaForEditors(t *testing.T) {
 		pointer string // of the schema, and what it must be
 		want    string
 	}{
-		{KindManifest, "properties/profiles/additionalProperties", `{"$ref":"#"}`},
+		{KindManifest, "properties/profiles/additionalProperties", `{"$ref":"#/$defs/ProfileSource"}`},
 		{KindManifest, "$defs/Scalar/type", `["string","number","boolean"]`},
 		{KindAgent, "properties/status", `{"type":"object"}`},
 		{KindAgent, "properties/apiVersion", `{"enum":["kubetask.io/v1alpha1","kubeopencode.io/v1alpha1"],"type":"string"}`},

@@ -12,7 +12,7 @@ import (
 
 // manifest reads a unified manifest.
 func (c cursor) manifest() *Manifest {
-	c.manifestConflicts(c.written, "")
+	c.manifestConflicts(c.written)
 	m := c.overlay()
 	if !c.at("container").set() && c.n.Kind == NodeMap {
 		c.fail(c.n.Pos, summaryMissing, "container: the image to run", "")
@@ -50,7 +50,7 @@ func (c cursor) overlay() *Manifest {
 
 // manifestConflicts looks at a manifest or profile as written: two spellings
 // of one field, and fields without effect.
-func (c cursor) manifestConflicts(n *Node, profile string) {
+func (c cursor) manifestConflicts(n *Node) {
 	if n == nil || n.Kind != NodeMap {
 		return
 	}
@@ -68,11 +68,9 @@ func (c cursor) manifestConflicts(n *Node, profile string) {
 		switch {
 		case noEffectField(f.Key):
 			c.warn(f.Pos, summaryNoEffect, "accepted, but it does nothing here", "")
-		case f.Key == "profiles" && profile != "":
-			c.fail(f.Pos, summaryConflict, "a profile cannot hold profiles", "")
-		case f.Key == "profiles":
+		case f.Key == "profiles" && n == c.written:
 			for _, p := range f.Value.Fields {
-				c.manifestConflicts(p.Value, p.Key)
+				c.manifestConflicts(p.Value)
 			}
 		}
 	}

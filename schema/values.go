@@ -94,25 +94,23 @@ func parseQuantity(s string) (*big.Rat, bool) {
 		return nil, false
 	}
 	digits, suffix := m[1], m[2]
-	if len(suffix) > 1 && strings.ContainsAny(suffix[:1], "eE") {
+	if len(suffix) > 1 && suffix != "Ei" && (suffix[0] == 'e' || suffix[0] == 'E') {
 		return new(big.Rat).SetString(digits + suffix)
 	}
 	v, ok := new(big.Rat).SetString(digits)
-	if !ok {
-		return nil, false
+	if !ok || suffix == "" {
+		return v, ok
 	}
-	switch i := strings.Index("kMGTPE", strings.ToUpper(strings.TrimSuffix(suffix, "i"))); {
-	case suffix == "":
-	case suffix == "m":
-		v.Quo(v, big.NewRat(1000, 1))
-	case strings.HasSuffix(suffix, "i"):
-		i = strings.Index("KMGTPE", suffix[:1])
-		v.Mul(v, new(big.Rat).SetInt(new(big.Int).Lsh(big.NewInt(1), uint(10*(i+1)))))
-	default:
-		i = strings.Index("kMGTPE", suffix)
-		v.Mul(v, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(1000), big.NewInt(int64(i+1)), nil)))
+	if suffix == "m" {
+		return v.Quo(v, big.NewRat(1000, 1)), true
 	}
-	return v, true
+	base := int64(1000)
+	if strings.HasSuffix(suffix, "i") {
+		base = 1024
+	}
+	power := int64(strings.Index("kmgtpe", strings.ToLower(suffix[:1]))) + 1
+	factor := new(big.Int).Exp(big.NewInt(base), big.NewInt(power), nil)
+	return v.Mul(v, new(big.Rat).SetInt(factor)), true
 }
 
 // envName reports a name that no environment variable can have.

@@ -3,6 +3,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -146,8 +147,11 @@ func (n *Node) appendJSON(b []byte) []byte {
 }
 
 func appendJSONString(b []byte, s string) []byte {
-	quoted, _ := json.Marshal(s) // text always has a JSON form
-	return append(b, quoted...)
+	out := bytes.NewBuffer(b)
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // text always has a JSON form
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
 // describe names a node's type for messages.

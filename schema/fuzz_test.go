@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"encoding/json"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func seed(f *testing.F, keep func(corpusFile) bool) {
+	f.Helper()
+	for _, c := range corpus(f) {
+		if keep(c) {
+			f.Add(c.src)
+		}
+	}
+}
+
+func isJSON(c corpusFile) bool { return path.Ext(c.name) == ".json" }
+
+func FuzzYAML(f *testing.F) {
+	seed(f, func(c corpusFile) bool { return !isJSON(c) })
+	f.Fuzz(func(t *testing.T, src []byte) {
+		docs, ds := ParseYAML("a.yaml", src)
+		for _, d := range docs {
+			checkNode(t, d, src)
+		}
+		checkDiagnostics(t, ds)
+	})
+}
+
+func FuzzJSON(f *testing.F) {
+	seed(f, isJSON)
+	f.Fuzz(func(t *testing.T, src []byte) {
+		n, ds := ParseJSON("a.json", src)
+		checkDiagnostics(t, ds)
+		plain := strings.TrimPrefix(string(src), "\ufeff")
+		switch {
+		case n == nil && !ds.HasErrors():
+			t.Error("neither a value nor an error")
+		case n != nil && !json.Valid([]byte(plain)):
+			t.Errorf("accepted invalid JSON %q", src)
+		case n == nil && json.Valid([]byte(plain)):
+			// Limits, and what encoding/json repairs: invalid UTF-8 and lone
+			// surrogates.
+			s := ds[0].Summary
+			if s != summaryComplex && s != summaryEncoding && !strings.Contains(ds[0].Detail, "\\u escape") {
+				t.Errorf("refused valid JSON %q: %v", src, ds)
+			}
+		}
+		if n == nil {
+			return
+		}
+		checkNode(t, n, src)
+		// Ours is JSON as well, with the same value.
+		again, ds2 := ParseJSON("a.json", n.appendJSON(nil))
+		if again == nil {
+			t.Fatalf("own output refused: %v", ds2)
+		}
+		if len(ds) == 0 && string(again.appendIdentity(nil)) != string(n.appendIdentity(nil)) {
+			t.Errorf("own output reads differently: %s", n.appendJSON(nil))
+		}
+	})
+}
+
+func FuzzManifest(f *testing.F) {
+	seed(f, func(c corpusFile) bool { return c.kind == KindManifest })
+	f.Fuzz(func(t *testing.T, src []byte) { checkDecode(t, src, KindManifest) })
+}
+
+func FuzzWorkspace(f *testing.F) {
+	seed(f, func(c corpusFile) bool { return c.kind == KindWorkspace })
+	f.Fuzz(func(t *testing.T, src []byte) { checkDecode(t, src, KindWorkspace) })
+}
+
+func FuzzDocument(f *testing.F) {
+	seed(f, func(c corpusFile) bool { return c.kind == "" })
+	f.Fuzz(func(t *testing.T, src []byte) { checkDecode(t, src, "") })
+}
+
+func FuzzSchedule(f *testing.F) {
+	for _, s := range []string{"* * * * *", "TZ=", "0 0 31 2 *", "@every 5s", "0 0 * * 5-7/2", "CRON_TZ=x * * * * *"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) { _ = checkSchedule(s) })
+}
+
+func FuzzPort(f *testing.F) {
+	for _, s := range []string{"80", "1:2", "1.2.3.4:5:6/udp", "[::1]:80:80"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if p, err := ParsePort(s); err == nil && (p.Host == 0 || p.Container == 0 || p.Protocol == "") {
+			t.Errorf("ParsePort(%q) = %+v", s, p)
+		}
+	})
+}
+
+// checkDecode decodes twice, as YAML and as JSON, and checks what must hold of
+// any input.
+func checkDecode(t *testing.T, src []byte, kind Kind) {
+	defs := mustDefinitions()
+	for _, name := range []string{"a.yaml", "a.json"} {
+		opts := Options{Kind: kind, Profile: "dev", Unified: true}
+		got, ds := DecodeFile(name, src, opts)
+		checkDiagnostics(t, ds)
+		invalid := false
+		for _, d := range got.Documents {
+			invalid = invalid || d.Invalid
+			if d.Object == nil && !d.Invalid {
+				t.Error("a valid document without an object")
+			}
+		}
+		if invalid && !ds.HasErrors() {
+			t.Error("an invalid document without an error")
+		}
+		again, ds2 := DecodeFile(name, src, opts)
+		if diff := cmp.Diff(ds, ds2); diff != "" {
+			t.Errorf("two runs differ: %s", diff)
+		}
+		_ = again
+		// CUE and JSON Schema agree.
+		docs, _ := parse(name, src)
+		for _, doc := range docs {
+			c := chooseKind(doc.node, kind)
+			if c.kind == "" || doc.node.Kind == NodeNull {
+				continue
+			}
+			written := dropNulls(doc.node, defs.fields)
+			r := &reader{written: written}
+			refused := defs.check(c.kind, r.unify(c.kind, written, "dev"))
+			explained, err := explain(c.kind, written)
+			if err != nil {
+				t.Fatal(err)
+			}
+			noImage := c.kind == KindManifest && written.field("container") == nil && written.field("image") == nil
+			if len(refused) == 0 && len(explained) > 0 || len(refused) > 0 && len(explained) == 0 && !noImage {
+				t.Errorf("CUE and JSON Schema disagree about %s %s\nCUE: %v\nJSON Schema: %v", c.kind, written.appendJSON(nil), refused, explained)
+			}
+		}
+	}
+}
+
+func checkDiagnostics(t *testing.T, ds Diagnostics) {
+	for _, d := range ds {
+		if d.Summary == "" || d.Pos.Line < 1 || d.Pos.Col < 1 {
+			t.Errorf("incomplete diagnostic %+v", d)
+		}
+		text := d.String()
+		if strings.Contains(text, "empty disjunction") {
+			t.Errorf("unreadable message: %s", text)
+		}
+		if strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && isControl(r) }) {
+			t.Errorf("control character in a message: %q", text)
+		}
+	}
+}
+
+// checkNode checks that every value lies within the file.
+func checkNode(t *testing.T, n *Node, src []byte) {
+	lines := strings.Count(string(src), "\n") + 1
+	if n.Pos.Line < 1 || n.Pos.Line > lines || n.Pos.Col < 1 {
+		t.Errorf("value outside of the file: %v", n.Pos)
+	}
+	seen := map[string]bool{}
+	for _, f := range n.Fields {
+		if seen[f.Key] {
+			t.Errorf("key %q twice", f.Key)
+		}
+		seen[f.Key] = true
+		checkNode(t, f.Value, src)
+	}
+	for _, x := range n.Items {
+		checkNode(t, x, src)
+	}
+}
