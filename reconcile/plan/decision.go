@@ -85,10 +85,11 @@ func (d *decision) action(a Action) {
 	}
 }
 
-// reason is the reason of the steps that stand for the whole decision.
+// reason is the reason of the steps that stand for the whole decision. What
+// has none is only recorded.
 func (d *decision) reason() Reason {
 	if len(d.reasons) == 0 {
-		return Reason{CodeUnfinished, "what it was made with is not recorded yet", d.origin}
+		return Reason{Origin: d.origin}
 	}
 	return d.reasons[0]
 }
@@ -104,6 +105,7 @@ func (v *view) decide() (decisions, []Reason) {
 			}
 		}
 	}
+	v.keepUsed(all)
 	braked := v.brake(all)
 	if v.destroy {
 		return all, braked

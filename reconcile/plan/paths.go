@@ -74,6 +74,9 @@ func diffPaths(a, b any) []string {
 func walkDiff(path string, a, b any, out *[]string) {
 	am, aok := children(a)
 	bm, bok := children(b)
+	if isVariable(a) && isVariable(b) {
+		aok = false
+	}
 	if !aok || !bok || len(am) == 0 && len(bm) == 0 {
 		if !reflect.DeepEqual(a, b) {
 			*out = append(*out, path)
@@ -131,6 +134,13 @@ func children(v any) (map[string]any, bool) {
 		return members, true
 	}
 	return nil, false
+}
+
+// isVariable reports whether v is an environment variable, which is one leaf:
+// its name says all.
+func isVariable(v any) bool {
+	m, ok := v.(map[string]any)
+	return ok && m["name"] != nil
 }
 
 // memberName is what a person calls a member of a list: a variable by its

@@ -50,6 +50,23 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 	return nil
 }
 
+// keepUsed holds the removal of networks, volumes and secrets while an instance
+// that may use them stays.
+func (v *view) keepUsed(all decisions) {
+	for _, id := range v.ids {
+		stays := all[id]
+		if stays == nil || stays.hold == nil || id.Kind.Role() == RoleSupport {
+			continue
+		}
+		for _, d := range all {
+			if d.acts() && d.id.Kind.Role() == RoleSupport {
+				d.hold = &hold{reasons: []Reason{{CodeBlockedBy, id.String() + " stays and may use it", d.origin}}}
+				d.hold.inherit(stays)
+			}
+		}
+	}
+}
+
 const (
 	lostText = "it was made with other records"
 	busyText = "a step for it is under way"

@@ -82,35 +82,38 @@ func (g *graph) converge(d *decision) {
 	reason := d.reason()
 	step := func(op Op) Step { return Step{Op: op, Target: d.id, Object: handle, Reason: reason} }
 
-	ready := []string{}
-	if d.id.Kind.Role() == RoleInstance && (d.create != "" || d.start) {
+	// ready holds what the next step comes after; waits is empty once it is
+	// covered by ready.
+	var ready, waits []string
+	if d.needsPrepared() {
 		s := step(OpPrepare)
 		if d.create != "" {
 			s.Digest, s.Bound = d.digest, d.bound
 		}
-		ready = append(ready, g.add(s, ""))
+		ready = []string{g.add(s, "")}
 	}
 	if d.create != "" {
 		ready = []string{g.create(d, step(OpCreate), ready)}
 	}
-	var waits []string
 	if d.start {
 		waits = g.needs(d)
 	}
 	for _, o := range d.halted {
 		ready = append(ready, g.add(Step{Op: OpStop, Target: d.id, Object: o.Handle, Reason: reason}, ""))
 	}
-	var gone []string
-	if !d.deleteOld {
-		gone = g.doom(d, slices.Concat(ready, waits))
+	if len(d.doomed) > 0 && !d.deleteOld {
+		ready, waits = g.doom(d, slices.Concat(ready, waits)), nil
 	}
-	ready = slices.Concat(ready, gone)
 	if d.activate {
 		s := step(OpActivate)
 		s.Name = d.name
-		ready = append(ready, g.add(s, "", slices.Concat(ready, g.takeover(d))...))
+		ready = []string{g.add(s, "", slices.Concat(ready, g.takeover(d))...)}
 	}
-	ready = g.recorded(d, handle, ready, waits)
+	for _, rec := range d.records {
+		s := step(OpRecord)
+		s.Record, s.Reason = &rec, d.recordReason(rec.Kind)
+		ready, waits = []string{g.add(s, string(rec.Kind), slices.Concat(ready, waits)...)}, nil
+	}
 	if d.start {
 		ready = []string{g.add(step(OpStart), "", slices.Concat(ready, waits, g.portsFreed(d))...)}
 	}
@@ -120,6 +123,26 @@ func (g *graph) converge(d *decision) {
 	if _, needed := g.v.needed[d.id]; needed && d.start {
 		g.wait(d, Need{On: d.id, Until: UntilReady}, d.id)
 	}
+}
+
+// needsPrepared reports whether something is started that may lack its image
+// or folders. What is only to be unpaused has both.
+func (d *decision) needsPrepared() bool {
+	if d.id.Kind.Role() == RoleSupport {
+		return false
+	}
+	return d.create != "" || d.start && (d.current.State != StatePaused || len(d.doomed) > 0)
+}
+
+// recordReason is the reason of a record, which may be all that is done.
+func (d *decision) recordReason(kind RecordKind) Reason {
+	switch {
+	case kind == RecordBrake:
+		return Reason{CodeUnfinished, "it is desired again", d.origin}
+	case len(d.reasons) == 0:
+		return Reason{CodeUnfinished, "the ports it was given are not recorded yet", d.origin}
+	}
+	return d.reasons[0]
 }
 
 // create adds the creation of d, after what must exist for it.
@@ -135,15 +158,6 @@ func (g *graph) create(d *decision, s Step, after []string) string {
 	}
 	d.made.create = g.add(s, "", after...)
 	return d.made.create
-}
-
-// recorded adds the records that must be on disk before the start.
-func (g *graph) recorded(d *decision, handle string, ready, waits []string) []string {
-	for _, rec := range d.records {
-		s := Step{Op: OpRecord, Target: d.id, Object: handle, Record: &rec, Reason: d.reason()}
-		ready = append(ready, g.add(s, string(rec.Kind), slices.Concat(ready, waits)...))
-	}
-	return ready
 }
 
 // doom adds stop and delete for what d no longer wants, and returns the deletes.
@@ -169,6 +183,7 @@ func (g *graph) needs(d *decision) []string {
 		on := g.all[n.On]
 		switch {
 		case on == nil || on.res == nil:
+		case n.Until == UntilExists && d.create != "": // its creation waits already
 		case n.Until == UntilExists:
 			ids = append(ids, on.made.create)
 		case !on.runs():
