@@ -43,10 +43,10 @@ missing() {
 
 do_whoami() {
 	[ $# -eq 0 ] || { refuse 'whoami takes no arguments'; return; }
-	whoami 2>/dev/null && return
-	id -un 2>/dev/null && return
-	[ -n "${USER:-}" ] && { printf '%s\n' "$USER"; return; }
-	id -u 2>/dev/null && return
+	# Some print a number and fail when the user has no name.
+	for name in "$(whoami 2>/dev/null)" "$(id -un 2>/dev/null)" "${USER:-}" "$(id -u 2>/dev/null)"; do
+		[ -n "$name" ] && { printf '%s\n' "$name"; return; }
+	done
 	# The second field of Uid: is the effective one.
 	while read -r key real effective rest; do
 		[ "$key" = Uid: ] && { printf '%s\n' "$effective"; return; }

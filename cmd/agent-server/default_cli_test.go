@@ -128,6 +128,23 @@ func checkOutput(t *testing.T, name, got, want string) {
 	}
 }
 
+// A user without a name is a number, said once, whatever the tools do about it.
+func TestDefaultCLINamelessUser(t *testing.T) {
+	bin := t.TempDir()
+	writeFile(t, bin+"/whoami", "#!/bin/sh\necho 4321\nexit 1\n", 0o755)
+	writeFile(t, bin+"/id", "#!/bin/sh\necho 4321\n", 0o755)
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(sh, "default_cli.sh", "whoami")
+	cmd.Env = []string{"PATH=" + bin}
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "4321\n" {
+		t.Errorf("whoami = %q (%v), want 4321", out, err)
+	}
+}
+
 // In an image with nothing but a shell that has no commands built in, what can
 // be known without them is still answered.
 func TestDefaultCLIWithoutCommands(t *testing.T) {
