@@ -51,8 +51,7 @@ func (e *evaluator) policyObject(file string, def cue.Value, o PolicyObject) {
 		if wanted := cuePath(withoutDefinition(group[0].Path())); wanted != "" {
 			at = wanted
 		}
-		format, args := group[0].Msg()
-		detail := fmt.Sprintf(format, args...)
+		detail := errorMessage(group[0])
 		switch wanted, incomplete := strings.CutPrefix(detail, "incomplete value "); {
 		case incomplete:
 			detail = "must be given: " + wanted
@@ -73,21 +72,6 @@ func (e *evaluator) policyObject(file string, def cue.Value, o PolicyObject) {
 			Detail: detail + e.policyText(file, places),
 		})
 	}
-}
-
-// byPath groups errors about one value: a disjunction has one for each of its
-// branches.
-func byPath(errs []errors.Error) [][]errors.Error {
-	var groups [][]errors.Error
-	for _, one := range errs {
-		i := slices.IndexFunc(groups, func(g []errors.Error) bool { return slices.Equal(g[0].Path(), one.Path()) })
-		if i < 0 {
-			groups = append(groups, []errors.Error{one})
-			continue
-		}
-		groups[i] = append(groups[i], one)
-	}
-	return groups
 }
 
 func withoutDefinition(selectors []string) []string {

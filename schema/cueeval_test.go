@@ -4,10 +4,15 @@ package schema
 
 import (
 	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // cueFiles makes a request's files out of "-- name --" sections.
@@ -300,6 +305,74 @@ agents: a: {apiVersion: "v1", kind: "ConfigMap"}
 			}
 		})
 	}
+}
+
+// TestEvalDiagnostics evaluates the .cue files of each testdata/diag/cue/*.txtar,
+// applies its policy.cue to its other files, and compares the messages with its
+// section "want".
+func TestEvalDiagnostics(t *testing.T) {
+	archives, err := filepath.Glob("../testdata/diag/cue/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatalf("testdata/diag/cue: %v, %d files", err, len(archives))
+	}
+	shown := ""
+	for _, file := range archives {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got strings.Builder
+			for _, d := range Eval(evalRequest(t, ar)).Diagnostics {
+				fmt.Fprintln(&got, d)
+			}
+			if *update {
+				setSection(ar, "want", got.String())
+				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			shown += section(ar, "want")
+			if diff := cmp.Diff(section(ar, "want"), got.String()); diff != "" {
+				t.Errorf("messages (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, s := range []string{summarySyntax, summaryCUE, summaryIncomplete, summaryImport, summaryNested, summaryPolicy, summaryPolicyName} {
+		if !strings.Contains(shown, ": error: "+s+"\n") && !strings.Contains(shown, ": warning: "+s+"\n") {
+			t.Errorf("no file in testdata/diag/cue shows the summary %q", s)
+		}
+	}
+}
+
+func evalRequest(t *testing.T, ar *txtar.Archive) EvalRequest {
+	t.Helper()
+	req := EvalRequest{Files: map[string][]byte{}}
+	for _, f := range ar.Files {
+		switch {
+		case f.Name == "want":
+		case path.Base(f.Name) == "policy.cue":
+			req.Files[f.Name], req.Policy = f.Data, f.Name
+		case path.Ext(f.Name) == ".cue":
+			req.Files[f.Name] = f.Data
+			if dir := path.Dir(f.Name); !slices.Contains(req.Dirs, dir) {
+				req.Dirs = append(req.Dirs, dir)
+			}
+		default:
+			opts := Options{Unified: true}
+			if strings.HasPrefix(path.Base(f.Name), "manifest.") {
+				opts.Kind = KindManifest
+			}
+			decoded, ds := DecodeFile(f.Name, f.Data, opts)
+			if ds.HasErrors() {
+				t.Fatal(ds)
+			}
+			for _, doc := range decoded.Documents {
+				req.Objects = append(req.Objects, PolicyObject{Kind: doc.Kind, Node: doc.Unified})
+			}
+		}
+	}
+	return req
 }
 
 func TestEvalPolicy(t *testing.T) {

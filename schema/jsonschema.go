@@ -110,7 +110,6 @@ func generateJSONSchema(kind Kind) (map[string]any, error) {
 		return nil, err
 	}
 	root = tidySchema(root).(map[string]any)
-	foldRecursion(root, strings.TrimPrefix(source, "#"))
 	renameDescriptions(root)
 	root["$id"] = jsonSchemaID(kind)
 	root["title"] = string(kind)

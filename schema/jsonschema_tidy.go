@@ -5,7 +5,6 @@ package schema
 import (
 	"encoding/json"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -79,9 +78,9 @@ func liftDefault(m map[string]any) {
 	}
 	for i, branch := range anyOf {
 		b, _ := branch.(map[string]any)
-		value, isConst := b["const"]
+		value, isConst := onlyConst(b)
 		other, _ := anyOf[1-i].(map[string]any)
-		if !isConst || len(b) != 1 || !typeAccepts(other["type"], value) {
+		if !isConst || !typeAccepts(other["type"], value) {
 			continue
 		}
 		for k := range other {
@@ -114,7 +113,7 @@ func mergeConsts(m map[string]any) {
 	var consts, rest []any
 	for _, branch := range anyOf {
 		b, _ := branch.(map[string]any)
-		if c, ok := b["const"]; ok && len(b) == 1 {
+		if c, ok := onlyConst(b); ok {
 			consts = append(consts, c)
 			continue
 		}
@@ -130,6 +129,14 @@ func mergeConsts(m map[string]any) {
 		return
 	}
 	m["anyOf"] = append(rest, enum)
+}
+
+// onlyConst is the value of a schema that says nothing but a constant, with or
+// without its type.
+func onlyConst(m map[string]any) (value any, ok bool) {
+	value, ok = m["const"]
+	_, typed := m["type"]
+	return value, ok && (len(m) == 1 || len(m) == 2 && typed)
 }
 
 // mergeTypes turns the branches of an anyOf that say nothing but a type into
@@ -175,28 +182,6 @@ func typeEnum(m map[string]any) map[string]any {
 		m["type"] = "string"
 	}
 	return m
-}
-
-// foldRecursion replaces the definition that repeats the root, as in a
-// manifest's profiles, by a reference to the root.
-func foldRecursion(root map[string]any, name string) {
-	defs, _ := root["$defs"].(map[string]any)
-	body := maps.Clone(root)
-	delete(body, "$defs")
-	delete(body, "$schema")
-	if !reflect.DeepEqual(defs[name], map[string]any(body)) {
-		return
-	}
-	delete(defs, name)
-	if len(defs) == 0 {
-		delete(root, "$defs")
-	}
-	ref := "#/$defs/" + name
-	eachSchema(root, func(m map[string]any) {
-		if m["$ref"] == ref {
-			m["$ref"] = "#"
-		}
-	})
 }
 
 // renameDescriptions drops the suffix that tells the written form of a
