@@ -174,3 +174,37 @@ b/y.cue:2:8: error: unknown import
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestCUEChildEnds(t *testing.T) {
+	tests := []struct {
+		name   string
+		end    cueEnd
+		want   string // summary
+		detail string // its start
+	}{
+		{"panic", cueEnd{stderr: []byte("evaluating a/x.cue\npanic: runtime error: index out of range\n\ngoroutine 1\n")}, summaryCUECrashed, "the evaluator ended without a result: panic: runtime error: index out of range"},
+		{"recursion", cueEnd{stderr: []byte("runtime: goroutine stack exceeds 268435456-byte limit\n")}, summaryCUEMemory, "evaluating the package takes more than 2 MiB"},
+		{"late and out of memory", cueEnd{late: true, stderr: []byte("fatal error: runtime: out of memory\n")}, summaryCUETime, "the package was still being evaluated after 1s"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var d schema.Diagnostic
+			CUELimits{Time: time.Second, Memory: 2 << 20}.explain(&d, tt.end)
+			if d.Summary != tt.want || !strings.HasPrefix(d.Detail, tt.detail) {
+				t.Errorf("got %q, %q", d.Summary, d.Detail)
+			}
+		})
+	}
+}
+
+func TestLastEvaluated(t *testing.T) {
+	req := cueRequest("a/x.cue", "", "b/y.cue", "", "lib/l.cue", "")
+	for stderr, want := range map[string]string{
+		"": "a/x.cue",
+		"evaluating a/x.cue\nevaluating b/y.cue\nfatal error\n": "b/y.cue",
+	} {
+		if got := lastEvaluated(req, []byte(stderr)); got != want {
+			t.Errorf("%q: got %q, want %q", stderr, got, want)
+		}
+	}
+}
