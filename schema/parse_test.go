@@ -123,9 +123,14 @@ func TestHostileYAML(t *testing.T) {
 	for i := 1; i < 40; i++ {
 		merge += strings.NewReplacer("N", num(i), "P", num(i-1)).Replace("mN: &mN {<<: [*mP, *mP], aN: *mP}\n")
 	}
+	emptyMerge := "maa: &maa {}\n"
+	for i := 1; i < 40; i++ {
+		emptyMerge += strings.NewReplacer("N", num(i), "P", num(i-1)).Replace("mN: &mN {<<: [*mP, *mP]}\n")
+	}
 	for name, src := range map[string]string{
 		"alias bomb":        bomb,
 		"merge bomb":        merge,
+		"empty merge bomb":  emptyMerge,
 		"commas":            "[" + strings.Repeat(",", 2<<20) + "]",
 		"open brackets":     strings.Repeat("[", 1<<20),
 		"open braces":       strings.Repeat("{a: ", 1<<20),

@@ -31,6 +31,22 @@ type text struct {
 	ds    Diagnostics
 }
 
+// yamlLines counts the further line breaks that YAML knows, so that positions
+// from its parser are found.
+func (t *text) yamlLines() {
+	for _, br := range []string{"\u0085", "\u2028", "\u2029"} {
+		for i := 0; !t.ascii; {
+			n := bytes.Index(t.src[i:], []byte(br))
+			if n < 0 {
+				break
+			}
+			i += n + len(br)
+			t.lines = append(t.lines, i)
+		}
+	}
+	slices.Sort(t.lines)
+}
+
 // newText checks size and encoding. The second result is false when the file
 // must not be parsed.
 func newText(name string, src []byte) (*text, bool) {
@@ -40,13 +56,10 @@ func newText(name string, src []byte) (*text, bool) {
 			fmt.Sprintf("the file has %d bytes; at most %d (%d MiB) are read", len(src), maxFileBytes, maxFileBytes>>20), "split it into several files")
 		return t, false
 	}
-	for i := 0; ; {
-		n := bytes.IndexByte(src[i:], '\n')
-		if n < 0 {
-			break
+	for i, b := range src {
+		if b == '\n' || b == '\r' && (i+1 == len(src) || src[i+1] != '\n') {
+			t.lines = append(t.lines, i+1)
 		}
-		i += n + 1
-		t.lines = append(t.lines, i)
 	}
 	for _, b := range src {
 		if b >= utf8.RuneSelf {
@@ -90,7 +103,10 @@ func (t *text) at(offset int) Pos {
 // from 1.
 func (t *text) pos(line, col int) Pos {
 	line, col = max(line, 1), max(col, 1)
-	if t.ascii || line > len(t.lines) || col > maxByteCol {
+	if line > len(t.lines) { // the parser counts one more at the end of a file
+		return t.at(len(t.src))
+	}
+	if t.ascii || col > maxByteCol {
 		return Pos{t.name, line, col}
 	}
 	rest := t.src[t.lines[line-1]:]

@@ -36,6 +36,7 @@ func parseYAML(name string, src []byte) ([]parsed, Diagnostics) {
 		t.fail(t.at(0), summaryComplex, fmt.Sprintf("the file holds more than %d values", maxMarks), "split it into several files")
 		return nil, t.ds
 	}
+	t.yamlLines()
 	loader, err := yaml.NewLoader(bytes.NewReader(src), yaml.WithPlugin(yamlLimits{}))
 	if err != nil {
 		t.fail(t.at(0), summarySyntax, err.Error(), "")
@@ -141,21 +142,33 @@ type yamlReader struct {
 
 func (c *yamlReader) at(n *yaml.Node) Pos { return c.pos(n.Line, n.Column) }
 
-func (c *yamlReader) node(n *yaml.Node) *Node {
+// enter counts a value, or a map to merge, against the limits; leave must
+// follow when it reports true.
+func (c *yamlReader) enter(n *yaml.Node) bool {
 	if c.over {
-		return nil
+		return false
 	}
-	if c.nodes++; c.nodes > maxNodes {
-		c.over = true
+	c.nodes++
+	c.depth++
+	switch {
+	case c.nodes > maxNodes:
 		c.fail(c.at(n), summaryComplex, fmt.Sprintf("the document holds more than %d values once its aliases are expanded", maxNodes), "")
-		return nil
-	}
-	if c.depth++; c.depth > maxDepth {
-		c.over = true
+	case c.depth > maxDepth:
 		c.fail(c.at(n), summaryComplex, errTooDeep.Error()+", or an alias that contains itself", "")
+	default:
+		return true
+	}
+	c.over = true
+	return false
+}
+
+func (c *yamlReader) leave() { c.depth-- }
+
+func (c *yamlReader) node(n *yaml.Node) *Node {
+	if !c.enter(n) {
 		return nil
 	}
-	defer func() { c.depth-- }()
+	defer c.leave()
 	switch n.Kind {
 	case yaml.DocumentNode:
 		if len(n.Content) == 0 {
@@ -245,13 +258,12 @@ func (c *yamlReader) merge(out *Node, m *yaml.Node, taken map[string]bool) {
 			c.fail(c.at(x), summarySyntax, "YAML: << merges maps only", "")
 			continue
 		}
-		if c.depth++; c.depth > maxDepth {
-			c.over = true
-			c.fail(c.at(x), summaryComplex, errTooDeep.Error()+", or an alias that contains itself", "")
+		if !c.enter(x) {
 			return
 		}
+		c.nodes += len(x.Content) / 2 // also keys that another map has already
 		c.fields(out, x, taken)
-		c.depth--
+		c.leave()
 		for _, f := range out.Fields {
 			taken[f.Key] = true
 		}
