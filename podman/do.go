@@ -60,7 +60,7 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 
 // make carries out the steps that need the spec.
 func (r *Runtime) make(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
-	i := slices.IndexFunc(d.Resources, func(res plan.Resource) bool { return res.ID == s.Target })
+	i := slices.IndexFunc(d.Resources, func(res plan.Resource) bool { return res.ID.Compare(s.Target) == 0 })
 	if i < 0 {
 		return plan.Object{}, fmt.Errorf("%s %s: the workspace does not want it", s.Op, s.Target)
 	}

@@ -12,9 +12,14 @@ import (
 	"reconcile/schema"
 )
 
-// documentID is the identity of an object.
+// documentID is the identity of an object, in the one spelling that can be
+// compared.
 func documentID(doc schema.Document) plan.ID {
-	return plan.ID{Kind: plan.Kind(doc.Kind), Namespace: namespaceOf(doc), Name: doc.Meta.Name.V}
+	id := plan.ID{Kind: plan.Kind(doc.Kind), Name: doc.Meta.Name.V}
+	if ns := namespaceOf(doc); ns != plan.DefaultNamespace {
+		id.Namespace = ns
+	}
+	return id
 }
 
 func namespaceOf(doc schema.Document) string {

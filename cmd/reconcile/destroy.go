@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/reconcile/plan"
+)
+
+func newDestroyCommand(a *app) *cobra.Command {
+	var opt destroyOptions
+	cmd := &cobra.Command{
+		Use:   "destroy [WORKSPACE]",
+		Short: "Take away everything of the workspace that runs here",
+		Long: `Stops and deletes the containers, networks and secrets of the workspace. Volumes
+stay unless --volumes is given, the agents' private work folders unless --data
+is. Asks first; --yes answers.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.takeWorkspace(cmd, args); err != nil {
+				return err
+			}
+			if err := a.check("text", "json"); err != nil {
+				return err
+			}
+			return a.destroy(cmd.Context(), opt)
+		},
+	}
+	cmd.Flags().BoolVarP(&opt.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&opt.volumes, "volumes", false, "delete volumes too")
+	cmd.Flags().BoolVar(&opt.data, "data", false, "delete the agents' private work folders too")
+	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing")
+	cmd.Flags().BoolVar(&a.acceptLostRecords, "accept-lost-records", false, "take away objects made with other records too")
+	cmd.Flags().BoolVar(&a.adopt, "adopt", false, "take away what was run from another path too")
+	return cmd
+}
+
+type destroyOptions struct{ yes, volumes, data bool }
+
+func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
+	// The workspace may have mistakes or be half gone: only its name counts.
+	src, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	d := plan.Desired{Workspace: src.name, Root: src.root, Revision: src.Desired.Revision, Destroy: true, Volumes: opt.volumes}
+	p, _, err := a.planOnly(ctx, d)
+	if err != nil {
+		return err
+	}
+	if a.dryRun {
+		if a.output == "json" {
+			err = a.printPlanJSON(p, nil)
+		} else {
+			writePlan(a.std.out, a.styleFor(a.std.out), p, "live")
+		}
+		if err != nil {
+			return err
+		}
+		return exitWith(p.ExitCode(true))
+	}
+	if len(p.Steps) > 0 && !opt.yes {
+		writePlan(a.std.err, a.styleFor(a.std.err), p, "live")
+		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name))); err != nil {
+			return err
+		}
+	}
+	if err := a.converge(ctx, d, nil, nil); err != nil {
+		return err
+	}
+	return a.removeFolders(src.name, opt.data)
+}
+
+// confirm asks on the terminal; without one the answer is no.
+func (a *app) confirm(question string) error {
+	if !isTerminal(a.std.in) {
+		return errors.New("not destroyed: nobody to ask; --yes answers")
+	}
+	fmt.Fprint(a.std.err, question)
+	line, _ := bufio.NewReader(a.std.in).ReadString('\n')
+	if strings.TrimSpace(line) != "yes" {
+		return errors.New("not destroyed")
+	}
+	return nil
+}
+
+// removeFolders deletes the private copies of agents' folders, which nothing
+// uses any more, and on request the work folders.
+func (a *app) removeFolders(name string, data bool) error {
+	dirs := []string{filepath.Join(a.workspaceDir(name), "cache", "code")}
+	if data {
+		dirs = append(dirs, filepath.Join(a.workspaceDir(name), "data", "agents"))
+	}
+	for _, dir := range dirs {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("delete work folders: %w", err)
+		}
+	}
+	return nil
+}

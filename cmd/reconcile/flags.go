@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// app is one invocation: its flags, streams and environment.
+type app struct {
+	std       stdio
+	lookupEnv func(string) (string, bool)
+
+	workspace  string
+	output     string
+	podman     string
+	stateDir   string
+	vars       []string
+	varFile    string
+	profile    string
+	secretsDir string
+	policyFile string
+	parallel   int
+	timeout    time.Duration
+	verbose    bool
+	color      string
+
+	dryRun            bool
+	allowMassDelete   bool
+	acceptLostRecords bool
+	adopt             bool
+}
+
+func (a *app) addSharedFlags(fs *pflag.FlagSet) {
+	fs.StringVarP(&a.workspace, "workspace", "C", ".", "directory of the workspace")
+	fs.StringVarP(&a.output, "output", "o", "text", "output `format`: text or json")
+	fs.StringVar(&a.podman, "podman", "", "`URL` of the Podman service (default: found, or started)")
+	fs.StringVar(&a.stateDir, "state-dir", "", "`directory` of records and caches")
+	fs.StringArrayVar(&a.vars, "var", nil, "set a workspace variable, `NAME=VALUE`; may be repeated")
+	fs.StringVar(&a.varFile, "var-file", "", "`file` of NAME=VALUE lines")
+	fs.StringVar(&a.profile, "profile", "", "active `profile` of manifests")
+	fs.StringVar(&a.secretsDir, "secrets-dir", "", "`directory` with a file per secret")
+	fs.StringVar(&a.policyFile, "policy", "", "`file` with the host's policy")
+	fs.IntVar(&a.parallel, "parallel", 0, "steps at the same time (0: two per core, at least four)")
+	fs.DurationVar(&a.timeout, "timeout", 2*time.Minute, "time limit of each step")
+	fs.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
+	fs.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
+}
+
+func (a *app) addPassFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&a.allowMassDelete, "allow-mass-delete", false, "let more than half of the instances go in one pass")
+	fs.BoolVar(&a.acceptLostRecords, "accept-lost-records", false, "take over objects made with other records")
+	fs.BoolVar(&a.adopt, "adopt", false, "take over a workspace that was run from another path")
+}
+
+// fromEnvironment gives every flag that was not set its RECONCILE_<FLAG>
+// value.
+func (a *app) fromEnvironment(cmd *cobra.Command) error {
+	var errs []error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "RECONCILE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		v, ok := a.lookupEnv(name)
+		if !ok || f.Changed || f.Name == "help" {
+			return
+		}
+		if err := f.Value.Set(v); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// check completes the flags after parsing.
+func (a *app) check(formats ...string) error {
+	if !slices.Contains(formats, a.output) {
+		return fmt.Errorf("unknown output format %q: this command has %s", a.output, strings.Join(formats, ", "))
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, a.color) {
+		return fmt.Errorf("--color: %q is not one of auto, always, never", a.color)
+	}
+	if a.parallel < 0 {
+		return fmt.Errorf("--parallel: %d is negative", a.parallel)
+	}
+	if a.parallel == 0 {
+		a.parallel = max(4, 2*runtime.NumCPU())
+	}
+	if a.timeout <= 0 {
+		return fmt.Errorf("--timeout: %v is not positive", a.timeout)
+	}
+	if a.stateDir == "" {
+		a.stateDir = a.defaultStateDir()
+	}
+	for _, p := range []*string{&a.stateDir, &a.secretsDir, &a.policyFile, &a.varFile} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
+	return nil
+}
+
+func (a *app) defaultStateDir() string {
+	if os.Getuid() == 0 {
+		return "/var/lib/reconcile"
+	}
+	if dir, ok := a.lookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "reconcile")
+	}
+	home, _ := a.lookupEnv("HOME")
+	return filepath.Join(home, ".local", "state", "reconcile")
+}
+
+// variables returns --var-file overlaid by --var.
+func (a *app) variables() (map[string]string, error) {
+	vars := map[string]string{}
+	if a.varFile != "" {
+		f, err := os.Open(a.varFile)
+		if err != nil {
+			return nil, fmt.Errorf("read variables: %w", err)
+		}
+		defer f.Close()
+		sc := bufio.NewScanner(f)
+		for n := 1; sc.Scan(); n++ {
+			line := strings.TrimSpace(sc.Text())
+			if line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			name, value, ok := strings.Cut(line, "=")
+			if !ok || !variableName(name) {
+				return nil, fmt.Errorf("%s:%d:1: want NAME=VALUE", a.varFile, n)
+			}
+			vars[name] = value
+		}
+		if err := sc.Err(); err != nil {
+			return nil, fmt.Errorf("read variables: %w", err)
+		}
+	}
+	for _, v := range a.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || !variableName(name) {
+			return nil, errors.New("--var: want NAME=VALUE with a name of letters, digits and _")
+		}
+		vars[name] = value
+	}
+	return vars, nil
+}
+
+func variableName(s string) bool {
+	for i, c := range s {
+		letter := c == '_' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/podman"
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+)
+
+func newLogsCommand(a *app) *cobra.Command {
+	var opt podman.LogOptions
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use:   "logs NAME",
+		Short: "Print what an instance wrote, running or not",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.check("text"); err != nil {
+				return err
+			}
+			if since > 0 {
+				opt.Since = time.Now().Add(-since)
+			}
+			return a.printLogs(cmd.Context(), args[0], opt)
+		},
+	}
+	cmd.Flags().BoolVarP(&opt.Follow, "follow", "f", false, "go on printing until interrupted")
+	cmd.Flags().IntVar(&opt.Tail, "tail", 0, "only the last `N` lines (0: all)")
+	cmd.Flags().DurationVar(&since, "since", 0, "only what was written in the last `DURATION`")
+	cmd.Flags().BoolVar(&opt.Timestamps, "timestamps", false, "begin each line with its time")
+	return cmd
+}
+
+func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {
+	src, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)
+	if err != nil {
+		return err
+	}
+	rt, err := podman.Open(ctx, a.podmanOptions(store))
+	if err != nil {
+		return err
+	}
+	defer rt.Close()
+	// What exists is asked for, not what should: logs work in a workspace that
+	// has mistakes.
+	o, err := rt.Observe(ctx, plan.Desired{Workspace: src.name, Root: src.root})
+	if err != nil {
+		return err
+	}
+	obj, err := newestObject(name, o.Objects, desiredIDs(src.Desired))
+	if err != nil {
+		return err
+	}
+	err = rt.Logs(ctx, obj.Handle, opt, a.std.out, a.std.err)
+	if opt.Follow && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// newestObject finds the container that NAME means; of several generations the
+// newest.
+func newestObject(name string, objects []plan.Object, desired []plan.ID) (plan.Object, error) {
+	var ids []plan.ID
+	for _, o := range objects {
+		if o.Role == plan.RoleInstance {
+			ids = append(ids, o.ID)
+		}
+	}
+	id, err := findID(name, ids)
+	if err != nil {
+		if wanted, wantErr := findID(name, desired); wantErr == nil {
+			return plan.Object{}, fmt.Errorf("%s has no container yet", wanted)
+		}
+		return plan.Object{}, err
+	}
+	i := -1
+	for j, o := range slices.All(objects) {
+		if o.ID == id && (i < 0 || o.Created.After(objects[i].Created)) {
+			i = j
+		}
+	}
+	return objects[i], nil
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command reconcile makes the containers of a host match a directory of agent
+// manifests. It is the only place that knows all packages: it reads flags,
+// wires the parts together and renders what they return.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"reconcile/workspace"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// Exit codes; see docs/architecture.md.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitChanges = 2
+	exitRefused = 3
+)
+
+func main() {
+	workspace.MaybeServeCUE()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// stdio is where a command reads and writes: results to out, everything else
+// to err.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run is the whole program but for the process around it.
+func run(ctx context.Context, args []string, std stdio) int {
+	a := &app{std: std, lookupEnv: os.LookupEnv}
+	cmd := newRootCommand(a)
+	cmd.SetArgs(args)
+	cmd.SetIn(std.in)
+	cmd.SetOut(std.out)
+	cmd.SetErr(std.err)
+	err := cmd.ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	default:
+		fmt.Fprintln(std.err, "error: "+escapeLines(err.Error()))
+		return exitError
+	}
+}
+
+// exitCode is returned by a command that has already said everything.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// exitWith is nil for code 0.
+func exitWith(code int) error {
+	if code == exitOK {
+		return nil
+	}
+	return exitCode(code)
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// workspaceDir is where records and caches of one workspace are.
+func (a *app) workspaceDir(name string) string {
+	return filepath.Join(a.stateDir, "workspaces", name)
+}
+
+func (a *app) planOptions() plan.Options {
+	return plan.Options{
+		Now:               time.Now(),
+		AllowMassDelete:   a.allowMassDelete,
+		AcceptLostRecords: a.acceptLostRecords,
+		Adopt:             a.adopt,
+	}
+}
+
+// runDryRun prints what a pass would do. Nothing that it reaches can write: the
+// store is opened read only and the runtime is a Reader.
+func (a *app) runDryRun(ctx context.Context) error {
+	src, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if src.Fatal {
+		return a.printFatal(src)
+	}
+	p, warnings, err := a.planOnly(ctx, src.Desired)
+	if err != nil {
+		return err
+	}
+	ds := append(src.Diagnostics, warnings...).Sort()
+	a.printDiagnostics(ds)
+	if a.output == "json" {
+		err = a.printPlanJSON(p, ds)
+	} else {
+		writePlan(a.std.out, a.styleFor(a.std.out), p, "live")
+	}
+	if err != nil {
+		return err
+	}
+	return exitWith(planExitCode(p, ds, true))
+}
+
+// planOnly observes and plans, and changes nothing.
+func (a *app) planOnly(ctx context.Context, d plan.Desired) (plan.Plan, schema.Diagnostics, error) {
+	store, err := reconcile.OpenStore(a.workspaceDir(d.Workspace), true)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	reader, closeReader, err := a.openReader(ctx, store)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	defer closeReader()
+	p, o, err := reconcile.DryRun(ctx, reader, store, d, a.planOptions())
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	return p, factWarnings(d, o), nil
+}
+
+// printFatal reports a workspace that cannot be planned at all.
+func (a *app) printFatal(src source) error {
+	a.printDiagnostics(src.Diagnostics)
+	if a.output == "json" {
+		p := plan.Plan{Workspace: src.name, Revision: src.Desired.Revision}
+		if err := a.printPlanJSON(p, src.Diagnostics); err != nil {
+			return err
+		}
+	}
+	errs, _ := countDiagnostics(src.Diagnostics)
+	fmt.Fprintf(a.std.err, "%d errors in the workspace; nothing was changed\n", errs)
+	return exitWith(exitError)
+}
+
+func (a *app) printPlanJSON(p plan.Plan, ds schema.Diagnostics) error {
+	b, err := p.JSON("live", diagnosticsJSON(ds))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.std.out, "%s\n", strings.TrimSuffix(string(b), "\n"))
+	return err
+}
+
+// planExitCode joins what the plan says with what the diagnostics say:
+// mistakes before refusals before changes.
+func planExitCode(p plan.Plan, ds schema.Diagnostics, dryRun bool) int {
+	code, refused := p.ExitCode(dryRun), false
+	for _, d := range ds {
+		switch {
+		case d.Severity != schema.Error:
+		case d.Policy:
+			refused = true
+		default:
+			return exitError
+		}
+	}
+	if refused && code != exitError {
+		return exitRefused
+	}
+	return code
+}
+
+// runPass converges once.
+func (a *app) runPass(ctx context.Context) error {
+	src, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if src.Fatal {
+		return a.printFatal(src)
+	}
+	a.printDiagnostics(src.Diagnostics)
+	return a.converge(ctx, src.Desired, src.Diagnostics, func() {
+		a.saveCache(src.cache)
+	})
+}
+
+// converge makes the host match d, shows progress and prints the result.
+func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostics, afterwards func()) error {
+	dir := a.workspaceDir(d.Workspace)
+	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{
+		PID: os.Getpid(), Command: "reconcile", Since: time.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	store, err := reconcile.OpenStore(dir, false)
+	if err != nil {
+		return err
+	}
+	progress := a.newProgress()
+	rt, err := a.openRuntime(ctx, store, progress)
+	if err != nil {
+		return err
+	}
+	defer rt.Close()
+	result, err := reconcile.Pass(ctx, rt, store, d, reconcile.PassOptions{
+		Plan:    a.planOptions(),
+		Apply:   reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: progress.event},
+		Planned: progress.start,
+	})
+	progress.finish()
+	if err != nil {
+		return err
+	}
+	if afterwards != nil {
+		afterwards()
+	}
+	warnings := factWarnings(d, result.Before)
+	a.printDiagnostics(warnings)
+	return a.printResult(result, append(ds, warnings...))
+}
+
+// saveCache keeps which documents passed validation. It is only a cache: a
+// failure costs time, not truth.
+func (a *app) saveCache(c *schema.Cache) {
+	path := a.cachePath()
+	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if os.MkdirAll(filepath.Dir(path), 0o700) != nil || os.WriteFile(tmp, c.Bytes(), 0o600) != nil || os.Rename(tmp, path) != nil {
+		os.Remove(tmp)
+		fmt.Fprintln(a.std.err, "warning: the validation cache could not be written; the next run validates again")
+	}
+}
+
+// factWarnings tells of inputs that could not be looked up although something
+// here stands in for them.
+func factWarnings(d plan.Desired, o plan.Observed) schema.Diagnostics {
+	var ds schema.Diagnostics
+	for _, r := range d.Resources {
+		for _, in := range r.Spec.Inputs() {
+			f := o.Inputs[in]
+			if f.State != plan.FactUnknown || f.Detail == "" {
+				continue
+			}
+			ds = append(ds, schema.Diagnostic{
+				Severity: schema.Warning, Summary: string(in.Kind) + " could not be looked up",
+				Detail: in.Name + ": " + f.Detail, Pos: schema.ParsePos(r.Origin),
+			})
+		}
+	}
+	return ds.Sort()
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// stepJSON is one step of a pass in its JSON result.
+type stepJSON struct {
+	ID         string  `json:"id"`
+	Op         plan.Op `json:"op"`
+	Target     plan.ID `json:"target"`
+	Result     string  `json:"result"` // done, failed or skipped
+	Detail     string  `json:"detail,omitempty"`
+	DurationMS int64   `json:"duration_ms"`
+}
+
+// printResult prints what a pass did and how things stand now, and returns its
+// exit code.
+func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics) error {
+	code := passExitCode(r, ds)
+	if a.output == "json" {
+		if err := a.printResultJSON(r, ds, code); err != nil {
+			return err
+		}
+		return exitWith(code)
+	}
+	s := a.styleFor(a.std.out)
+	for _, reason := range r.Plan.Refused {
+		fmt.Fprintf(a.std.out, "%s refused: %s%s\n", s.red("!"), escape(reason.Text), origin(s, reason.Origin))
+	}
+	for _, c := range r.Plan.Held {
+		word, paint := "blocked", s.red
+		if c.Benign {
+			word, paint = "held", s.dim
+		}
+		for _, reason := range c.Reasons {
+			fmt.Fprintf(a.std.out, "%s %s %s: %s%s\n", paint("!"), escape(c.ID.String()), word, escape(reason.Text), origin(s, reason.Origin))
+		}
+	}
+	for _, c := range r.Plan.Changes {
+		a.printChanged(s, c, r.Outcome)
+	}
+	for _, st := range departed(r) {
+		fmt.Fprintf(a.std.out, "%s %s is %s: %s\n", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)))
+	}
+	fmt.Fprintln(a.std.out, passCounts(r))
+	return exitWith(code)
+}
+
+// printChanged prints one change with how it went.
+func (a *app) printChanged(s style, c plan.Change, o reconcile.Outcome) {
+	for _, st := range o.Steps {
+		if st.Step.Target == c.ID && st.State == reconcile.StepFailed {
+			fmt.Fprintf(a.std.out, "%s %s %s failed: %s%s\n", s.red("✗"), escape(c.ID.String()), st.Step.Op, escapeLines(st.Err.Error()), origin(s, st.Step.Reason.Origin))
+			return
+		}
+	}
+	for _, st := range o.Steps {
+		if st.Step.Target == c.ID && st.State == reconcile.StepSkipped {
+			fmt.Fprintf(a.std.out, "%s %s not done: %s\n", s.yellow("!"), escape(c.ID.String()), escape(st.Detail))
+			return
+		}
+	}
+	if len(c.Actions) == 0 || len(c.Reasons) == 0 {
+		return
+	}
+	fmt.Fprintf(a.std.out, "%s %s %s: %s%s\n", paintAction(s, c.Actions)(actionSymbols[c.Actions[0]]),
+		escape(c.ID.String()), pastTense[c.Actions[0]], escape(c.Reasons[0].Text), origin(s, c.Reasons[0].Origin))
+}
+
+var pastTense = map[plan.Action]string{
+	plan.ActionCreate: "created", plan.ActionReplace: "replaced", plan.ActionUpdate: "updated",
+	plan.ActionStart: "started", plan.ActionRestart: "restarted", plan.ActionStop: "stopped",
+	plan.ActionDelete: "deleted", plan.ActionRun: "started",
+}
+
+func passCounts(r reconcile.PassResult) string {
+	var done, failed, skipped int
+	for _, st := range r.Outcome.Steps {
+		switch st.State {
+		case reconcile.StepFailed:
+			failed++
+		case reconcile.StepSkipped:
+			skipped++
+		default:
+			done++
+		}
+	}
+	sum := r.Plan.Summary()
+	text := fmt.Sprintf("%d changes, %d unchanged", len(r.Plan.Changes), sum.Unchanged)
+	if failed+skipped > 0 {
+		text += fmt.Sprintf("; %d steps done, %d failed, %d skipped", done, failed, skipped)
+	}
+	if sum.Blocked > 0 {
+		text += fmt.Sprintf("; %d blocked", sum.Blocked)
+	}
+	return text
+}
+
+// passExitCode: mistakes and failures before refusals.
+func passExitCode(r reconcile.PassResult, ds schema.Diagnostics) int {
+	if r.Outcome.Err() != nil {
+		return exitError
+	}
+	code := planExitCode(r.Plan, ds, false)
+	if code == exitError {
+		return code
+	}
+	if len(departed(r)) > 0 {
+		return exitError
+	}
+	return code
+}
+
+// departed returns what was to be done, was done, and is not so any more when
+// the pass ends: a container that exits at once.
+func departed(r reconcile.PassResult) []reconcile.Status {
+	changed := map[plan.ID]bool{}
+	for _, c := range r.Plan.Changes {
+		changed[c.ID] = true
+	}
+	failed := map[plan.ID]bool{}
+	for _, st := range r.Outcome.Steps {
+		failed[st.Step.Target] = failed[st.Step.Target] || st.State != reconcile.StepDone
+	}
+	var out []reconcile.Status
+	for _, st := range r.Status {
+		if changed[st.ID] && !failed[st.ID] && !st.InSync {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+func (a *app) printResultJSON(r reconcile.PassResult, ds schema.Diagnostics, code int) error {
+	steps := make([]stepJSON, 0, len(r.Outcome.Steps))
+	for _, st := range r.Outcome.Steps {
+		detail := st.Detail
+		if st.Err != nil {
+			detail = st.Err.Error()
+		}
+		steps = append(steps, stepJSON{
+			ID: st.Step.ID, Op: st.Step.Op, Target: st.Step.Target, Result: string(st.State),
+			Detail: detail, DurationMS: st.Duration.Milliseconds(),
+		})
+	}
+	return a.printJSON(map[string]any{
+		"format_version": plan.FormatVersion,
+		"workspace":      r.Plan.Workspace,
+		"revision":       r.Plan.Revision,
+		"complete":       r.Plan.Complete && r.Outcome.Err() == nil,
+		"exit_code":      code,
+		"summary":        r.Plan.Summary(),
+		"steps":          steps,
+		"status":         r.Status,
+		"diagnostics":    diagnosticsJSON(ds),
+	})
+}

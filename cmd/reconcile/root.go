@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "reconcile [WORKSPACE]",
+		Short: "Make the containers of this host match a directory of agent manifests",
+		Long: `reconcile reads a workspace (a directory of agent manifests), works out what
+should run, compares it with what does run on Podman, and makes the second
+match the first.
+
+Exit codes: 0 done or nothing to do, 1 error or incomplete, 2 --dry-run found
+changes, 3 refused (policy, mass delete, emptied workspace, another root, lost
+records).`,
+		Example: `  reconcile --dry-run        # what would change, and why
+  reconcile                  # make it so
+  reconcile status           # desired and actual, side by side`,
+		Args:          cobra.MaximumNArgs(1),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return a.fromEnvironment(cmd)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.takeWorkspace(cmd, args); err != nil {
+				return err
+			}
+			if err := a.check("text", "json"); err != nil {
+				return err
+			}
+			if a.dryRun {
+				return a.runDryRun(cmd.Context())
+			}
+			return a.runPass(cmd.Context())
+		},
+	}
+	a.addSharedFlags(root.PersistentFlags())
+	a.addPassFlags(root.Flags())
+	root.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing")
+	root.AddCommand(
+		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
+		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
+	)
+	return root
+}
+
+// takeWorkspace accepts the workspace as an argument as well as by -C.
+func (a *app) takeWorkspace(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.Flags().Changed("workspace") {
+		return errors.New("the workspace is given twice: as an argument and by -C")
+	}
+	if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
+		hint := ""
+		if near := cmd.Root().SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf("; did you mean the command %q?", near[0])
+		}
+		return fmt.Errorf("%q is neither a command nor a directory%s", args[0], hint)
+	}
+	a.workspace = args[0]
+	return nil
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+
+	"reconcile/podman"
+	"reconcile/reconcile"
+)
+
+// openReader connects to Podman for looking only. What it returns has no
+// method that changes anything.
+func (a *app) openReader(ctx context.Context, store *reconcile.Store) (reconcile.Reader, func() error, error) {
+	key, err := reconcile.HostKey(a.stateDir, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	opt := a.podmanOptions(store)
+	opt.HostKey = key
+	rt, err := podman.Open(ctx, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return rt, rt.Close, nil
+}
+
+// openRuntime connects to Podman for a converging pass.
+func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, p *progress) (*podman.Runtime, error) {
+	key, err := reconcile.HostKey(a.stateDir, false)
+	if err != nil {
+		return nil, err
+	}
+	helper, err := helperFiles()
+	if err != nil {
+		return nil, err
+	}
+	opt := a.podmanOptions(store)
+	opt.HostKey = key
+	opt.Helper = helper
+	opt.Progress = p.pull
+	return podman.Open(ctx, opt)
+}
+
+func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
+	return podman.Options{
+		URL:        a.podman,
+		RunDir:     a.runDir(),
+		StateDir:   a.stateDir,
+		SecretsDir: a.secretsDir,
+		LookupEnv:  a.lookupEnv,
+		AuthFile:   "",
+		Owner:      store.Owner(),
+		Version:    version,
+	}
+}
+
+// runDir is where sockets go: a short path, since the kernel allows 108 bytes,
+// and one per state directory.
+func (a *app) runDir() string {
+	sum := sha256.Sum256([]byte(a.stateDir))
+	base := os.TempDir()
+	if dir, ok := a.lookupEnv("XDG_RUNTIME_DIR"); ok && filepath.IsAbs(dir) {
+		base = dir
+	} else if os.Getuid() == 0 {
+		base = "/run"
+	}
+	return filepath.Join(base, "reconcile", hex.EncodeToString(sum[:6]))
+}

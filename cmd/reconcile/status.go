@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+)
+
+func newStatusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Show desired and actual side by side",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.check("text", "json"); err != nil {
+				return err
+			}
+			name := ""
+			if len(args) > 0 {
+				name = args[0]
+			}
+			return a.status(cmd.Context(), name)
+		},
+	}
+}
+
+// status shows what runs even when the workspace has mistakes: then nothing is
+// known of what should.
+func (a *app) status(ctx context.Context, name string) error {
+	src, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	d := src.Desired
+	if src.Fatal {
+		d = plan.Desired{
+			Workspace: src.name, Root: src.root,
+			Partial: []plan.Reason{{Code: plan.CodePartial, Text: "the workspace has mistakes", Origin: src.Desired.Source}},
+		}
+	}
+	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)
+	if err != nil {
+		return err
+	}
+	reader, closeReader, err := a.openReader(ctx, store)
+	if err != nil {
+		return err
+	}
+	defer closeReader()
+	p, o, err := reconcile.DryRun(ctx, reader, store, d, a.planOptions())
+	if err != nil {
+		return err
+	}
+	all := reconcile.Summarize(d, o, p)
+	if name != "" {
+		if all, err = pickStatus(name, all); err != nil {
+			return err
+		}
+	}
+	ds := append(src.Diagnostics, factWarnings(d, o)...).Sort()
+	if a.output == "json" {
+		err = a.printJSON(map[string]any{
+			"format_version": plan.FormatVersion,
+			"workspace":      src.name,
+			"revision":       src.Desired.Revision,
+			"status":         all,
+			"diagnostics":    diagnosticsJSON(ds),
+		})
+	} else {
+		a.printDiagnostics(ds)
+		a.printStatus(all, name != "")
+	}
+	if err == nil && src.Fatal {
+		return exitWith(exitError)
+	}
+	return err
+}
+
+func pickStatus(name string, all []reconcile.Status) ([]reconcile.Status, error) {
+	var ids []plan.ID
+	for _, st := range all {
+		ids = append(ids, st.ID)
+	}
+	id, err := findID(name, ids)
+	if err != nil {
+		return nil, err
+	}
+	var picked []reconcile.Status
+	for _, st := range all {
+		if st.ID == id {
+			picked = append(picked, st)
+		}
+	}
+	return picked, nil
+}
+
+func (a *app) printStatus(all []reconcile.Status, detail bool) {
+	s := a.styleFor(a.std.out)
+	if len(all) == 0 {
+		fmt.Fprintln(a.std.out, "nothing is desired and nothing runs")
+		return
+	}
+	var rows [][]string
+	for _, st := range all {
+		rows = append(rows, []string{
+			escape(st.ID.String()), st.Desired, string(st.State), age(st.Started), strconv.Itoa(st.Restarts),
+			ports(st.Ports), short(st.Digest), escape(firstReason(st)),
+		})
+	}
+	table(a.std.out, []string{"NAME", "DESIRED", "ACTUAL", "AGE", "RESTARTS", "PORTS", "DIGEST", "REASON"}, rows, func(col int, cell string) string {
+		if col != 2 {
+			return cell
+		}
+		switch reconcile.Word(cell) {
+		case reconcile.WordRunning, reconcile.WordPresent:
+			return s.green(cell)
+		case reconcile.WordBlocked, reconcile.WordRemoved, reconcile.WordBroken:
+			return s.red(cell)
+		}
+		return s.yellow(cell)
+	})
+	if !detail {
+		return
+	}
+	for _, st := range all {
+		fmt.Fprintln(a.std.out)
+		for _, line := range [][2]string{
+			{"container", st.Name}, {"handle", st.Handle}, {"image", st.Image}, {"image id", st.ImageID},
+			{"digest", st.Digest}, {"revision", st.Revision}, {"origin", st.Origin},
+		} {
+			if line[1] != "" {
+				fmt.Fprintf(a.std.out, "%-10s %s\n", line[0], escape(line[1]))
+			}
+		}
+		for _, r := range st.Reasons {
+			fmt.Fprintf(a.std.out, "%-10s %s%s\n", r.Code, escape(r.Text), origin(s, r.Origin))
+		}
+	}
+}
+
+func firstReason(st reconcile.Status) string {
+	if len(st.Reasons) == 0 {
+		return ""
+	}
+	return st.Reasons[0].Text
+}
+
+// age is the time since t in the largest unit that leaves no zero; "" for none.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	switch d := time.Since(t); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}
+
+func ports(ps []plan.Port) string {
+	var out []string
+	for _, p := range ps {
+		ip := p.HostIP
+		if strings.Contains(ip, ":") {
+			ip = "[" + ip + "]"
+		}
+		out = append(out, fmt.Sprintf("%s:%d->%d/%s", ip, p.HostPort, p.Container, p.Protocol))
+	}
+	return strings.Join(out, " ")
+}
+
+// short is the part of a digest that tells it apart on one screen.
+func short(digest string) string {
+	_, hex, _ := strings.Cut(digest, ":")
+	return hex[:min(12, len(hex))]
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/reconcile/plan"
+)
+
+func newValidateCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate [WORKSPACE]",
+		Short: "Check every file of the workspace, without Podman or network",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.takeWorkspace(cmd, args); err != nil {
+				return err
+			}
+			if err := a.check("text", "json"); err != nil {
+				return err
+			}
+			src, err := a.load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			errs, warnings := countDiagnostics(src.Diagnostics)
+			if a.output == "json" {
+				err = a.printJSON(map[string]any{
+					"format_version": plan.FormatVersion,
+					"diagnostics":    diagnosticsJSON(src.Diagnostics),
+				})
+			} else {
+				a.printDiagnostics(src.Diagnostics)
+				if a.verbose {
+					for _, ig := range src.Ignored {
+						fmt.Fprintf(a.std.err, "%s: ignored: %s\n", escape(ig.Pos.String()), escape(ig.Why))
+					}
+				}
+				_, err = fmt.Fprintf(a.std.out, "workspace %s: %d objects, %d errors, %d warnings, %d documents ignored\n",
+					escape(src.name), len(src.Desired.Resources), errs, warnings, len(src.Ignored))
+			}
+			if err == nil && errs > 0 {
+				return exitWith(exitError)
+			}
+			return err
+		},
+	}
+}
