@@ -143,7 +143,11 @@ func (r *Runtime) ask(ctx context.Context, s source) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	how := []remote.Option{remote.WithContext(ctx), remote.WithAuth(auth), remote.WithTransport(registryTransport(s.insecure))}
+	how := []remote.Option{
+		remote.WithContext(ctx), remote.WithAuth(auth), remote.WithTransport(registryTransport(s.insecure)),
+		// The next pass asks again; until then a failure is a warning.
+		remote.WithRetryBackoff(remote.Backoff{Duration: 200 * time.Millisecond, Factor: 1, Steps: 2}),
+	}
 	head, err := remote.Head(ref, how...)
 	if err == nil {
 		return head.Digest.String(), nil

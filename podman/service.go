@@ -68,6 +68,7 @@ func startService(ctx context.Context, opt Options) (*service, error) {
 	// No time out: the service lives as long as we do, however long a step is.
 	s.cmd = exec.Command(path, "system", "service", "--time=0", s.url)
 	s.cmd.Stderr = s.said
+	s.cmd.WaitDelay = 500 * time.Millisecond // what it started may hold its standard error open
 	// A process group of its own keeps the terminal's interrupt away: a pass
 	// that is interrupted still has calls to finish.
 	s.cmd.SysProcAttr = childAttr()

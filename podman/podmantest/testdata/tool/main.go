@@ -59,7 +59,7 @@ func run(args []string) error {
 	case "ignoreterm":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ignoring")
-		select {}
+		time.Sleep(24 * time.Hour)
 	case "true":
 	case "sleep":
 		return sleep(rest)
