@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"reconcile/reconcile/plan"
+	"reconcile/repos"
+	"reconcile/schema"
+)
+
+var update = flag.Bool("update", false, "rewrite the expectations in testdata/resolve")
+
+// Sections of an archive that are no files of the workspace.
+const (
+	wantDiagnostics = "diagnostics"
+	wantDesired     = "desired"
+	wantResources   = "resources" // desired without specs
+	wantGraph       = "graph"
+)
+
+// scenario is the host that an archive describes. Its files are the
+// workspace's, but for those below OUT/, which is beside the workspace, and
+// below GIT/NAME/, which are committed to a repository. Lines of the comment
+// set the stage:
+//
+//	folder NAME           the workspace's folder, default acme
+//	name NAME, profile P  options of Load
+//	var N=V, env N        variables of the command line and the environment
+//	link NAME TARGET      a symbolic link in the workspace
+//	mkdir NAME            a folder in the workspace
+//	large NAME BYTES      a file with an apiVersion and padding
+//	unreadable NAME       a file or folder that cannot be read
+//	host YAML             the host's policy
+type scenario struct {
+	tmp, ws, state string
+	opt            Options
+	unreadable     []string
+}
+
+// TestResolve loads each testdata/resolve/*.txtar and compares diagnostics,
+// what is desired and the graph. -update rewrites the sections.
+func TestResolve(t *testing.T) {
+	files, err := filepath.Glob("../testdata/resolve/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := stage(t, ar)
+			got := s.run(t)
+			if again := s.run(t); !cmp.Equal(got, again) {
+				t.Errorf("not deterministic (-first +second):\n%s", cmp.Diff(got, again))
+			}
+			changed := false
+			for i, f := range ar.Files {
+				text, ok := got[f.Name]
+				if !ok || text == string(f.Data) {
+					continue
+				}
+				if !*update {
+					t.Errorf("%s (-want +got):\n%s", f.Name, cmp.Diff(string(f.Data), text))
+				}
+				ar.Files[i].Data, changed = []byte(text), true
+			}
+			if *update && changed {
+				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !slices.ContainsFunc(ar.Files, func(f txtar.File) bool { return f.Name == wantDiagnostics }) {
+				t.Error("there is no section with the expected diagnostics")
+			}
+		})
+	}
+}
+
+func stage(t *testing.T, ar *txtar.Archive) *scenario {
+	t.Helper()
+	tmp, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scenario{tmp: tmp, ws: filepath.Join(tmp, "acme"), state: filepath.Join(tmp, "state")}
+	s.opt = Options{
+		StateDir: s.state, Vars: map[string]string{}, SecretsDir: filepath.Join(tmp, "secrets"),
+		Cache: schema.NewCache(), Revision: repos.Revision,
+		OpenGit: func(path, ref string) (fs.FS, string, error) {
+			r, err := repos.Open(path)
+			if err != nil {
+				return nil, "", err
+			}
+			commit, err := r.Commit(ref)
+			if err != nil {
+				return nil, "", err
+			}
+			files, err := r.FS(commit)
+			return files, commit, err
+		},
+	}
+	var env []string
+	var after []func()
+	for line := range strings.Lines(string(ar.Comment)) {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		words := strings.Fields(rest)
+		switch verb {
+		case "folder":
+			s.ws = filepath.Join(tmp, rest)
+		case "name":
+			s.opt.Name = rest
+		case "profile":
+			s.opt.Profile = rest
+		case "var":
+			name, v, _ := strings.Cut(rest, "=")
+			s.opt.Vars[name] = v
+		case "env":
+			env = append(env, rest)
+		case "link":
+			after = append(after, func() {
+				s.write(t, filepath.Join(s.ws, filepath.Dir(words[0]), ".keep"), "")
+				if err := os.Symlink(s.expand(words[1]), filepath.Join(s.ws, words[0])); err != nil {
+					t.Fatal(err)
+				}
+			})
+		case "mkdir":
+			after = append(after, func() { s.write(t, filepath.Join(s.ws, words[0], ".keep"), "") })
+		case "large":
+			after = append(after, func() {
+				s.write(t, filepath.Join(s.ws, words[0]), "apiVersion: "+words[1]+"\n# "+strings.Repeat("x", maxFile)+"\n")
+			})
+		case "unreadable":
+			s.unreadable = append(s.unreadable, rest)
+		case "host":
+			var ds schema.Diagnostics
+			var p schema.Policy
+			if p, ds = schema.DecodePolicy("/etc/reconcile/policy.yaml", []byte(rest+"\n")); ds.HasErrors() {
+				t.Fatal(ds)
+			}
+			s.opt.HostPolicy = &p
+		}
+	}
+	s.opt.Dir = s.ws
+	s.opt.LookupEnv = func(name string) (string, bool) {
+		if name == "XDG_RUNTIME_DIR" {
+			return filepath.Join(tmp, "run"), true
+		}
+		return "value of " + name, slices.Contains(env, name)
+	}
+	if len(s.unreadable) > 0 {
+		s.opt.wrap = func(files fs.FS) fs.FS { return deaf{files.(fs.ReadDirFS), s.unreadable} }
+	}
+	s.files(t, ar)
+	for _, f := range after {
+		f()
+	}
+	return s
+}
+
+// files writes the archive's files and commits repositories.
+func (s *scenario) files(t *testing.T, ar *txtar.Archive) {
+	t.Helper()
+	if err := os.MkdirAll(s.ws, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	gits := map[string]bool{}
+	for _, f := range ar.Files {
+		if f.Name == wantDiagnostics || f.Name == wantDesired || f.Name == wantResources || f.Name == wantGraph {
+			continue
+		}
+		name := filepath.Join(s.ws, f.Name)
+		if strings.HasPrefix(f.Name, "OUT/") || strings.HasPrefix(f.Name, "GIT/") {
+			name = filepath.Join(s.tmp, f.Name)
+		}
+		if rest, ok := strings.CutPrefix(f.Name, "GIT/"); ok {
+			repo, _, _ := strings.Cut(rest, "/")
+			gits[filepath.Join(s.tmp, "GIT", repo)] = true
+		}
+		s.write(t, name, s.expand(string(f.Data)))
+	}
+	for dir := range gits {
+		r, err := git.PlainInit(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := r.Worktree()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.AddWithOptions(&git.AddOptions{All: true}); err != nil {
+			t.Fatal(err)
+		}
+		who := &object.Signature{Name: "a", Email: "a@example.org", When: time.Unix(1700000000, 0).UTC()}
+		if _, err := w.Commit("first", &git.CommitOptions{Author: who, Committer: who}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *scenario) write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mode := os.FileMode(0o644)
+	if strings.HasSuffix(file, ".sh") {
+		mode = 0o755
+	}
+	if err := os.WriteFile(file, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expand puts real paths in the place of $WS, $TMP and control characters in
+// the place of \x07.
+func (s *scenario) expand(text string) string {
+	return strings.NewReplacer("$WS", s.ws, "$TMP", s.tmp, `\x07`, "\x07", `\xff`, "\xff").Replace(text)
+}
+
+// run returns the sections of an archive.
+func (s *scenario) run(t *testing.T) map[string]string {
+	t.Helper()
+	tree, ds, err := Load(t.Context(), s.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := tree.Resolve()
+	if again := tree.Resolve(); !cmp.Equal(res, again) {
+		t.Errorf("Resolve gives two results (-first +second):\n%s", cmp.Diff(res, again))
+	}
+	var out strings.Builder
+	all := append(ds, res.Diagnostics...).Sort()
+	for _, d := range all {
+		fmt.Fprintln(&out, d)
+		if d.Policy {
+			fmt.Fprintln(&out, "    policy: true")
+		}
+	}
+	if res.Fatal {
+		fmt.Fprintln(&out, "fatal")
+	}
+	for _, ig := range res.Ignored {
+		fmt.Fprintf(&out, "ignored: %s: %s\n", ig.Pos, ig.Why)
+	}
+	if res.Fatal && !all.HasErrors() {
+		t.Error("fatal without an error")
+	}
+	clean := strings.NewReplacer(s.ws, "$WS", s.tmp, "$TMP", "\x07", `\x07`)
+	return map[string]string{
+		wantDiagnostics: clean.Replace(out.String()),
+		wantDesired:     clean.Replace(desiredText(t, res.Desired, true)),
+		wantResources:   clean.Replace(desiredText(t, res.Desired, false)),
+		wantGraph:       clean.Replace(graphText(res.Graph)),
+	}
+}
+
+// desiredText prints a line for each thing that a golden file should show.
+func desiredText(t *testing.T, d plan.Desired, specs bool) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "workspace %s root %s source %s", d.Workspace, d.Root, d.Source)
+	if d.Empty {
+		b.WriteString(" empty")
+	}
+	b.WriteString("\n")
+	for _, p := range d.Partial {
+		fmt.Fprintf(&b, "partial %s: %s (%s)\n", p.Code, p.Text, p.Origin)
+	}
+	for i, r := range d.Resources {
+		if i > 0 && d.Resources[i-1].ID.Compare(r.ID) >= 0 {
+			t.Errorf("resources are out of order at %s", r.ID)
+		}
+		if specs {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "%s: %s from %s", r.ID, r.Name, r.Origin)
+		if r.Want != "" {
+			fmt.Fprintf(&b, ", %s", r.Want)
+		}
+		if r.Restart != (plan.Restart{}) {
+			fmt.Fprintf(&b, ", restart %s max %d", r.Restart.Policy, r.Restart.Max)
+		}
+		b.WriteString("\n")
+		for _, why := range r.Blocked {
+			fmt.Fprintf(&b, "  blocked %s: %s (%s)\n", why.Code, why.Text, why.Origin)
+		}
+		for _, n := range r.Needs {
+			fmt.Fprintf(&b, "  needs %s %s (%s)\n", n.On, n.Until, n.Origin)
+		}
+		if specs {
+			specText(t, &b, r.Spec)
+		}
+	}
+	return b.String()
+}
+
+func specText(t *testing.T, b *strings.Builder, spec plan.Spec) {
+	t.Helper()
+	var whole struct {
+		Container map[string]json.RawMessage
+		Network   json.RawMessage
+	}
+	src, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(src, &whole); err != nil {
+		t.Fatal(err)
+	}
+	if whole.Network != nil {
+		fmt.Fprintf(b, "  network %s\n", whole.Network)
+	}
+	keys := make([]string, 0, len(whole.Container))
+	for k := range whole.Container {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		var list []json.RawMessage
+		if json.Unmarshal(whole.Container[k], &list) == nil && (k == "env" || k == "mounts" || k == "ports") {
+			for _, item := range list {
+				fmt.Fprintf(b, "  %s %s\n", k, item)
+			}
+			continue
+		}
+		fmt.Fprintf(b, "  %s %s\n", k, whole.Container[k])
+	}
+}
+
+func graphText(g *Graph) string {
+	var b strings.Builder
+	for _, n := range g.Nodes {
+		fmt.Fprintf(&b, "%s: %s/%s %s %s (%s)", n.ID, n.Repo, n.Agent, n.Mode, n.Devel, n.Origin)
+		if n.Blocked {
+			b.WriteString(" blocked")
+		}
+		b.WriteString("\n")
+	}
+	for _, e := range g.Edges {
+		fmt.Fprintf(&b, "%q -> %q by %q (%s) no-wait=%v %s\n", e.From, e.To, e.Text, e.Origin, e.NoWait, strings.Join(e.Cycle, "->"))
+	}
+	for _, n := range g.Nodes {
+		for _, chain := range g.Why(n.Name) {
+			fmt.Fprintf(&b, "why %s:", n.Name)
+			for _, e := range chain {
+				fmt.Fprintf(&b, " %s (%s)", e.To, e.Origin)
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// deaf is a file system with entries that cannot be read: a test that runs as
+// root has no other way to make some.
+type deaf struct {
+	fs.ReadDirFS
+	names []string
+}
+
+var errDeaf = errors.New("permission denied")
+
+func (d deaf) Open(name string) (fs.File, error) {
+	if slices.Contains(d.names, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errDeaf}
+	}
+	return d.ReadDirFS.Open(name)
+}
+
+func (d deaf) ReadDir(name string) ([]fs.DirEntry, error) {
+	if slices.Contains(d.names, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errDeaf}
+	}
+	return d.ReadDirFS.ReadDir(name)
+}
+
+func (d deaf) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(d.ReadDirFS, name) }
+
+func (d deaf) ReadLink(name string) (string, error) { return fs.ReadLink(d.ReadDirFS, name) }
