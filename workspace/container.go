@@ -99,9 +99,11 @@ func (r *resolver) mountsOf(i *instance) ([]plan.Mount, []plan.Reason) {
 	t, a := r.tree, i.agent
 	work := t.workDir(i)
 	mounts := []plan.Mount{
-		{Type: plan.MountDir, Source: work, Target: work, Relabel: r.relabel()},
 		{Type: plan.MountDir, Source: work, Target: workspacePath, Relabel: r.relabel()},
 		{Type: plan.MountHelper, Target: helperPath, ReadOnly: true},
+	}
+	if work != workspacePath && work != codePath && !within(work, helperPath) {
+		mounts = append(mounts, plan.Mount{Type: plan.MountDir, Source: work, Target: work, Relabel: r.relabel()})
 	}
 	var blocked []plan.Reason
 	if i.entry.Mode == schema.EnableDevel {
@@ -111,7 +113,7 @@ func (r *resolver) mountsOf(i *instance) ([]plan.Mount, []plan.Reason) {
 	} else {
 		mounts = append(mounts, plan.Mount{
 			Type: plan.MountCopy, Target: codePath, From: a.source, TreeHash: a.tree,
-			Source: t.stateDir("cache", "code", i.name, a.tree[:min(12, len(a.tree))]),
+			Source: t.stateDir("cache", "code", i.name),
 		})
 	}
 	if i.entry.Mode != schema.EnableLocal {

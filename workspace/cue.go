@@ -214,7 +214,7 @@ func (t *Tree) applyPolicyCUE(ctx context.Context) error {
 			continue
 		}
 		t.report.spare(d)
-		t.refused[start] = append(t.refused[start], plan.Reason{Code: plan.CodePolicy, Text: d.Summary + ": " + d.Detail, Origin: d.Pos.String()})
+		t.refused[start] = append(t.refused[start], plan.Reason{Code: plan.CodePolicy, Text: d.Summary + ": " + strings.ReplaceAll(d.Detail, "\n", "; "), Origin: d.Pos.String()})
 	}
 	return nil
 }

@@ -83,7 +83,6 @@ func (e *envResolver) exposed() map[string]value {
 			if x.Agent.V != name {
 				continue
 			}
-			e.used[x.Agent.V] = true
 			other, isRef := target(x.Value.V)
 			if !isRef {
 				out[x.Name.V] = value{set: true, text: x.Value.V}
@@ -178,6 +177,10 @@ func (r *resolver) portPos(i *instance) schema.Pos {
 // checkExpose reports what the workspace file exposes to nobody, and what it
 // exposes that it does not have.
 func (r *resolver) checkExpose() {
+	used := map[string]bool{}
+	for _, i := range r.tree.closure.instances {
+		used[i.name], used[i.entry.Agent] = true, true
+	}
 	for _, x := range r.tree.file.Expose {
 		if other, isRef := target(x.Value.V); isRef {
 			if _, ok := r.vars[other]; !ok {
@@ -185,7 +188,7 @@ func (r *resolver) checkExpose() {
 					"%s refers to $%s, which the workspace does not have", x.Name.V, other)
 			}
 		}
-		if !r.used[x.Agent.V] {
+		if !used[x.Agent.V] {
 			r.report.warn(x.Agent.Pos, "nothing is exposed", "", "no enabled agent or instance is called %s", x.Agent.V)
 		}
 	}

@@ -77,7 +77,9 @@ func (t *Tree) lookUpEverywhere(e schema.Enable, last bool) (found, bool) {
 		}
 		for _, name := range t.order {
 			if r := t.repos[name]; r.blocked != nil {
-				return found{repo: r}, false // it may well be there
+				t.report.warn(e.Pos, summaryUnknownAgent, nearest(e.Agent, t.allNames()),
+					"%q: no repo that can be had has an agent %s; it may be in %s", e.Text, e.Agent, name)
+				return found{repo: r}, false
 			}
 		}
 		t.report.fail(e.Pos, summaryUnknownAgent, nearest(e.Agent, t.allNames()), "%q: no repo has an agent %s", e.Text, e.Agent)

@@ -29,7 +29,6 @@ type resolver struct {
 	tree      *Tree
 	report    report
 	vars      variables
-	used      map[string]bool // agents and instances that something is exposed to
 	resources map[plan.ID]*plan.Resource
 	mounts    []mountClaim
 	places    []secretPlace // that are never mounted
@@ -40,7 +39,7 @@ type resolver struct {
 // but what the sources of volumes are, links or folders. Each call gives the
 // same result.
 func (t *Tree) Resolve() Result {
-	r := &resolver{tree: t, used: map[string]bool{}, resources: map[plan.ID]*plan.Resource{}}
+	r := &resolver{tree: t, resources: map[plan.ID]*plan.Resource{}}
 	r.vars = t.resolveVars(&r.report)
 	r.checkRules()
 	for _, i := range t.closure.instances {
@@ -143,7 +142,7 @@ func (r *resolver) unsupportedFields(i *instance) []plan.Reason {
 	m := i.agent.manifest
 	var blocked []plan.Reason
 	block := func(pos schema.Pos, field string) {
-		blocked = append(blocked, r.report.block(pos, plan.CodeUnsupported, summaryUnsupported, "", "%s: %s is not run without its %s", i.agent.name, i.name, field))
+		blocked = append(blocked, r.report.block(pos, plan.CodeUnsupported, summaryUnsupported, "", "%s is not run without its %s", i.name, field))
 	}
 	for _, hook := range []struct {
 		field    string

@@ -146,6 +146,8 @@ func (w *walker) link(name string) {
 		slices.Contains(manifestNames(), path.Base(name)) && isAgentFolder(path.Dir(name))
 	info, err := fs.Stat(w.t.files, name)
 	switch {
+	case err != nil && required && path.Base(name) != name:
+		w.t.scan.manifests[path.Dir(name)] = append(w.t.scan.manifests[path.Dir(name)], name) // reading it says why
 	case err != nil && escapes(err):
 		if required || isDocument(name) || w.t.leadsToFolder(name) {
 			w.t.linkLeaves(name, required)
