@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"sync"
@@ -36,6 +37,10 @@ type Options struct {
 	// Helper is the content of the helper folder: file name → bytes. Files that
 	// start with an ELF header or "#!" are made executable.
 	Helper map[string][]byte
+
+	// OpenSource opens what a plan.Mount is copied from; nil opens folders of
+	// this host. The caller calls close when it has read the files.
+	OpenSource func(from string) (files fs.FS, close func() error, err error)
 
 	// SecretsDir holds one file per secret; "" = none.
 	SecretsDir string
@@ -106,6 +111,9 @@ type Runtime struct {
 func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	if opt.LookupEnv == nil {
 		opt.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if opt.OpenSource == nil {
+		opt.OpenSource = openFolder
 	}
 	if opt.Progress == nil {
 		opt.Progress = func(Progress) {}

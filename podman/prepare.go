@@ -71,9 +71,10 @@ func (r *Runtime) needsHost(spec plan.ContainerSpec) error {
 func (r *Runtime) prepareMounts(ctx context.Context, s plan.Step, spec plan.ContainerSpec, img func() (image, error)) error {
 	for _, m := range spec.Mounts {
 		var err error
+		m.Source = r.mountSource(m)
 		switch m.Type {
 		case plan.MountHelper:
-			err = r.writeHelper(ctx, r.mountSource(m))
+			err = r.writeHelper(ctx, m.Source)
 		case plan.MountDir, plan.MountCopy:
 			err = r.makeFolder(ctx, s, m, func() (uid, gid int, err error) {
 				from, err := img()
@@ -92,8 +93,11 @@ func (r *Runtime) prepareMounts(ctx context.Context, s plan.Step, spec plan.Cont
 
 // mountSource is where a mount comes from on the host.
 func (r *Runtime) mountSource(m plan.Mount) string {
-	if m.Type == plan.MountHelper && m.Source == "" {
+	switch {
+	case m.Type == plan.MountHelper && m.Source == "":
 		return filepath.Join(r.opt.StateDir, "helper")
+	case m.Type == plan.MountCopy:
+		return filepath.Join(m.Source, m.TreeHash[:min(12, len(m.TreeHash))])
 	}
 	return m.Source
 }
@@ -128,7 +132,7 @@ func (r *Runtime) makeFolder(ctx context.Context, s plan.Step, m plan.Mount, own
 	}
 	if m.Type == plan.MountCopy {
 		r.say(s, "copy %s", m.From)
-		return copyTree(m, uid, gid)
+		return r.copyTree(m, uid, gid)
 	}
 	if err := os.Mkdir(m.Source, 0o755); err != nil {
 		return err
@@ -138,22 +142,22 @@ func (r *Runtime) makeFolder(ctx context.Context, s plan.Step, m plan.Mount, own
 
 // copyTree makes the copy beside its place and renames it, so that what has
 // the name is complete. The copy must be what the plan was made upon.
-func copyTree(m plan.Mount, uid, gid int) error {
+func (r *Runtime) copyTree(m plan.Mount, uid, gid int) error {
 	dir, base := filepath.Split(m.Source)
 	prefix := "." + base + ".tmp-"
 	if err := removeStale(dir, prefix); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(m.From)
+	from, closeFrom, err := r.opt.OpenSource(m.From)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer closeFrom()
 	tmp, err := os.MkdirTemp(dir, prefix)
 	if err != nil {
 		return err
 	}
-	err = tree.Copy(tmp, root.FS(), tree.CopyOptions{UID: uid, GID: gid})
+	err = tree.Copy(tmp, from, tree.CopyOptions{UID: uid, GID: gid})
 	if err == nil {
 		err = verifyTree(tmp, m)
 	}
@@ -164,6 +168,14 @@ func copyTree(m plan.Mount, uid, gid int) error {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	return nil
+}
+
+func openFolder(dir string) (fs.FS, func() error, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return root.FS(), root.Close, nil
 }
 
 func verifyTree(dir string, m plan.Mount) error {

@@ -6,11 +6,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"reconcile/podman"
 	"reconcile/reconcile"
+	"reconcile/repos"
 )
 
 // openReader connects to Podman for looking only. What it returns has no
@@ -51,12 +53,17 @@ func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
 		URL:        a.podman,
 		RunDir:     a.runDir(),
 		StateDir:   a.stateDir,
+		OpenSource: openSource,
 		SecretsDir: a.secretsDir,
 		LookupEnv:  a.lookupEnv,
-		AuthFile:   "",
 		Owner:      store.Owner(),
 		Version:    version,
 	}
+}
+
+func openSource(from string) (fs.FS, func() error, error) {
+	src, err := repos.OpenSource(from)
+	return src, src.Close, err
 }
 
 // runDir is where sockets go: a short path, since the kernel allows 108 bytes,

@@ -75,7 +75,7 @@ type MountType string
 // Mount types.
 const (
 	MountDir    MountType = "dir"    // host folder; created when missing, owned by the image's user
-	MountCopy   MountType = "copy"   // private writable copy of From, made once per TreeHash
+	MountCopy   MountType = "copy"   // private writable copy of From in a folder below Source, made once per TreeHash
 	MountHelper MountType = "helper" // the helper folder, read only
 	MountTmpfs  MountType = "tmpfs"  // memory, SizeBytes large
 	MountVolume MountType = "volume" // named volume Source
