@@ -12,10 +12,19 @@ import (
 	"cuelang.org/go/cue/errors"
 )
 
-// check asks CUE whether a unified document is one of its kind. The
-// diagnostics are CUE's own words, for the case that nobody explains better.
-func (d *definitions) check(kind Kind, unified *Node) Diagnostics {
-	def := d.value.LookupPath(cue.ParsePath("#" + string(kind)))
+// check asks CUE whether a unified document is one of its kind; base is that
+// of a manifest with profiles, whose values a profile may hide. The diagnostics
+// are CUE's own words, for the case that nobody explains better.
+func (d *definitions) check(kind Kind, unified, base *Node) Diagnostics {
+	ds := d.checkAs("#"+string(kind), unified)
+	if base != nil {
+		ds = append(ds, d.checkAs("#Base", base)...)
+	}
+	return ds
+}
+
+func (d *definitions) checkAs(definition string, unified *Node) Diagnostics {
+	def := d.value.LookupPath(cue.ParsePath(definition))
 	v := def.Unify(def.Context().BuildExpr(unified.expr()))
 	err := v.Validate(cue.Concrete(true))
 	if err == nil {

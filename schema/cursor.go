@@ -11,6 +11,7 @@ import (
 // reader collects the problems of one document while its values are read.
 type reader struct {
 	written *Node // as in the file; paths in messages are those of this form
+	base    *Node // a manifest's own fields, unified, when it has profiles too
 	ds      Diagnostics
 }
 
@@ -148,9 +149,13 @@ func (c cursor) number() Float {
 
 // wholeNumber is the value of an integer, or of a float without a fraction.
 func (n *Node) wholeNumber() (int64, bool) {
-	if n.Kind == NodeInt {
+	switch n.Kind {
+	case NodeInt:
 		v, err := strconv.ParseInt(n.Text, 10, 64)
 		return v, err == nil
+	case NodeFloat:
+	default:
+		return 0, false
 	}
 	f, err := strconv.ParseFloat(n.Text, 64)
 	if err != nil || f > 1<<53 || f < -1<<53 || f != float64(int64(f)) {

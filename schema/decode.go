@@ -116,7 +116,7 @@ func decodeAs(c choice, n *Node, opts Options) (Document, Diagnostics) {
 	var refused, explained Diagnostics
 	key := defs.cacheKeyOf(c.kind, opts.Profile, n)
 	if !opts.Cache.has(key) {
-		if refused = defs.check(c.kind, unified); refused == nil {
+		if refused = defs.check(c.kind, unified, r.base); refused == nil {
 			opts.Cache.add(key)
 		} else {
 			explained = mustExplain(c.kind, written)

@@ -104,7 +104,6 @@ func FuzzPort(f *testing.F) {
 // checkDecode decodes twice, as YAML and as JSON, and checks what must hold of
 // any input.
 func checkDecode(t *testing.T, src []byte, kind Kind) {
-	defs := mustDefinitions()
 	for _, name := range []string{"a.yaml", "a.json"} {
 		opts := Options{Kind: kind, Profile: "dev", Unified: true}
 		got, ds := DecodeFile(name, src, opts)
@@ -131,17 +130,7 @@ func checkDecode(t *testing.T, src []byte, kind Kind) {
 			if c.kind == "" || doc.node.Kind == NodeNull {
 				continue
 			}
-			written := dropNulls(doc.node, defs.fields)
-			r := &reader{written: written}
-			refused := defs.check(c.kind, r.unify(c.kind, written, "dev"))
-			explained, err := explain(c.kind, written)
-			if err != nil {
-				t.Fatal(err)
-			}
-			noImage := c.kind == KindManifest && written.field("container") == nil && written.field("image") == nil
-			if len(refused) == 0 && len(explained) > 0 || len(refused) > 0 && len(explained) == 0 && !noImage {
-				t.Errorf("CUE and JSON Schema disagree about %s %s\nCUE: %v\nJSON Schema: %v", c.kind, written.appendJSON(nil), refused, explained)
-			}
+			checkVerdicts(t, c.kind, doc.node)
 		}
 	}
 }

@@ -17,7 +17,10 @@ func (c cursor) manifest() *Manifest {
 	if !c.at("container").set() && c.n.Kind == NodeMap {
 		c.fail(c.n.Pos, summaryMissing, "container: the image to run", "")
 	}
-	// Profiles that are not active are checked as well.
+	// What a profile hides, and profiles that are not active, are checked too.
+	if c.base != nil {
+		cursor{c.reader, c.base}.overlay()
+	}
 	for _, p := range c.at("profiles").entries() {
 		p.overlay()
 	}

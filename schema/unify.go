@@ -160,6 +160,10 @@ func unifyRepos(n *Node) *Node {
 	})
 }
 
+// refused stands for a map that is of the unified shape but must not be written
+// like that: CUE refuses a list in its place.
+func refused(pos Pos) *Node { return &Node{Kind: NodeList, Pos: pos} }
+
 // unifyText turns numbers and booleans into their text.
 func unifyText(n *Node) *Node {
 	if n.isScalar() && n.Kind != NodeString {

@@ -2,7 +2,10 @@
 
 package schema
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // noEffectField reports fields of other tools that manifests carry and that
 // mean nothing here. The list is that of #ManifestSource.
@@ -33,6 +36,7 @@ func (r *reader) unifyManifest(n *Node, profile string) *Node {
 		}
 		return f.Value
 	})
+	r.base = r.unifyOverlay(merged)
 	layers := []string{"default"}
 	if profile != "" && profile != "default" {
 		layers = append(layers, profile)
@@ -42,8 +46,8 @@ func (r *reader) unifyManifest(n *Node, profile string) *Node {
 			merged = mergeNodes(merged, plainNames(over))
 		}
 	}
-	// The active layers' problems of value show up in the merged manifest too;
-	// equal problems are reported once.
+	// Problems of value show up in the layer and in the merged manifest; equal
+	// problems are reported once.
 	each := profiles.mapValues(func(f Field) *Node { return r.unifyOverlay(plainNames(f.Value)) })
 	return r.unifyOverlay(merged).withField(Field{Key: "profiles", Pos: profiles.Pos, Value: each})
 }
@@ -119,8 +123,8 @@ func unifyPorts(n *Node) *Node {
 	}
 	out := &Node{Kind: NodeList, Pos: n.Pos, Items: make([]*Node, 0, len(items))}
 	for _, x := range items {
-		if x.Kind == NodeInt || x.Kind == NodeFloat {
-			x = textAt(x.Pos, x.Text)
+		if v, whole := x.wholeNumber(); whole {
+			x = textAt(x.Pos, strconv.FormatInt(v, 10))
 		}
 		out.Items = append(out.Items, x)
 	}
@@ -183,7 +187,9 @@ func unifyEnvEntry(f Field) *Node {
 		return &Node{Kind: NodeMap, Pos: f.Pos, Fields: []Field{name, {Key: "required", Pos: f.Value.Pos, Value: boolAt(f.Value.Pos, true)}}}
 	case f.Value.isScalar():
 		return &Node{Kind: NodeMap, Pos: f.Pos, Fields: []Field{name, {Key: "default", Pos: f.Value.Pos, Value: unifyText(f.Value)}}}
-	case f.Value.Kind == NodeMap && f.Value.field("name") == nil:
+	case f.Value.Kind == NodeMap && f.Value.field("name") != nil:
+		return refused(f.Value.Pos)
+	case f.Value.Kind == NodeMap:
 		out := unifyEnvObject(f.Value)
 		return &Node{Kind: NodeMap, Pos: f.Pos, Fields: append([]Field{name}, out.Fields...)}
 	}

@@ -37,8 +37,7 @@ func unifyVar(n *Node) *Node {
 		if n.field("value") == nil {
 			return n
 		}
-		// {value: V} is the unified form only; as written it is refused.
-		return &Node{Kind: NodeList, Pos: n.Pos}
+		return refused(n.Pos)
 	}
 	if !n.isScalar() {
 		return n
