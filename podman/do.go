@@ -4,6 +4,7 @@ package podman
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -62,7 +63,7 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 func (r *Runtime) make(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	i := slices.IndexFunc(d.Resources, func(res plan.Resource) bool { return res.ID.Compare(s.Target) == 0 })
 	if i < 0 {
-		return plan.Object{}, fmt.Errorf("%s %s: the workspace does not want it", s.Op, s.Target)
+		return plan.Object{}, errors.New("the workspace does not want it")
 	}
 	res := d.Resources[i]
 	if s.Name == "" {

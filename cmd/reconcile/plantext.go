@@ -85,13 +85,23 @@ func writeChange(w io.Writer, s style, c plan.Change) {
 		return
 	}
 	for _, path := range c.ReplacePaths {
-		line := "      " + escape(path)
 		b, a := plan.ValueAt(c.Before, path), plan.ValueAt(c.After, path)
+		if mount, ok := strings.CutSuffix(path, ".treeHash"); ok {
+			path = "files of " + strings.TrimPrefix(mount, "mounts.")
+			b, a = shortHash(b), shortHash(a)
+		}
+		line := "      " + escape(path)
 		if b != "" || a != "" {
 			line += ": " + orNone(b) + " → " + orNone(a)
 		}
 		fmt.Fprintf(w, "%s %s\n", line, s.dim("(forces replacement)"))
 	}
+}
+
+// shortHash is what tells two hashes apart on one screen.
+func shortHash(quoted string) string {
+	hash := strings.Trim(quoted, `"`)
+	return hash[:min(12, len(hash))]
 }
 
 func paintAction(s style, actions []plan.Action) func(string) string {

@@ -126,7 +126,7 @@ func (p *progress) event(e reconcile.Event) {
 		row.running--
 	case reconcile.StepFailed:
 		row.running--
-		row.failed, row.detail, row.op = true, e.Detail, e.Step.Op
+		row.failed, row.detail, row.op = true, stepDetail(e.Step, e.Detail), e.Step.Op
 	case reconcile.StepSkipped:
 		row.skipped = true
 		if !row.failed {
@@ -150,7 +150,7 @@ func (p *progress) plainLine(e reconcile.Event) {
 		line += " in " + e.Elapsed.Round(time.Millisecond).String()
 	}
 	if e.Detail != "" {
-		line += ": " + escape(e.Detail)
+		line += ": " + escape(stepDetail(e.Step, e.Detail))
 	}
 	fmt.Fprintln(p.w, line)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
@@ -57,7 +58,7 @@ func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics) error {
 func (a *app) printChanged(s style, c plan.Change, o reconcile.Outcome) {
 	for _, st := range o.Steps {
 		if st.Step.Target == c.ID && st.State == reconcile.StepFailed {
-			fmt.Fprintf(a.std.out, "%s %s %s failed: %s%s\n", s.red("✗"), escape(c.ID.String()), st.Step.Op, escapeLines(st.Err.Error()), origin(s, st.Step.Reason.Origin))
+			fmt.Fprintf(a.std.out, "%s %s %s failed: %s%s\n", s.red("✗"), escape(c.ID.String()), st.Step.Op, escapeLines(stepDetail(st.Step, st.Err.Error())), origin(s, st.Step.Reason.Origin))
 			return
 		}
 	}
@@ -72,6 +73,11 @@ func (a *app) printChanged(s style, c plan.Change, o reconcile.Outcome) {
 	}
 	fmt.Fprintf(a.std.out, "%s %s %s: %s%s\n", paintAction(s, c.Actions)(actionSymbols[c.Actions[0]]),
 		escape(c.ID.String()), pastTense[c.Actions[0]], escape(c.Reasons[0].Text), origin(s, c.Reasons[0].Origin))
+}
+
+// stepDetail is why a step failed, without the step's name before it.
+func stepDetail(s plan.Step, detail string) string {
+	return strings.TrimPrefix(detail, fmt.Sprintf("%s %s: ", s.Op, s.Target))
 }
 
 var pastTense = map[plan.Action]string{
