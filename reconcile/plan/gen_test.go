@@ -159,12 +159,18 @@ func (g *gen) observed() {
 			ids = append(ids, manifest(name))
 		}
 	}
+	for _, name := range pool { // of another kind, but with the same name
+		ids = append(ids, plan.ID{Kind: plan.DaemonAgent, Name: name})
+	}
 	ids = append(ids, plan.ID{Kind: plan.Network, Name: "oldnet"})
 	for _, id := range ids {
 		if rapid.Bool().Draw(g.T, "converged "+id.String()) {
 			g.w.converged = append(g.w.converged, id)
 		}
 		n := pick(g, "objects of "+id.String(), 0, 0, 1, 1, 1, 2, 3)
+		if id.Kind == plan.DaemonAgent {
+			n /= 2
+		}
 		if id.Kind.Role() == plan.RoleSupport {
 			n = min(n, 1)
 		}
@@ -208,6 +214,9 @@ func (g *gen) object(id plan.ID) {
 		base, spec = r.Name, r.Spec
 	} else if o.Role == plan.RoleInstance {
 		spec = g.spec(g.n % 6)
+		if rapid.Bool().Draw(g.T, "on the old network") {
+			spec.Container.Network = "acme-oldnet"
+		}
 	}
 	o.Name = base
 	for _, suffix := range []string{"-next", "-next2", "-odd", fmt.Sprint("-odd", g.n)} {
@@ -218,7 +227,7 @@ func (g *gen) object(id plan.ID) {
 	g.names[o.Name] = true
 	o.State = plan.StateExists
 	if o.Role == plan.RoleInstance {
-		if g.oneIn(3, "old spec") {
+		if r != nil && g.oneIn(3, "old spec") {
 			spec = g.spec(g.n % 6)
 		}
 		o.State = pick(g, "state", plan.StateRunning, plan.StateRunning, plan.StateRunning, plan.StateCreated,

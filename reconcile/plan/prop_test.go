@@ -198,6 +198,12 @@ func checkHeld(t *rapid.T, w *world, p plan.Plan) {
 		if slices.ContainsFunc(w.foreign, func(o plan.Object) bool { return o.Name == r.Name }) {
 			return true
 		}
+		if slices.ContainsFunc(w.objects, func(o plan.Object) bool {
+			stays := w.partial || o.Keep || o.Owner != testOwner || !w.opts.AllowMassDelete
+			return o.ID != id && o.Name == r.Name && stays
+		}) {
+			return true
+		}
 		return slices.ContainsFunc(r.Needs, func(n plan.Need) bool { return justified(n.On) })
 	}
 	for _, c := range p.Held {
@@ -232,7 +238,7 @@ func checkGoal(t *rapid.T, w *world, p plan.Plan) {
 		if _, ok := held[r.ID]; ok || w.desired.Destroy {
 			continue
 		}
-		if err := asDesired(w, r); err != nil {
+		if err := asDesired(w, r, held); err != nil {
 			t.Fatalf("%s: %v\n%s", r.ID, err, p)
 		}
 	}
@@ -246,7 +252,7 @@ func checkGoal(t *rapid.T, w *world, p plan.Plan) {
 	}
 }
 
-func asDesired(w *world, r plan.Resource) error {
+func asDesired(w *world, r plan.Resource, held map[plan.ID]plan.Change) error {
 	objs := w.of(r.ID)
 	if len(objs) != 1 {
 		return fmt.Errorf("%d objects", len(objs))
@@ -262,6 +268,11 @@ func asDesired(w *world, r plan.Resource) error {
 		return fmt.Errorf("its digest is %s", o.Digest)
 	case len(o.Drift) > 0:
 		return fmt.Errorf("it departs: %v", o.Drift)
+	}
+	for _, n := range r.Needs {
+		if _, unsettled := held[n.On]; n.Bound && !unsettled && o.Inputs["need:"+n.On.String()] == "stale" {
+			return fmt.Errorf("it is bound to an old %s", n.On)
+		}
 	}
 	for _, in := range r.Spec.Inputs() {
 		if f := w.facts[in]; f.State == plan.FactKnown && o.Inputs[in.String()] != f.Value {

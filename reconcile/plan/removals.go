@@ -23,22 +23,24 @@ func (g *graph) remove(d *decision) {
 	}
 }
 
-// orderRemovals has what is removed go after what used it. Where needs are
-// known, in a destroy, they say so; otherwise a network, volume or secret goes
-// last, since no object says what it used.
+// orderRemovals has what is removed go after what used it. In a destroy, needs
+// say who that is; for an object that was made from another spec nothing does,
+// so networks, volumes and secrets go after all of those.
 func (g *graph) orderRemovals() {
-	var instances []string
+	var users []string
 	for _, id := range g.v.ids {
 		d := g.all[id]
 		if d == nil || d.hold != nil || id.Kind.Role() == RoleSupport {
 			continue
 		}
-		if r := g.v.desired[id]; r != nil && d.res == nil {
+		r := g.v.desired[id]
+		if r != nil && d.res == nil {
 			g.orderByNeeds(d, r)
-			continue
 		}
 		for _, o := range d.doomed {
-			instances = append(instances, deleteOf(o))
+			if r == nil || d.res != nil || o.Digest != g.v.digestAs(r, o.Digest) {
+				users = append(users, deleteOf(o))
+			}
 		}
 	}
 	for _, id := range g.v.ids {
@@ -47,7 +49,7 @@ func (g *graph) orderRemovals() {
 			continue
 		}
 		for _, o := range d.doomed {
-			g.after(deleteOf(o), instances...)
+			g.after(deleteOf(o), users...)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package plan
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -204,6 +205,15 @@ func (v *view) sortReasons(rs []Reason) []Reason {
 	return rs
 }
 
-func sortedIDs(ids func(yield func(ID) bool)) []ID {
-	return slices.SortedFunc(ids, ID.Compare)
+// sortedIDs sorts ids as their text does.
+func sortedIDs(ids iter.Seq[ID]) []ID {
+	byText := map[string]ID{}
+	for id := range ids {
+		byText[id.String()] = id
+	}
+	sorted := make([]ID, 0, len(byText))
+	for _, text := range slices.Sorted(maps.Keys(byText)) {
+		sorted = append(sorted, byText[text])
+	}
+	return sorted
 }

@@ -187,6 +187,9 @@ func (w *world) do(s plan.Step) error {
 	if o == nil {
 		return fmt.Errorf("no object %q", s.Object)
 	}
+	if slices.Contains(w.observe().Busy, s.Target) {
+		return fmt.Errorf("another step for it is under way")
+	}
 	if o.Owner != testOwner && !w.opts.AcceptLostRecords {
 		return fmt.Errorf("%s belongs to another record store", o.Handle)
 	}
@@ -235,6 +238,13 @@ func (w *world) create(s plan.Step) error {
 		return fmt.Errorf("name %s is taken", s.Name)
 	case s.Target.Kind.Role() == plan.RoleInstance && !w.pass.prepared[s.Target]:
 		return fmt.Errorf("created before it was prepared")
+	case r.Want == plan.WantStopped:
+		return fmt.Errorf("created though it is to be stopped")
+	case slices.Contains(w.observe().Busy, s.Target):
+		return fmt.Errorf("another step for it is under way")
+	}
+	if err := w.inputsBound(*r, s); err != nil {
+		return err
 	}
 	for _, n := range r.Needs {
 		if n.Until == plan.UntilExists && len(w.of(n.On)) == 0 {
@@ -259,6 +269,31 @@ func (w *world) create(s plan.Step) error {
 	w.specs[s.Digest] = r.Spec
 	w.pass.created[s.Target] = o.Handle
 	return nil
+}
+
+// inputsBound checks what a new object of r is made with.
+func (w *world) inputsBound(r plan.Resource, s plan.Step) error {
+	for _, in := range r.Spec.Inputs() {
+		f := w.facts[in]
+		if f.State == plan.FactMissing || s.Bound[in.String()] != f.Value {
+			return fmt.Errorf("bound to %q as %s, which is %s %q", s.Bound[in.String()], in, f.State, f.Value)
+		}
+	}
+	for _, p := range s.Ports {
+		if want := w.recordedPort(r.ID, p); want != "" && r.Spec.Container.Ports[0].HostPort == 0 && want != strconv.Itoa(int(p.HostPort)) {
+			return fmt.Errorf("port %d, not %s as before", p.HostPort, want)
+		}
+	}
+	return nil
+}
+
+func (w *world) recordedPort(id plan.ID, p plan.Port) string {
+	for _, rec := range w.records.Records {
+		if rec.ID == id && rec.Kind == plan.RecordPorts {
+			return rec.Data[fmt.Sprintf("%d/%s", p.Container, p.Protocol)]
+		}
+	}
+	return ""
 }
 
 func (w *world) of(id plan.ID) []plan.Object {
@@ -327,6 +362,9 @@ func (w *world) start(o *plan.Object) error {
 			}
 		}
 	}
+	if o.State == plan.StateExited && leftAlone(*r, *o, w.pass.restarts[o.ID]) {
+		return fmt.Errorf("restarted after exit %d and %d restarts", o.ExitCode, w.pass.restarts[o.ID])
+	}
 	if o.State == plan.StateExited && w.restarts(o.ID) != w.pass.restarts[o.ID]+1 {
 		return fmt.Errorf("restarted, with %d restarts recorded before and %d now", w.pass.restarts[o.ID], w.restarts(o.ID))
 	}
@@ -357,18 +395,31 @@ func (w *world) needsMet(r plan.Resource, what string) error {
 }
 
 func (w *world) portsRecorded(r plan.Resource) bool {
-	for _, p := range r.Spec.Container.Ports {
-		if p.HostPort != 0 {
-			continue
-		}
-		key := fmt.Sprintf("%d/%s", p.Container, p.Protocol)
-		if !slices.ContainsFunc(w.records.Records, func(rec plan.Record) bool {
-			return rec.ID == r.ID && rec.Kind == plan.RecordPorts && rec.Data[key] != ""
-		}) {
-			return false
+	return !slices.ContainsFunc(r.Spec.Container.Ports, func(p plan.Port) bool {
+		return p.HostPort == 0 && w.recordedPort(r.ID, p) == ""
+	})
+}
+
+// leftAlone reports whether o, which exited, is not to be started again.
+func leftAlone(r plan.Resource, o plan.Object, restarts int) bool {
+	return r.Want == plan.WantOnce || r.Restart.Policy == plan.RestartNever ||
+		r.Restart.Policy == plan.RestartOnFailure && o.ExitCode == 0 || r.Restart.Max > 0 && restarts >= r.Restart.Max
+}
+
+// perfect reports whether nothing about o calls for another object.
+func (w *world) perfect(r plan.Resource, o plan.Object) bool {
+	if o.Digest != r.Spec.Digest() || o.State == plan.StateBroken || len(o.Drift) > 0 {
+		return false
+	}
+	for _, n := range r.Needs {
+		if n.Bound {
+			return false // whether it is bound to the right one is not for the world to know
 		}
 	}
-	return true
+	return !slices.ContainsFunc(r.Spec.Inputs(), func(in plan.Input) bool {
+		f := w.facts[in]
+		return f.State == plan.FactKnown && o.Inputs[in.String()] != f.Value
+	})
 }
 
 // mayGo checks that o may be stopped or deleted now.
@@ -383,10 +434,13 @@ func (w *world) mayGo(o plan.Object) error {
 				return fmt.Errorf("%s is pruned though not everything is known", o.Handle)
 			}
 		}
-		return nil
+		return w.usersGone(o)
 	}
 	if r.Want == plan.WantStopped || o.ID.Kind.Role() == plan.RoleSupport {
 		return nil
+	}
+	if w.pass.created[o.ID] != "" && w.perfect(*r, o) {
+		return fmt.Errorf("%s is replaced for nothing", o.Handle)
 	}
 	if !slices.ContainsFunc(w.of(o.ID), func(next plan.Object) bool {
 		return next.Handle != o.Handle && next.Digest == r.Spec.Digest() && next.State != plan.StateBroken
@@ -400,6 +454,21 @@ func (w *world) mayGo(o plan.Object) error {
 		return fmt.Errorf("%s goes before its replacement is prepared", o.Handle)
 	}
 	return w.needsMet(*r, o.Handle+" stopped")
+}
+
+// usersGone checks, in a destroy, that what needs o goes before it.
+func (w *world) usersGone(o plan.Object) error {
+	for _, r := range w.desired.Resources {
+		if !slices.ContainsFunc(r.Needs, func(n plan.Need) bool { return n.On == o.ID }) {
+			continue
+		}
+		for _, user := range w.of(r.ID) {
+			if w.pass.goes[user.Handle] {
+				return fmt.Errorf("%s goes before %s, which needs it", o.Handle, user.Handle)
+			}
+		}
+	}
+	return nil
 }
 
 func (w *world) remove(o plan.Object) error {
