@@ -166,6 +166,8 @@ func (t *Tree) load(ctx context.Context) error {
 	return nil
 }
 
+const summaryNoName = "workspace has no name"
+
 // workspaceNames are the names that a workspace file may have.
 func workspaceNames() []string { return []string{"workspace.yaml", "workspace.json", "workspace.cue"} }
 
@@ -219,7 +221,10 @@ func (t *Tree) settleName() {
 	}
 	switch {
 	case t.opt.Name != "":
-		t.name = t.opt.Name
+		if t.name = t.opt.Name; !schema.IsName(t.name) {
+			t.report.fail(at("."), summaryNoName, "give a name of lower-case letters, digits and dashes", "%q is not a DNS label", t.name)
+		}
+		return
 	case t.file.Name.IsSet():
 		t.name = t.file.Name.V
 		return // checked with its file
@@ -227,7 +232,7 @@ func (t *Tree) settleName() {
 		t.name = label(filepath.Base(t.root))
 	}
 	if !schema.IsName(t.name) {
-		t.report.fail(at("."), "workspace has no name", "write a workspace.yaml with metadata.name",
+		t.report.fail(at("."), summaryNoName, "write a workspace.yaml with metadata.name",
 			"no DNS label can be made of the folder's name %q", filepath.Base(t.root))
 		t.name = ""
 	}

@@ -16,7 +16,6 @@ type found struct {
 	repo  *repo // nil: nothing, which was reported
 	agent *agent
 	work  *repo // devel: whose checkout is worked in
-	open  bool  // looked up in all repos, so that another one may make it ambiguous
 }
 
 // lookUp resolves the reference of an entry. missing: nothing is found so far;

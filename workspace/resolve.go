@@ -66,7 +66,7 @@ func (t *Tree) Resolve() Result {
 	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
 	return Result{
 		Desired: d, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
-		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.Clone(t.ignored),
+		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
 }
 

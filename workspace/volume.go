@@ -127,8 +127,10 @@ func (r *resolver) secretPlaces() []secretPlace {
 	}
 	add(o.StateDir, "the state directory")
 	add(o.SecretsDir, "the secrets directory")
-	if o.HostPolicy != nil && filepath.IsAbs(o.HostPolicy.Pos.File) {
-		add(o.HostPolicy.Pos.File, "the host's policy")
+	if o.HostPolicy != nil && o.HostPolicy.Pos.File != "" {
+		if file, err := filepath.Abs(o.HostPolicy.Pos.File); err == nil {
+			add(file, "the host's policy")
+		}
 	}
 	const socket = "Podman's socket"
 	add("/run/podman", socket)

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reconcile/schema"
+)
+
+func TestSplit(t *testing.T) {
+	tests := []struct {
+		line  string
+		shell bool
+		words []string
+		err   error
+	}{
+		{"node server.js", false, []string{"node", "server.js"}, nil},
+		{"  a\tb  ", false, []string{"a", "b"}, nil},
+		{`python -c 'print("a b")'`, false, []string{"python", "-c", `print("a b")`}, nil},
+		{`a "b \" c" ''`, false, []string{"a", `b " c`, ""}, nil},
+		{`a b\ c`, false, []string{"a", "b c"}, nil},
+		{`a "b\d"`, false, []string{"a", `b\d`}, nil},
+		{`x'y'"z"`, false, []string{"xyz"}, nil},
+		{`a --opt=1 {} user@host:~ b#c`, false, []string{"a", "--opt=1", "{}", "user@host:~", "b#c"}, nil},
+		{`a '$HOME' '*'`, false, []string{"a", "$HOME", "*"}, nil},
+		{`a "$HOME"`, true, []string{"a", "$HOME"}, nil},
+		{"a `b`", true, []string{"a", "`b`"}, nil},
+		{"a | b", true, []string{"a", "|", "b"}, nil},
+		{"a; b", true, []string{"a;", "b"}, nil},
+		{"a && b", true, []string{"a", "&&", "b"}, nil},
+		{"ls *.py", true, []string{"ls", "*.py"}, nil},
+		{"a ~/b", true, []string{"a", "~/b"}, nil},
+		{"a # note", true, []string{"a", "#", "note"}, nil},
+		{"A=1 b", true, []string{"A=1", "b"}, nil},
+		{"a\nb", true, []string{"a", "b"}, nil},
+		{`a "b`, false, nil, errQuote},
+		{`a 'b`, false, nil, errQuote},
+		{`a \`, false, nil, errSlash},
+	}
+	for _, tt := range tests {
+		if got := needsShell(tt.line); got != tt.shell {
+			t.Errorf("needsShell(%q) = %v, want %v", tt.line, got, tt.shell)
+		}
+		got, err := split(tt.line)
+		if !errors.Is(err, tt.err) || !cmp.Equal(got, tt.words) {
+			t.Errorf("split(%q) = %q, %v, want %q, %v", tt.line, got, err, tt.words, tt.err)
+		}
+	}
+}
+
+func TestNormalize(t *testing.T) {
+	const digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
+	for image, want := range map[string]string{
+		"alpine":                      "docker.io/library/alpine:latest",
+		"alpine:3.20":                 "docker.io/library/alpine:3.20",
+		"acme/tool":                   "docker.io/acme/tool:latest",
+		"docker.io/alpine":            "docker.io/library/alpine:latest",
+		"index.docker.io/acme/tool:1": "docker.io/acme/tool:1",
+		"localhost/x":                 "localhost/x:latest",
+		"localhost:5000/x/y:2":        "localhost:5000/x/y:2",
+		"ghcr.io/acme/x@" + digest:    "ghcr.io/acme/x@" + digest,
+		"alpine:3@" + digest:          "docker.io/library/alpine@" + digest,
+	} {
+		if got, err := normalize(image); got != want || err != nil {
+			t.Errorf("normalize(%q) = %q, %v, want %q", image, got, err, want)
+		}
+	}
+	for _, image := range []string{"", "Alpine", "a b", "a:b:c", "x@sha256:12", "http://x/y"} {
+		if got, err := normalize(image); err == nil {
+			t.Errorf("normalize(%q) = %q, want an error", image, got)
+		}
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	tests := []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1", "127.0.0.1", true},
+		{"127.0.0.1", "127.0.0.2", false},
+		{"0.0.0.0", "10.0.0.1", true},
+		{"::", "10.0.0.1", true},
+		{"::", "0.0.0.0", true},
+		{"::1", "0.0.0.0", false},
+		{"::1", "::", true},
+		{"::ffff:10.0.0.1", "10.0.0.1", true},
+	}
+	for _, tt := range tests {
+		if overlap(tt.a, tt.b) != tt.want || overlap(tt.b, tt.a) != tt.want {
+			t.Errorf("overlap(%s, %s) != %v", tt.a, tt.b, tt.want)
+		}
+	}
+}
+
+func TestStrictest(t *testing.T) {
+	str := func(s string) schema.Str { return schema.Str{V: s, Pos: at("x")} }
+	flag := func(b bool) schema.Bool { return schema.Bool{V: b, Pos: at("x")} }
+	tests := []struct {
+		name string
+		host *schema.Policy
+		ws   schema.Policy
+		want rules
+	}{
+		{"defaults", nil, schema.Policy{}, rules{mounts: "workspace", fileURLs: true}},
+		{"workspace narrows", nil, schema.Policy{Mounts: str("none"), FileURLs: flag(false)}, rules{mounts: "none"}},
+		{"workspace cannot widen", nil, schema.Policy{Mounts: str("any")}, rules{mounts: "workspace", fileURLs: true, mountsFromHost: true}},
+		{"host widens", &schema.Policy{Mounts: str("any")}, schema.Policy{}, rules{mounts: "any", fileURLs: true}},
+		{"host forbids", &schema.Policy{FileURLs: flag(false), Relabel: flag(false)}, schema.Policy{FileURLs: flag(true), Relabel: flag(true)}, rules{mounts: "workspace"}},
+		{"either denies", &schema.Policy{PlaintextSecrets: str("warn")}, schema.Policy{PlaintextSecrets: str("deny")}, rules{mounts: "workspace", fileURLs: true, denyPlaintext: true}},
+		{"workspace relabels", nil, schema.Policy{Relabel: flag(true)}, rules{mounts: "workspace", fileURLs: true, relabel: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := strictest(tt.host, tt.ws)
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(rules{}, registryRule{})); diff != "" {
+				t.Errorf("strictest (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A graph with exponentially many chains must not take exponential time.
+func TestWhyIsBounded(t *testing.T) {
+	g := &Graph{Edges: []Edge{{From: "", To: "a0"}}}
+	const levels = 40
+	for i := range levels {
+		from, to := fmt.Sprintf("a%d", i), fmt.Sprintf("a%d", i+1)
+		g.Edges = append(g.Edges, Edge{From: from, To: "b" + to}, Edge{From: from, To: "c" + to}, Edge{From: "b" + to, To: to}, Edge{From: "c" + to, To: to})
+	}
+	chains := g.Why(fmt.Sprintf("a%d", levels))
+	if len(chains) != maxChains {
+		t.Fatalf("%d chains, want %d", len(chains), maxChains)
+	}
+	for _, c := range chains {
+		if c[0].From != "" || c[len(c)-1].To != fmt.Sprintf("a%d", levels) {
+			t.Fatalf("chain %v does not lead from the workspace to the instance", c)
+		}
+	}
+	if got := g.Why("nobody"); got != nil {
+		t.Errorf("Why(nobody) = %v", got)
+	}
+}
+
+func TestLoadEnds(t *testing.T) {
+	if _, _, err := Load(t.Context(), Options{Dir: t.TempDir() + "/nowhere"}); err == nil {
+		t.Error("a folder that is not there was loaded")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := Load(ctx, Options{Dir: t.TempDir()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Load with a context that is done = %v", err)
+	}
+}
