@@ -106,6 +106,7 @@ var fixtures = map[string]string{
 	"podman5": ".ci/build-podman5",
 	"script":  "cmd/reconcile",
 	"plan":    "reconcile/plan",
+	"resolve": "workspace",
 	"digest":  "reconcile/plan",
 }
 
