@@ -86,6 +86,7 @@ func TestCopy(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v1"), 0o644))
 	hash, err := tree.Hash(os.DirFS(from))
 	must(t, err)
+	copied := filepath.Join(to, hash[:12])
 	mount := plan.Mount{Type: plan.MountCopy, Source: to, Target: "/code", From: from, TreeHash: hash}
 	spec := plan.ContainerSpec{
 		Image: toolImage(t), User: "5:6", Mounts: []plan.Mount{mount}, WorkDir: "/code",
@@ -95,24 +96,24 @@ func TestCopy(t *testing.T) {
 
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v2"), 0o644))
 	b.refuse(t, plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id}, "mount /code", "source changed while it was copied")
-	left, err := os.ReadDir(filepath.Dir(to))
+	left, err := os.ReadDir(to)
 	must(t, err)
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v1"), 0o644))
-	must(t, os.Mkdir(filepath.Join(filepath.Dir(to), ".code.tmp-1"), 0o755)) // of a pass that was killed
+	must(t, os.Mkdir(filepath.Join(to, "."+hash[:12]+".tmp-1"), 0o755)) // of a pass that was killed
 	if got := b.run(t, id); got != "/code\nv1" {
 		t.Errorf("output %q", got)
 	}
-	if got := owner(t, filepath.Join(to, "main")); got != "5:6" {
+	if got := owner(t, filepath.Join(copied, "main")); got != "5:6" {
 		t.Errorf("owner of the copy %s, want 5:6", got)
 	}
 	if _, err := os.Stat(filepath.Join(from, "installed")); err == nil {
 		t.Error("the source was written to")
 	}
-	left, err = os.ReadDir(filepath.Dir(to))
+	left, err = os.ReadDir(to)
 	must(t, err)
 	if len(left) != 1 {
 		t.Errorf("beside the copy: %v", left)
@@ -122,12 +123,12 @@ func TestCopy(t *testing.T) {
 	obj := b.object(t, id)
 	restore := plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id, Object: obj.Handle}
 	b.do(t, restore)
-	if _, err := os.Stat(filepath.Join(to, "installed")); err != nil {
+	if _, err := os.Stat(filepath.Join(copied, "installed")); err != nil {
 		t.Errorf("the agent's work is gone: %v", err)
 	}
 	must(t, os.RemoveAll(to))
 	b.do(t, restore)
-	if got := owner(t, filepath.Join(to, "main")); got != "5:6" {
+	if got := owner(t, filepath.Join(copied, "main")); got != "5:6" {
 		t.Errorf("owner of the restored copy %s, want 5:6", got)
 	}
 }
