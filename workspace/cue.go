@@ -93,7 +93,11 @@ func (t *Tree) eval(ctx context.Context, req schema.EvalRequest, pos schema.Pos)
 // takeCUEProblems gives each agent what is wrong in its folder and reports the
 // rest.
 func (t *Tree) takeCUEProblems() {
+	ours := t.cueIsOurs()
 	for _, d := range t.cueProblems {
+		if !ours {
+			d.Severity = schema.Warning
+		}
 		dir := path.Dir(d.Pos.File)
 		a := t.repos[ownRepo].agents[path.Base(dir)]
 		if a != nil && a.dir == dir && path.Ext(a.files[0]) == ".cue" {
@@ -102,6 +106,23 @@ func (t *Tree) takeCUEProblems() {
 		}
 		t.report.add(d)
 	}
+}
+
+// cueIsOurs reports whether any CUE of the workspace is about us. Packages
+// import each other, so that a problem of one may hide objects of another: only
+// when none is about us is it none of our business.
+func (t *Tree) cueIsOurs() bool {
+	for name, src := range t.cue {
+		if name == "workspace.cue" || slices.Contains(t.scan.manifests[path.Dir(name)], name) {
+			return true
+		}
+		for _, mark := range []string{"reconcile/v", "kubetask.io/v", "kubeopencode.io/v", "clrk.apoxy.dev/v", schema.SchemaModule} {
+			if bytes.Contains(src, []byte(mark)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (t *Tree) decodeManifestNode(a *agent, n *schema.Node) {
