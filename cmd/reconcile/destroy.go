@@ -52,7 +52,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if err != nil {
 		return err
 	}
-	d := plan.Desired{Workspace: src.name, Root: src.root, Revision: src.Desired.Revision, Destroy: true, Volumes: opt.volumes}
+	d := plan.Desired{Workspace: src.name, Root: src.root, Revision: src.Desired.Revision, Source: src.Desired.Source, Destroy: true, Volumes: opt.volumes}
 	p, _, err := a.planOnly(ctx, d)
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func (a *app) printFatal(src source) error {
 		}
 	}
 	errs, _ := countDiagnostics(src.Diagnostics)
-	fmt.Fprintf(a.std.err, "%d errors in the workspace; nothing was changed\n", errs)
+	fmt.Fprintf(a.std.err, "%s in the workspace; nothing was changed\n", count(errs, "error"))
 	return exitWith(exitError)
 }
 

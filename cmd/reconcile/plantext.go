@@ -139,9 +139,16 @@ func planCounts(p plan.Plan) string {
 		n    int
 		word string
 	}{
-		{sum.Create, "to create"}, {sum.Run, "to run"}, {sum.Replace, "to replace"}, {sum.Update, "to update"},
-		{sum.Start, "to start"}, {sum.Restart, "to restart"}, {sum.Stop, "to stop"}, {sum.Delete, "to delete"},
-		{sum.Drift, "drifted"}, {sum.Blocked, "blocked"},
+		{sum.Create, "to create"},
+		{sum.Run, "to run"},
+		{sum.Replace, "to replace"},
+		{sum.Update, "to update"},
+		{sum.Start, "to start"},
+		{sum.Restart, "to restart"},
+		{sum.Stop, "to stop"},
+		{sum.Delete, "to delete"},
+		{sum.Drift, "drifted"},
+		{sum.Blocked, "blocked"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))

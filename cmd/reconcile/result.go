@@ -99,7 +99,7 @@ func passCounts(r reconcile.PassResult) string {
 		}
 	}
 	sum := r.Plan.Summary()
-	text := fmt.Sprintf("%d changes, %d unchanged", len(r.Plan.Changes), sum.Unchanged)
+	text := fmt.Sprintf("%s, %d unchanged", count(len(r.Plan.Changes), "change"), sum.Unchanged)
 	if failed+skipped > 0 {
 		text += fmt.Sprintf("; %d steps done, %d failed, %d skipped", done, failed, skipped)
 	}

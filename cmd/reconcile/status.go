@@ -134,8 +134,13 @@ func (a *app) printStatus(all []reconcile.Status, detail bool) {
 	for _, st := range all {
 		fmt.Fprintln(a.std.out)
 		for _, line := range [][2]string{
-			{"container", st.Name}, {"handle", st.Handle}, {"image", st.Image}, {"image id", st.ImageID},
-			{"digest", st.Digest}, {"revision", st.Revision}, {"origin", st.Origin},
+			{"container", st.Name},
+			{"handle", st.Handle},
+			{"image", st.Image},
+			{"image id", st.ImageID},
+			{"digest", st.Digest},
+			{"revision", st.Revision},
+			{"origin", st.Origin},
 		} {
 			if line[1] != "" {
 				fmt.Fprintf(a.std.out, "%-10s %s\n", line[0], escape(line[1]))

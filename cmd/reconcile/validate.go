@@ -39,8 +39,9 @@ func newValidateCommand(a *app) *cobra.Command {
 						fmt.Fprintf(a.std.err, "%s: ignored: %s\n", escape(ig.Pos.String()), escape(ig.Why))
 					}
 				}
-				_, err = fmt.Fprintf(a.std.out, "workspace %s: %d objects, %d errors, %d warnings, %d documents ignored\n",
-					escape(src.name), len(src.Desired.Resources), errs, warnings, len(src.Ignored))
+				_, err = fmt.Fprintf(a.std.out, "workspace %s: %s, %s, %s, %s ignored\n",
+					escape(src.name), count(len(src.Desired.Resources), "object"), count(errs, "error"),
+					count(warnings, "warning"), count(len(src.Ignored), "document"))
 			}
 			if err == nil && errs > 0 {
 				return exitWith(exitError)
