@@ -87,7 +87,9 @@ type Mount struct {
 	Source   string    `json:"source,omitempty"` // absolute host path or volume name
 	Target   string    `json:"target"`           // absolute path in the container
 	ReadOnly bool      `json:"readOnly,omitempty"`
-	// From is the folder a MountCopy is made of, and TreeHash its content.
+	// From is what a MountCopy is made of, and TreeHash its content: an absolute
+	// folder, or git+file:///REPOSITORY#TREE for a folder of a git repository, TREE
+	// being git's hash of that folder.
 	From      string `json:"from,omitempty"`
 	TreeHash  string `json:"treeHash,omitempty"`
 	SizeBytes int64  `json:"sizeBytes,omitempty"`
