@@ -13,7 +13,8 @@ import (
 
 // Cache remembers which documents CUE accepted, by their content, kind and
 // profile and the digest of the definitions, so that an unchanged document is
-// not checked again. It holds at most 2 × 64 Ki entries of 16 bytes; entries
+// not checked again; nor are the layers that its active profile hides, which
+// had no problems then. It holds at most 2 × 64 Ki entries of 16 bytes; entries
 // that are not asked for go first. A nil *Cache remembers nothing. It is safe
 // for concurrent use.
 type Cache struct {

@@ -25,7 +25,7 @@ func (d *definitions) check(kind Kind, unified, base *Node) Diagnostics {
 
 func (d *definitions) checkAs(definition string, unified *Node) Diagnostics {
 	def := d.value.LookupPath(cue.ParsePath(definition))
-	v := def.Unify(def.Context().BuildExpr(unified.expr()))
+	v := def.Unify(d.context.BuildExpr(unified.expr()))
 	err := v.Validate(cue.Concrete(true))
 	if err == nil {
 		return nil

@@ -87,7 +87,7 @@ func checkVerdicts(t *testing.T, k Kind, n *Node) {
 	written := dropNulls(n, defs.fields)
 	r := &reader{written: written}
 	unified := r.unify(k, written, "dev")
-	refused := defs.check(k, unified, r.base)
+	refused := defs.check(k, r.withProfiles(unified), r.unifiedBase())
 	explained, err := explain(k, written)
 	if err != nil {
 		t.Fatal(err)
@@ -105,9 +105,19 @@ func checkVerdicts(t *testing.T, k Kind, n *Node) {
 // refusal has a message, and nothing panics.
 func TestMutations(t *testing.T) {
 	values := []*Node{
-		{Kind: NodeNull, Text: "null"}, {Kind: NodeBool, Text: "true"}, {Kind: NodeInt, Text: "-1"}, {Kind: NodeInt, Text: "7"},
-		{Kind: NodeFloat, Text: "1.5"}, {Kind: NodeFloat, Text: "2.0"}, {Kind: NodeString}, {Kind: NodeString, Text: "x"}, {Kind: NodeString, Text: "7"},
-		{Kind: NodeString, Text: "yes"}, {Kind: NodeString, Text: "1h"}, {Kind: NodeList}, {Kind: NodeMap},
+		{Kind: NodeNull, Text: "null"},
+		{Kind: NodeBool, Text: "true"},
+		{Kind: NodeInt, Text: "-1"},
+		{Kind: NodeInt, Text: "7"},
+		{Kind: NodeFloat, Text: "1.5"},
+		{Kind: NodeFloat, Text: "2.0"},
+		{Kind: NodeString},
+		{Kind: NodeString, Text: "x"},
+		{Kind: NodeString, Text: "7"},
+		{Kind: NodeString, Text: "yes"},
+		{Kind: NodeString, Text: "1h"},
+		{Kind: NodeList},
+		{Kind: NodeMap},
 		{Kind: NodeList, Items: []*Node{{Kind: NodeString, Text: "x"}, {Kind: NodeInt, Text: "1"}}},
 		{Kind: NodeMap, Fields: []Field{{Key: "name", Value: &Node{Kind: NodeString, Text: "x"}}}},
 		{Kind: NodeMap, Fields: []Field{{Key: "ref", Value: &Node{Kind: NodeInt, Text: "1"}}}},

@@ -10,8 +10,8 @@ import (
 
 // reader collects the problems of one document while its values are read.
 type reader struct {
-	written *Node // as in the file; paths in messages are those of this form
-	base    *Node // a manifest's own fields, unified, when it has profiles too
+	written *Node   // as in the file; paths in messages are those of this form
+	layers  *layers // of a manifest with profiles
 	ds      Diagnostics
 }
 

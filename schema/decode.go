@@ -116,18 +116,23 @@ func decodeAs(c choice, n *Node, opts Options) (Document, Diagnostics) {
 	var refused, explained Diagnostics
 	key := defs.cacheKeyOf(c.kind, opts.Profile, n)
 	if !opts.Cache.has(key) {
-		if refused = defs.check(c.kind, unified, r.base); refused == nil {
-			opts.Cache.add(key)
-		} else {
+		hidden := &reader{written: written, layers: r.layers}
+		refused = defs.check(c.kind, hidden.withProfiles(unified), hidden.unifiedBase())
+		hidden.readLayers()
+		switch {
+		case refused != nil:
 			explained = mustExplain(c.kind, written)
+		case len(hidden.ds) == 0:
+			opts.Cache.add(key)
 		}
+		r.ds = append(r.ds, hidden.ds...)
 	}
 	if c.kind != KindManifest {
 		doc.Meta = cursor{r, unified.field("metadata")}.meta()
 	}
 	doc.Object = cursor{r, unified}.object(c.kind)
 	if opts.Unified {
-		doc.Unified = unified
+		doc.Unified = (&reader{written: written, layers: r.layers}).withProfiles(unified)
 	}
 	ds := combine(explained, r.ds)
 	if refused != nil && !ds.HasErrors() {

@@ -114,8 +114,10 @@ func TestManifestEnv(t *testing.T) {
 		{"object", `[{name: A, varName: B, value: c, required: "no"}]`, []EnvVar{{Name: str("A"), VarName: "B", Default: ptr("c")}}},
 		{"default over value", `[{name: A, default: 1, value: 2, required: 1}]`, []EnvVar{{Name: str("A"), VarName: "A", Default: ptr("1"), Required: true}}},
 		{"map scalars", `{A: x, B: 8080, C: 1.50, D: true, E: ""}`, []EnvVar{
-			{Name: str("A"), VarName: "A", Default: ptr("x")}, {Name: str("B"), VarName: "B", Default: ptr("8080")},
-			{Name: str("C"), VarName: "C", Default: ptr("1.50")}, {Name: str("D"), VarName: "D", Default: ptr("true")},
+			{Name: str("A"), VarName: "A", Default: ptr("x")},
+			{Name: str("B"), VarName: "B", Default: ptr("8080")},
+			{Name: str("C"), VarName: "C", Default: ptr("1.50")},
+			{Name: str("D"), VarName: "D", Default: ptr("true")},
 			{Name: str("E"), VarName: "E", Default: ptr("")},
 		}},
 		{"map null", `{A: null, B: , C: ~}`, []EnvVar{
@@ -286,8 +288,11 @@ func TestWorkspace(t *testing.T) {
 			{Text: "tools:db global no-wait", Repo: "tools", Agent: "db", Mode: EnableGlobal, NoWait: true},
 		},
 		Vars: []Var{
-			{Name: str("LOG_LEVEL"), Value: str("debug")}, {Name: str("WORKERS"), Value: str("4")}, {Name: str("TRACE"), Value: str("true")},
-			{Name: str("ALIAS"), Value: str("$LOG_LEVEL")}, {Name: str("DATABASE_URL"), Secret: str("database-url")},
+			{Name: str("LOG_LEVEL"), Value: str("debug")},
+			{Name: str("WORKERS"), Value: str("4")},
+			{Name: str("TRACE"), Value: str("true")},
+			{Name: str("ALIAS"), Value: str("$LOG_LEVEL")},
+			{Name: str("DATABASE_URL"), Secret: str("database-url")},
 			{Name: str("EDITOR_KEY"), Env: str("EDITOR_KEY")},
 		},
 		Expose: []Expose{

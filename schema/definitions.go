@@ -23,10 +23,11 @@ var definitionFiles embed.FS
 // immutable and safe for concurrent use; data must enter it as expressions
 // (BuildExpr) only, since built files stay in a context for ever.
 type definitions struct {
-	value  cue.Value
-	file   *ast.File       // all declarations of the package
-	fields map[string]bool // every field name that occurs
-	digest [sha256.Size]byte
+	context *cue.Context
+	value   cue.Value
+	file    *ast.File       // all declarations of the package
+	fields  map[string]bool // every field name that occurs
+	digest  [sha256.Size]byte
 }
 
 // loadDefinitions compiles the embedded definitions once per process.
@@ -76,7 +77,7 @@ func compileDefinitions() (*definitions, error) {
 	if err := v.Err(); err != nil {
 		return nil, fmt.Errorf("compile definitions: %w", err)
 	}
-	d := &definitions{value: v, file: all, fields: fieldNames(all)}
+	d := &definitions{context: ctx, value: v, file: all, fields: fieldNames(all)}
 	hash.Sum(d.digest[:0])
 	return d, nil
 }

@@ -99,7 +99,7 @@ func generateJSONSchema(kind Kind) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := defs.value.Context().BuildExpr(expr).MarshalJSON()
+	text, err := defs.context.BuildExpr(expr).MarshalJSON()
 	if err != nil {
 		return nil, err
 	}

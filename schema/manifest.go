@@ -17,14 +17,20 @@ func (c cursor) manifest() *Manifest {
 	if !c.at("container").set() && c.n.Kind == NodeMap {
 		c.fail(c.n.Pos, summaryMissing, "container: the image to run", "")
 	}
-	// What a profile hides, and profiles that are not active, are checked too.
-	if c.base != nil {
-		cursor{c.reader, c.base}.overlay()
+	return m
+}
+
+// readLayers reads what the active profile hides in a manifest: values of its
+// own, and profiles that are not active. Only the problems are of interest.
+func (r *reader) readLayers() {
+	if r.layers == nil {
+		return
 	}
-	for _, p := range c.at("profiles").entries() {
+	cursor{r, r.unifyOverlay(r.layers.base)}.overlay()
+	for _, p := range (cursor{r, r.layers.profiles}).entries() {
+		p.n = r.unifyOverlay(plainNames(p.n))
 		p.overlay()
 	}
-	return m
 }
 
 // overlay reads the fields that a manifest and its profiles share.

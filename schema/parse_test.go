@@ -18,17 +18,27 @@ func TestParseYAML(t *testing.T) {
 		want      []string
 	}{
 		{"documents", "a: 1\n---\nb: 2\n--- \n...\n", []string{`{"a":1}`, `{"b":2}`, `null`}},
-		{"scalars", "[yes, on, NO, true, ~, null, '', 0777, 0o17, 0x1F, 1e3, .5, 1_000, 2024-01-02, +5, -0.0]",
-			[]string{`["yes","on","NO",true,null,null,"",511,15,31,1e3,0.5,1000,"2024-01-02",5,-0.0]`}},
-		{"large numbers keep their digits", "[12345678901234567890, 1.50, 0.1000000000000000055]",
-			[]string{`[12345678901234567890,1.50,0.1000000000000000055]`}},
+		{
+			"scalars", "[yes, on, NO, true, ~, null, '', 0777, 0o17, 0x1F, 1e3, .5, 1_000, 2024-01-02, +5, -0.0]",
+			[]string{`["yes","on","NO",true,null,null,"",511,15,31,1e3,0.5,1000,"2024-01-02",5,-0.0]`},
+		},
+		{
+			"large numbers keep their digits", "[12345678901234567890, 1.50, 0.1000000000000000055]",
+			[]string{`[12345678901234567890,1.50,0.1000000000000000055]`},
+		},
 		{"keys", "{1: a, yes: b, n: c, ~: d}", []string{`{"1":"a","yes":"b","n":"c","~":"d"}`}},
-		{"own key wins over merged", "x: &x {a: 1, b: 2}\ny: {a: 9, <<: *x}\nz: {<<: *x, a: 9}\n",
-			[]string{`{"x":{"a":1,"b":2},"y":{"a":9,"b":2},"z":{"a":9,"b":2}}`}},
-		{"earlier merged map wins", "x: &x {a: 1}\ny: &y {a: 2, b: 2}\nz: {<<: [*x, *y], c: 3}\n",
-			[]string{`{"x":{"a":1},"y":{"a":2,"b":2},"z":{"c":3,"a":1,"b":2}}`}},
-		{"merged merges", "x: &x {a: 1, b: 1}\ny: &y {<<: *x, b: 2}\nz: {<<: *y}\n",
-			[]string{`{"x":{"a":1,"b":1},"y":{"b":2,"a":1},"z":{"b":2,"a":1}}`}},
+		{
+			"own key wins over merged", "x: &x {a: 1, b: 2}\ny: {a: 9, <<: *x}\nz: {<<: *x, a: 9}\n",
+			[]string{`{"x":{"a":1,"b":2},"y":{"a":9,"b":2},"z":{"a":9,"b":2}}`},
+		},
+		{
+			"earlier merged map wins", "x: &x {a: 1}\ny: &y {a: 2, b: 2}\nz: {<<: [*x, *y], c: 3}\n",
+			[]string{`{"x":{"a":1},"y":{"a":2,"b":2},"z":{"c":3,"a":1,"b":2}}`},
+		},
+		{
+			"merged merges", "x: &x {a: 1, b: 1}\ny: &y {<<: *x, b: 2}\nz: {<<: *y}\n",
+			[]string{`{"x":{"a":1,"b":1},"y":{"b":2,"a":1},"z":{"b":2,"a":1}}`},
+		},
 		{"quoted << is a key", `{"<<": {a: 1}}`, []string{`{"<<":{"a":1}}`}},
 		{"byte order mark", "\ufeffa: 1\n", []string{`{"a":1}`}},
 		{"line ends", "a: 1\r\nb: |\r\n  x\r\n", []string{`{"a":1,"b":"x\n"}`}},

@@ -19,37 +19,60 @@ func noEffectField(name string) bool {
 	return false
 }
 
+// layers are the parts of a manifest with profiles, with plain names.
+type layers struct {
+	base     *Node // the manifest's own fields
+	profiles *Node // as written
+}
+
 // unifyManifest merges profiles.default and the active profile over the
-// manifest and unifies the result, and each profile by itself.
+// manifest and unifies the result.
 func (r *reader) unifyManifest(n *Node, profile string) *Node {
 	if n.Kind != NodeMap {
 		return n
 	}
-	merged := plainNames(n)
-	profiles := merged.field("profiles")
+	base := plainNames(n)
+	profiles := base.field("profiles")
 	if profiles == nil {
-		return r.unifyOverlay(merged)
+		return r.unifyOverlay(base)
 	}
-	merged = merged.mapValues(func(f Field) *Node {
+	base = base.mapValues(func(f Field) *Node {
 		if f.Key == "profiles" {
 			return nil
 		}
 		return f.Value
 	})
-	r.base = r.unifyOverlay(merged)
-	layers := []string{"default"}
+	r.layers = &layers{base: base, profiles: profiles}
+	active := []string{"default"}
 	if profile != "" && profile != "default" {
-		layers = append(layers, profile)
+		active = append(active, profile)
 	}
-	for _, name := range layers {
+	merged := base
+	for _, name := range active {
 		if over := profiles.field(name); over != nil && over.Kind == NodeMap {
 			merged = mergeNodes(merged, plainNames(over))
 		}
 	}
-	// Problems of value show up in the layer and in the merged manifest; equal
-	// problems are reported once.
-	each := profiles.mapValues(func(f Field) *Node { return r.unifyOverlay(plainNames(f.Value)) })
-	return r.unifyOverlay(merged).withField(Field{Key: "profiles", Pos: profiles.Pos, Value: each})
+	return r.unifyOverlay(merged)
+}
+
+// withProfiles completes a unified manifest by its profiles, each unified, as
+// CUE sees it. Problems of value show up in the layer and in the merged
+// manifest; equal problems are reported once.
+func (r *reader) withProfiles(unified *Node) *Node {
+	if r.layers == nil || unified.Kind != NodeMap {
+		return unified
+	}
+	each := r.layers.profiles.mapValues(func(f Field) *Node { return r.unifyOverlay(plainNames(f.Value)) })
+	return unified.withField(Field{Key: "profiles", Pos: each.Pos, Value: each})
+}
+
+// unifiedBase is the manifest without its profiles, nil when it has none.
+func (r *reader) unifiedBase() *Node {
+	if r.layers == nil {
+		return nil
+	}
+	return r.unifyOverlay(r.layers.base)
 }
 
 // plainNames resolves the aliases of fields and leaves out those without

@@ -199,23 +199,26 @@ func (c *yamlReader) node(n *yaml.Node) *Node {
 // fields adds the entries of a map, then those of the maps it merges. Keys in
 // taken belong to a map that wins over this one; nil when this is that map.
 func (c *yamlReader) fields(out *Node, n *yaml.Node, taken map[string]bool) {
-	own := make(map[string]Pos, len(n.Content)/2)
+	var own map[string]Pos // only for large maps; small ones are searched
+	if len(n.Content) > 2*smallMap {
+		own = make(map[string]Pos, len(n.Content)/2)
+	}
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content) && !c.over; i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		if k.Kind == yaml.AliasNode {
-			k = k.Alias
-		}
+		k = keyOf(k)
 		pos := c.at(k)
 		if k.Kind != yaml.ScalarNode {
 			c.fail(pos, summarySyntax, "YAML: a map key must be text", "")
 			continue
 		}
-		if first, dup := own[k.Value]; dup {
+		if first, dup := c.earlier(own, n.Content[:i], k.Value); dup {
 			c.duplicate(k.Value, pos, first)
 			continue
 		}
-		own[k.Value] = pos
+		if own != nil {
+			own[k.Value] = pos
+		}
 		if k.ShortTag() == "!!merge" {
 			merges = append(merges, v)
 			continue
@@ -234,12 +237,36 @@ func (c *yamlReader) fields(out *Node, n *yaml.Node, taken map[string]bool) {
 	if taken == nil {
 		taken = map[string]bool{}
 	}
-	for k := range own {
-		taken[k] = true
+	for i := 0; i < len(n.Content); i += 2 {
+		taken[keyOf(n.Content[i]).Value] = true
 	}
 	for _, m := range merges {
 		c.merge(out, m, taken)
 	}
+}
+
+const smallMap = 16
+
+// earlier finds a key among those of a map that came before.
+func (c *yamlReader) earlier(own map[string]Pos, before []*yaml.Node, key string) (Pos, bool) {
+	if own != nil {
+		p, ok := own[key]
+		return p, ok
+	}
+	for i := 0; i < len(before); i += 2 {
+		if k := keyOf(before[i]); k.Kind == yaml.ScalarNode && k.Value == key {
+			return c.at(k), true
+		}
+	}
+	return Pos{}, false
+}
+
+// keyOf is the key itself where it is given by an alias.
+func keyOf(k *yaml.Node) *yaml.Node {
+	if k.Kind == yaml.AliasNode && k.Alias != nil {
+		return k.Alias
+	}
+	return k
 }
 
 func (c *yamlReader) merge(out *Node, m *yaml.Node, taken map[string]bool) {
