@@ -128,7 +128,8 @@ func TestNoService(t *testing.T) {
 		{"no url", "", podman.Options{URL: "/nowhere/p.sock"}, []string{"is no service URL"}},
 		{"host", "unix:///elsewhere.sock", podman.Options{}, []string{"CONTAINER_HOST=unix:///elsewhere.sock: "}},
 		{
-			"nothing", "", podman.Options{RunDir: run, Binary: "podman-nowhere"},
+			"nothing", "",
+			podman.Options{RunDir: run, Binary: "podman-nowhere"},
 			[]string{"no Podman service: ", stale + ": ", "/run/podman/podman.sock: no such socket", "podman-nowhere is not installed"},
 		},
 		{"broken podman", "", podman.Options{RunDir: run, Binary: "false"}, []string{"podman system service ended (exit status 1)"}},
