@@ -122,7 +122,7 @@ func TestMutations(t *testing.T) {
 		{Kind: NodeMap, Fields: []Field{{Key: "name", Value: &Node{Kind: NodeString, Text: "x"}}}},
 		{Kind: NodeMap, Fields: []Field{{Key: "ref", Value: &Node{Kind: NodeInt, Text: "1"}}}},
 	}
-	stride := 5 // prime to the number of values, so that all of them come up
+	stride := 11 // prime to the number of values, so that all of them come up
 	if testing.Short() {
 		stride = 53
 	}
