@@ -192,7 +192,7 @@ func combine(explained, read Diagnostics) Diagnostics {
 			if typo && strings.HasPrefix(d.Detail, "container: ") {
 				continue
 			}
-		case d.Severity == Error && places[d.Pos]:
+		case d.Severity == Error && d.Pos != (Pos{}) && places[d.Pos]:
 			continue
 		}
 		out = append(out, d)

@@ -33,7 +33,7 @@ func parseYAML(name string, src []byte) ([]parsed, Diagnostics) {
 		return nil, t.ds
 	}
 	if n := countMarks(src); n > maxMarks {
-		t.fail(t.at(0), summaryComplex, fmt.Sprintf("the file holds more than %d values", maxMarks), "split it into several files")
+		t.fail(t.at(0), summaryComplex, fmt.Sprintf("the file holds more than %d lines and values", maxMarks), "split it into several files")
 		return nil, t.ds
 	}
 	t.yamlLines()
