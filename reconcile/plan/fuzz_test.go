@@ -29,6 +29,7 @@ func FuzzNew(f *testing.F) {
 		"Inputs":{"image:i":{"State":"missing"}},"Specs":{"v1:x":{"container":{"image":"j"}}},
 		"Records":{"Owner":"","Records":[{"id":"manifest/a","kind":"restarts","data":{"count":"-9"}}]}}`)
 	add(`{"Destroy":true,"Volumes":true}`, `{"Objects":[{"ID":"volume/v","Keep":true},{"ID":"volume/v"}]}`)
+	add(`{"Volumes":true}`, `{"Objects":[{},{"ID":"volume/0"}]}`)
 	f.Fuzz(func(t *testing.T, desired, observed []byte, flags byte) {
 		var d plan.Desired
 		var o plan.Observed

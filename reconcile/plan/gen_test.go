@@ -85,7 +85,7 @@ func (g *gen) resource(i int, name string) plan.Resource {
 		r.Want = pick(g, "want", plan.WantPrepared, plan.WantStopped, plan.WantOnce)
 	}
 	if g.oneIn(3, "other restart") {
-		r.Restart = plan.Restart{Policy: pick(g, "policy", plan.RestartOnFailure, plan.RestartNever), Max: rapid.IntRange(0, 2).Draw(g.T, "max")}
+		r.Restart = plan.Restart{Policy: pick(g, "policy", plan.RestartAlways, plan.RestartOnFailure, plan.RestartNever), Max: rapid.IntRange(0, 2).Draw(g.T, "max")}
 	}
 	for _, on := range g.w.desired.Resources {
 		support := on.ID.Kind.Role() == plan.RoleSupport

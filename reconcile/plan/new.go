@@ -35,7 +35,8 @@ func New(d Desired, o Observed, opts Options) Plan {
 	}
 	for _, s := range unordered {
 		p.Held = append(p.Held, Change{ID: s.Target, Reasons: []Reason{{
-			CodeInvalid, fmt.Sprintf("step %s waits for itself", s.ID), s.Reason.Origin}}})
+			CodeInvalid, fmt.Sprintf("step %s waits for itself", s.ID), s.Reason.Origin,
+		}}})
 	}
 	p.Complete = len(p.Incomplete) == 0 && len(p.Refused) == 0 &&
 		!slices.ContainsFunc(p.Held, func(c Change) bool { return !c.Benign })

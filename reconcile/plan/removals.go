@@ -73,6 +73,6 @@ func (g *graph) orderByNeeds(d *decision, r *Resource) {
 	}
 }
 
-func stopOf(o Object) string { return "stop:" + o.ID.String() + "@" + o.Handle }
+func stopOf(o Object) string { return stepID(OpStop, o.ID, o.Handle, "") }
 
-func deleteOf(o Object) string { return "delete:" + o.ID.String() + "@" + o.Handle }
+func deleteOf(o Object) string { return stepID(OpDelete, o.ID, o.Handle, "") }

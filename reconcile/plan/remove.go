@@ -27,9 +27,9 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 		switch {
 		case v.lost(o):
 			return &hold{reasons: []Reason{{CodeRecordsLost, lostText, d.origin}}, policy: true}
-		case v.destroy && d.id.Kind == Volume:
-			if !v.volumes {
-				return wish("volumes stay unless they are asked for")
+		case d.id.Kind == Volume: // data, whether or not it is marked
+			if !v.destroy || !v.volumes {
+				return wish("a volume goes only by a destroy that asks for it")
 			}
 		case o.Keep:
 			return wish("it is marked to be kept")

@@ -50,18 +50,23 @@ func (v *view) buildSteps(all decisions) (steps, unordered []Step) {
 // add puts s into the graph, under an ID made of its op, target, object and
 // what, and returns that ID. Empty strings in after are ignored.
 func (g *graph) add(s Step, what string, after ...string) string {
-	s.ID = string(s.Op) + ":" + s.Target.String()
-	if s.Object != "" {
-		s.ID += "@" + s.Object
-	}
-	if what != "" {
-		s.ID += "#" + what
-	}
+	s.ID = stepID(s.Op, s.Target, s.Object, what)
 	if g.steps[s.ID] == nil {
 		g.steps[s.ID] = &s
 	}
 	g.after(s.ID, after...)
 	return s.ID
+}
+
+func stepID(op Op, target ID, object, what string) string {
+	id := string(op) + ":" + target.String()
+	if object != "" {
+		id += "@" + object
+	}
+	if what != "" {
+		id += "#" + what
+	}
+	return id
 }
 
 func (g *graph) after(id string, after ...string) {
