@@ -28,12 +28,10 @@ func (r *Runtime) createContainer(ctx context.Context, s plan.Step, d plan.Desir
 	if err := errors.Join(validate(c), r.needsHost(c)); err != nil {
 		return plan.Object{}, fmt.Errorf("create %s: %w", s.Name, err)
 	}
+	// Nobody removes an unused secret or copy before the container uses it.
+	r.uses.RLock()
+	defer r.uses.RUnlock()
 	vars := secretVariables(c)
-	if len(vars) > 0 {
-		// Nobody removes an unused secret between its creation and its use.
-		r.derived.RLock()
-		defer r.derived.RUnlock()
-	}
 	spec, err := r.containerSpec(ctx, s, d, res, vars)
 	if err != nil {
 		return plan.Object{}, fmt.Errorf("create %s: %w", s.Name, err)
@@ -79,7 +77,15 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 	if err != nil {
 		return nil, err
 	}
+	// Prepare made the folders. They are made again if they went since, with the
+	// last container that used them.
+	if err := r.prepareMounts(ctx, s, c, func() (image, error) { return img, nil }); err != nil {
+		return nil, err
+	}
 	spec.Labels = r.newLabels(s, d, res, c.Labels)
+	if copies := r.copies(c); len(copies) > 0 {
+		spec.Labels[labelCopies] = strings.Join(copies, "\n")
+	}
 	spec.Labels[labelImage] = img.id
 	if c.Network != "" {
 		spec.Labels[labelNetwork] = c.Network

@@ -79,58 +79,88 @@ func TestSpecUser(t *testing.T) {
 }
 
 func TestCopy(t *testing.T) {
-	b := newBed(t, nil)
-	dir := t.TempDir()
-	from, to := filepath.Join(dir, "agent"), filepath.Join(dir, "state", "code")
+	state := t.TempDir()
+	b := newBed(t, func(o *podman.Options) { o.StateDir = state })
+	from, place := filepath.Join(t.TempDir(), "agent"), filepath.Join(state, "code", "a")
 	must(t, os.Mkdir(from, 0o755))
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v1"), 0o644))
 	hash, err := tree.Hash(os.DirFS(from))
 	must(t, err)
-	copied := filepath.Join(to, hash[:12])
-	mount := plan.Mount{Type: plan.MountCopy, Source: to, Target: "/code", From: from, TreeHash: hash}
+	to := filepath.Join(place, hash[:12])
 	spec := plan.ContainerSpec{
-		Image: toolImage(t), User: "5:6", Mounts: []plan.Mount{mount}, WorkDir: "/code",
-		Main: tool("seq", "pwd", "--", "cat", "main", "--", "write", "installed", "x"),
+		Image: toolImage(t), User: "5:6", WorkDir: "/code",
+		Mounts: []plan.Mount{{Type: plan.MountCopy, Source: place, Target: "/code", From: from, TreeHash: hash}},
+		Main:   tool("seq", "pwd", "--", "cat", "main", "--", "write", "installed", "x"),
 	}
 	id := b.want("a", spec)
 
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v2"), 0o644))
 	b.refuse(t, plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id}, "mount /code", "source changed while it was copied")
-	left, err := os.ReadDir(to)
-	must(t, err)
-	if len(left) > 0 {
+	if left := names(t, place); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v1"), 0o644))
-	must(t, os.Mkdir(filepath.Join(to, "."+hash[:12]+".tmp-1"), 0o755)) // of a pass that was killed
+	must(t, os.Mkdir(filepath.Join(place, "."+hash[:12]+".tmp-1"), 0o755)) // of a pass that was killed
 	if got := b.run(t, id); got != "/code\nv1" {
 		t.Errorf("output %q", got)
 	}
-	if got := owner(t, filepath.Join(copied, "main")); got != "5:6" {
+	if got := owner(t, filepath.Join(to, "main")); got != "5:6" {
 		t.Errorf("owner of the copy %s, want 5:6", got)
 	}
 	if _, err := os.Stat(filepath.Join(from, "installed")); err == nil {
 		t.Error("the source was written to")
 	}
-	left, err = os.ReadDir(to)
-	must(t, err)
-	if len(left) != 1 {
+	if left := names(t, place); len(left) != 1 {
 		t.Errorf("beside the copy: %v", left)
 	}
 
 	// What the agent did to its copy stays, and a lost copy comes back.
-	obj := b.object(t, id)
-	restore := plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id, Object: obj.Handle}
+	first := b.object(t, id)
+	restore := plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id, Object: first.Handle}
 	b.do(t, restore)
-	if _, err := os.Stat(filepath.Join(copied, "installed")); err != nil {
+	if _, err := os.Stat(filepath.Join(to, "installed")); err != nil {
 		t.Errorf("the agent's work is gone: %v", err)
 	}
 	must(t, os.RemoveAll(to))
 	b.do(t, restore)
-	if got := owner(t, filepath.Join(copied, "main")); got != "5:6" {
+	if got := owner(t, filepath.Join(to, "main")); got != "5:6" {
 		t.Errorf("owner of the restored copy %s, want 5:6", got)
 	}
+
+	// The next tree has a folder of its own, and the first goes with its last user.
+	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v2"), 0o644))
+	second, err := tree.Hash(os.DirFS(from))
+	must(t, err)
+	spec.Mounts = []plan.Mount{{Type: plan.MountCopy, Source: place, Target: "/code", From: from, TreeHash: second}}
+	b.want("a", spec)
+	step := b.prepared(t, id)
+	step.Name += "-next"
+	next := b.do(t, step)
+	b.do(t, on(plan.OpDelete, first))
+	if left := names(t, place); len(left) != 1 || left[0] != second[:12] {
+		t.Errorf("copies %v, want %s", left, second)
+	}
+	step.Name += "-again"
+	again := b.do(t, step)
+	b.do(t, on(plan.OpDelete, next))
+	if left := names(t, place); len(left) != 1 {
+		t.Errorf("copies %v, want the one that is used", left)
+	}
+	b.do(t, on(plan.OpDelete, again))
+	if left := names(t, place); len(left) != 0 {
+		t.Errorf("copies %v, want none", left)
+	}
+}
+
+func names(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
 }
 
 // TestHelper: the helper folder is written and PID 1 of the container is from it.

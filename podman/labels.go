@@ -17,6 +17,8 @@ const (
 	labelImage = "reconcile.podman.image"
 	// labelSecrets names the derived secrets that a container uses, by commas.
 	labelSecrets = "reconcile.podman.secrets"
+	// labelCopies lists the folders that were copied for a container, by lines.
+	labelCopies = "reconcile.podman.copies"
 	// labelDerived marks a secret made of a file or a variable, and says which.
 	labelDerived = "reconcile.podman.derived"
 	// labelProbe marks a container that is only looked into. It is never started.

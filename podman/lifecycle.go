@@ -168,7 +168,8 @@ func (r *Runtime) activate(ctx context.Context, s plan.Step, d plan.Desired) (pl
 }
 
 // delete removes the container, running or not, and the nameless volumes of its
-// image. Named volumes and folders stay.
+// image. Named volumes and folders stay, but for copies that nobody uses any
+// more.
 func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	c, err := r.inspectOurs(ctx, s, d)
 	if err != nil || c == nil {
@@ -181,6 +182,9 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 		if err := r.pruneSecrets(ctx, d); err != nil {
 			return plan.Object{}, err
 		}
+	}
+	if err := r.dropCopies(ctx, c.Config.Labels[labelCopies]); err != nil {
+		return plan.Object{}, err
 	}
 	return plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name}, nil
 }

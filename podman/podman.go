@@ -85,7 +85,7 @@ type Runtime struct {
 
 	images   imageMemory
 	folders  locks        // by path
-	derived  sync.RWMutex // held for reading while a container that uses a derived secret is made, for writing while unused ones are removed
+	uses     sync.RWMutex // held for reading while a container is made, for writing while secrets and copies that none uses are removed
 	ephemKey []byte
 
 	mu           sync.Mutex

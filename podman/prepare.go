@@ -91,13 +91,15 @@ func (r *Runtime) prepareMounts(ctx context.Context, s plan.Step, spec plan.Cont
 	return nil
 }
 
-// mountSource is where a mount comes from on the host.
+// mountSource is where a mount comes from on the host. A copy is in a folder
+// named by its tree, so that an old container keeps its own while the next one
+// is made.
 func (r *Runtime) mountSource(m plan.Mount) string {
 	switch {
 	case m.Type == plan.MountHelper && m.Source == "":
 		return filepath.Join(r.opt.StateDir, "helper")
 	case m.Type == plan.MountCopy:
-		return filepath.Join(m.Source, m.TreeHash[:min(12, len(m.TreeHash))])
+		return filepath.Join(m.Source, m.TreeHash[:min(copyNameLen, len(m.TreeHash))])
 	}
 	return m.Source
 }
@@ -107,6 +109,9 @@ func (r *Runtime) mountSource(m plan.Mount) string {
 func (r *Runtime) makeFolder(ctx context.Context, s plan.Step, m plan.Mount, owner func() (int, int, error)) error {
 	if !filepath.IsAbs(m.Source) {
 		return fmt.Errorf("source %q is not an absolute path", m.Source)
+	}
+	if m.Type == plan.MountCopy && !copyName.MatchString(filepath.Base(m.Source)) {
+		return fmt.Errorf("%q is no tree hash", m.TreeHash)
 	}
 	unlock, err := r.folders.lock(ctx, m.Source)
 	if err != nil {

@@ -109,8 +109,8 @@ func (r *Runtime) derive(ctx context.Context, d plan.Desired, name, ref string, 
 // pruneSecrets removes those of the named derived secrets that no container
 // uses any more, and any that an interrupted pass left.
 func (r *Runtime) pruneSecrets(ctx context.Context, d plan.Desired) error {
-	r.derived.Lock()
-	defer r.derived.Unlock()
+	r.uses.Lock()
+	defer r.uses.Unlock()
 	filter := map[string][]string{"label": {labelSecrets}}
 	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
 	if err != nil {
