@@ -11,7 +11,8 @@
 //
 // Values of secrets are read here, at the moment a container is created, and
 // go nowhere but into Podman's own secret store. Labels, errors and progress
-// carry fingerprints.
+// carry fingerprints. Podman before 5.3 itself prints variables that are secrets
+// when somebody inspects a container that was started.
 //
 // Podman 4.3.1 and newer are supported. The service is found as [Open]
 // describes, or started for as long as the Runtime is open.
