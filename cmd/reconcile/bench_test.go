@@ -38,10 +38,28 @@ func benchWorkspace(b *testing.B, name string, n int, image string) (dir string,
 		fmt.Fprintf(&ws, "    - %s\n", agent)
 		file := filepath.Join(dir, "agents", agent, "manifest.yaml")
 		files = append(files, file)
-		text := fmt.Sprintf("container: %s\nabout: Agent number %d of a large workspace\nagent: /bin/tool pause\n"+
-			"env:\n  LOG_LEVEL: info\n  NUMBER: %d\n  RETRIES: 3\n  ENDPOINT: http://example.org/%d\n"+
-			"expose:\n  - {name: REGION, value: eu}\nports: ['%d:7000']\n"+
-			"profiles:\n  dev:\n    env: {LOG_LEVEL: debug}\n", image, i, i, i, 20000+i)
+		text := fmt.Sprintf(`# Agent %[2]d of a large workspace: about as long as manifests are.
+container: %[1]s
+about: Collects what the others have found and writes a summary once a day
+agent: /bin/tool pause
+cli: /bin/tool env
+env:
+  - name: OPENAI_MODEL
+    default: gpt-small
+  - name: RETRIES
+    value: 3
+    required: false
+  - LOG_LEVEL=info
+  - ENDPOINT=http://example.org/agents/%[2]d
+volumes:
+  data/shared-%[2]d: /data
+ports:
+  - "%[3]d:7000"
+profiles:
+  dev:
+    env:
+      LOG_LEVEL: debug
+`, image, i, 20000+i)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			b.Fatal(err)
 		}
