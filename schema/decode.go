@@ -108,6 +108,7 @@ func decodeAs(c choice, n *Node, opts Options) (Document, Diagnostics) {
 		doc.Invalid = true
 		return doc, Diagnostics{emptyDocument(n.Pos, c.kind)}
 	}
+	n = n.withoutSchema()
 	defs := mustDefinitions()
 	written := dropNulls(n, defs.fields)
 	r := &reader{written: written}

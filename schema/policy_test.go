@@ -32,3 +32,17 @@ func TestParsePos(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestSchemaKeyOfEditors(t *testing.T) {
+	src := `{"$schema": "./manifest.schema.json", "container": "node:20", "lite-sandbox": true}`
+	f, ds := DecodeFile("manifest.json", []byte(src), Options{Kind: KindManifest})
+	if ds.HasErrors() || len(f.Documents) != 1 {
+		t.Fatal(ds)
+	}
+	if m := f.Documents[0].Object.(*Manifest); m.Container.V != "node:20" {
+		t.Errorf("container %+v", m.Container)
+	}
+	if _, ds = DecodeFile("manifest.json", []byte(`{"$schema": 1, "container": "a"}`), Options{Kind: KindManifest}); !ds.HasErrors() {
+		t.Error("a $schema that is no string is accepted")
+	}
+}

@@ -14,7 +14,7 @@ func noEffectField(name string) bool {
 	case "name", "run", "webchat", "webtty", "webmeet", "dashboard", "profile", "tags", "version",
 		"description", "author", "license", "keywords", "runtime", "readiness", "containerSecurity",
 		"volumeOptions", "ssoProvider", "mounts", "secrets", "resources", "network", "httpServices",
-		"networkMode", "runTask", "provides", "requires", "publicServices", "guest",
+		"networkMode", "lite-sandbox", "runTask", "provides", "requires", "publicServices", "guest",
 		"ploinky", "workdir", "entrypoint", "defaultProfile", "hosthook_aftercreation", "hosthook_postinstall":
 		return true
 	}

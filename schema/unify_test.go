@@ -3,7 +3,6 @@
 package schema
 
 import (
-	"strings"
 	"testing"
 
 	"cuelang.org/go/cue"
@@ -19,7 +18,7 @@ func TestFieldsWithoutEffect(t *testing.T) {
 		}
 		count := 0
 		for fields.Next() {
-			name := strings.TrimSuffix(fields.Selector().String(), "?")
+			name := fields.Selector().Unquoted()
 			anything := fields.Value().IncompleteKind() == cue.TopKind
 			if anything {
 				count++

@@ -41,6 +41,17 @@ func boolAt(pos Pos, v bool) *Node {
 	return &Node{Kind: NodeBool, Pos: pos, Text: strconv.FormatBool(v)}
 }
 
+// withoutSchema leaves out "$schema", by which a JSON file tells an editor what
+// to check it with.
+func (n *Node) withoutSchema() *Node {
+	if v := n.field("$schema"); v == nil || v.Kind != NodeString {
+		return n
+	}
+	out := *n
+	out.Fields = slices.DeleteFunc(slices.Clone(n.Fields), func(f Field) bool { return f.Key == "$schema" })
+	return &out
+}
+
 // withField is a copy of a map with one entry set, in its old place or last.
 func (n *Node) withField(f Field) *Node {
 	out := *n
