@@ -81,6 +81,10 @@ func (g *gen) resource(i int, name string) plan.Resource {
 		ID: manifest(name), Name: "acme-" + name, Origin: fmt.Sprintf("%s.yaml:%d:1", name, i+1),
 		Spec: g.spec(i), Want: plan.WantRunning,
 	}
+	if i == 1 && g.oneIn(4, "named like a temporary") {
+		r.Name = "acme-a-next"
+		g.names[r.Name] = true // see TestNameOfAnotherTakesTwoPasses
+	}
 	if g.oneIn(5, "other want") {
 		r.Want = pick(g, "want", plan.WantPrepared, plan.WantStopped, plan.WantOnce)
 	}
@@ -295,6 +299,12 @@ func (g *gen) trouble() {
 	w := g.w
 	for i := range w.objects {
 		w.objects[i].Keep = w.objects[i].Keep || g.oneIn(12, "kept")
+		if w.objects[i].ID.Kind == plan.DaemonAgent && g.oneIn(8, "in a session") {
+			w.objects[i].Session = "s1"
+		}
+		if g.oneIn(100, "elsewhere") {
+			w.objects[i].Root = "/elsewhere"
+		}
 		if g.oneIn(12, "lost") {
 			w.objects[i].Owner = "owner-0"
 		}
@@ -308,6 +318,12 @@ func (g *gen) trouble() {
 			w.foreign = append(w.foreign, plan.Object{ID: plan.ID{Kind: r.ID.Kind}, Name: r.Name, Handle: "foreign-" + r.Name})
 		}
 	}
+	for _, r := range w.desired.Resources {
+		if next := r.Name + "-next"; g.oneIn(8, "foreign "+next) && !g.names[next] {
+			w.foreign = append(w.foreign, plan.Object{ID: plan.ID{Kind: r.ID.Kind}, Name: next, Handle: "foreign-" + next})
+		}
+	}
+	w.opts.Adopt = g.oneIn(4, "adopt")
 	if w.partial = g.oneIn(8, "partial"); w.partial {
 		w.desired.Partial = []plan.Reason{{Code: plan.CodePartial, Text: "repo lib cannot be read", Origin: "workspace.yaml:4:5"}}
 	}

@@ -50,19 +50,25 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 	return nil
 }
 
-// keepUsed holds the removal of networks, volumes and secrets while an instance
+// keepUsed holds the removal of networks, volumes and secrets while something
 // that may use them stays.
 func (v *view) keepUsed(all decisions) {
+	user, h := v.inSession, &hold{benign: true}
 	for _, id := range v.ids {
-		stays := all[id]
-		if stays == nil || stays.hold == nil || id.Kind.Role() == RoleSupport {
-			continue
+		if d := all[id]; d != nil && d.hold != nil && id.Kind.Role() == RoleInstance {
+			user, h = id.String(), &hold{}
+			h.inherit(d)
+			break
 		}
-		for _, d := range all {
-			if d.acts() && d.id.Kind.Role() == RoleSupport {
-				d.hold = &hold{reasons: []Reason{{CodeBlockedBy, id.String() + " stays and may use it", d.origin}}}
-				d.hold.inherit(stays)
-			}
+	}
+	if user == "" {
+		return
+	}
+	for _, d := range all {
+		if d.acts() && d.id.Kind.Role() == RoleSupport {
+			held := *h
+			held.reasons = []Reason{{CodeBlockedBy, user + " stays and may use it", d.origin}}
+			d.hold = &held
 		}
 	}
 }

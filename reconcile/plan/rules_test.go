@@ -55,6 +55,9 @@ func (w *world) mayGo(o plan.Object) error {
 	if o.Keep && (!w.desired.Destroy || o.ID.Kind != plan.Volume) {
 		return fmt.Errorf("%s is to be kept", o.Handle)
 	}
+	if o.Session != "" {
+		return fmt.Errorf("%s belongs to a session", o.Handle)
+	}
 	r := w.resource(o.ID)
 	if r == nil {
 		if w.partial || w.incomplete || w.desired.Empty {

@@ -23,21 +23,24 @@ type view struct {
 	unseen    []Reason // what could not be observed
 	opts      Options
 
-	ids      []ID // everything desired or observed, sorted
-	desired  map[ID]*Resource
-	digests  map[ID]string // of the desired specs
-	cyclic   map[ID]bool   // needs lead from it back to itself
-	order    []ID          // desired, what is needed first, ties by ID
-	needed   map[ID]Reason // who needs it ready, the first by ID
-	clashes  map[ID]ID     // another resource wants the same name
-	objects  map[ID][]Object
-	bearers  map[bearing][]Object // ours, by name
-	foreign  map[bearing]Object
-	wanted   map[bearing]bool // proper names
-	busy     map[ID]bool
-	existed  map[ID]bool // after the last pass
-	records  map[recordKey]Record
-	observed Observed // for Inputs, Specs and the owner
+	ids     []ID // everything desired or observed, sorted
+	desired map[ID]*Resource
+	digests map[ID]string // of the desired specs
+	cyclic  map[ID]bool   // needs lead from it back to itself
+	order   []ID          // desired, what is needed first, ties by ID
+	needed  map[ID]Reason // who needs it ready, the first by ID
+	clashes map[ID]ID     // another resource wants the same name
+	objects map[ID][]Object
+	bearers map[bearing][]Object // ours, by name
+	foreign map[bearing]Object
+	// inSession names an object of a dispatch session, the first by name; "" =
+	// there is none.
+	inSession string
+	wanted    map[bearing]bool // proper names
+	busy      map[ID]bool
+	existed   map[ID]bool // after the last pass
+	records   map[recordKey]Record
+	observed  Observed // for Inputs, Specs and the owner
 }
 
 // recordKey finds the records that have no key of their own.
@@ -146,6 +149,7 @@ func (v *view) indexObserved(o Observed) {
 		b := bearingOf(obj.ID, obj.Name)
 		if obj.Session != "" {
 			v.foreign[b] = obj
+			v.inSession = min(cmp.Or(v.inSession, obj.Name), obj.Name)
 			continue
 		}
 		v.objects[obj.ID] = append(v.objects[obj.ID], obj)

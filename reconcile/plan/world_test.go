@@ -176,6 +176,12 @@ func (w *world) apply(p plan.Plan, rnd *rand.Rand, limit int, fail string) error
 }
 
 func (w *world) do(s plan.Step) error {
+	if w.elsewhere() {
+		return fmt.Errorf("done though the workspace is run from elsewhere")
+	}
+	if r := w.resource(s.Target); r != nil && len(r.Blocked) > 0 && s.Op != plan.OpRecord && s.Op != plan.OpWait {
+		return fmt.Errorf("done though it is blocked")
+	}
 	switch s.Op {
 	case plan.OpPrepare:
 		w.pass.prepared[s.Target] = true
@@ -194,7 +200,7 @@ func (w *world) do(s plan.Step) error {
 	if slices.Contains(w.observe().Busy, s.Target) {
 		return fmt.Errorf("another step for it is under way")
 	}
-	if o.Owner != testOwner && !w.opts.AcceptLostRecords {
+	if o.Owner != testOwner && !w.opts.AcceptLostRecords && o.Root == testRoot {
 		return fmt.Errorf("%s belongs to another record store", o.Handle)
 	}
 	switch s.Op {
@@ -219,6 +225,12 @@ func (w *world) do(s plan.Step) error {
 		return nil
 	}
 	return fmt.Errorf("unknown op %s", s.Op)
+}
+
+func (w *world) elsewhere() bool {
+	return !w.opts.Adopt && slices.ContainsFunc(w.objects, func(o plan.Object) bool {
+		return o.Root != testRoot && o.Session == ""
+	})
 }
 
 func (w *world) target(s plan.Step) *plan.Object {
@@ -246,6 +258,11 @@ func (w *world) create(s plan.Step) error {
 		return fmt.Errorf("created though it is to be stopped")
 	case slices.Contains(w.observe().Busy, s.Target):
 		return fmt.Errorf("another step for it is under way")
+	}
+	if slices.ContainsFunc(w.desired.Resources, func(other plan.Resource) bool {
+		return other.ID != s.Target && other.Name == s.Name && space(other.ID) == space(s.Target)
+	}) {
+		return fmt.Errorf("created as %s, which is the name of another", s.Name)
 	}
 	if err := w.inputsBound(*r, s); err != nil {
 		return err
