@@ -66,7 +66,8 @@ type Tree struct {
 
 	name      string
 	file      *schema.Workspace // zero without a workspace file
-	fileDoc   *schema.Document  // nil without a workspace file
+	fileDoc   *schema.Document  // nil without a workspace file that can be read
+	fileSeen  bool              // there is one, whatever is in it
 	policy    rules
 	policyCUE bool
 	profile   string
@@ -183,6 +184,7 @@ func (t *Tree) loadWorkspaceFile() {
 	if _, err := fs.Stat(t.files, "workspace.yml"); err == nil {
 		t.report.warn(at("workspace.yml"), summaryNotRead, "rename it to workspace.yaml", "a workspace file is called workspace.yaml, workspace.json or workspace.cue")
 	}
+	t.fileSeen = len(found) > 0
 	if len(found) > 1 {
 		t.report.fail(at(found[1]), "two workspace files", "remove one of them", "the workspace file is also at %s", at(found[0]))
 	}

@@ -20,6 +20,9 @@ type Result struct {
 	// Fatal: Load or Resolve found errors that stop the whole pass. Desired is
 	// then incomplete and must not be acted on.
 	Fatal bool
+	// NameUnknown: the workspace file is there but cannot be read, so that
+	// Desired.Workspace is a guess.
+	NameUnknown bool
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
 }
@@ -66,7 +69,8 @@ func (t *Tree) Resolve() Result {
 	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
 	return Result{
 		Desired: d, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
-		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
+		NameUnknown: t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
+		Fatal:       t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
 }
 

@@ -24,7 +24,7 @@ func newDestroyCommand(a *app) *cobra.Command {
 		Long: `Stops and deletes the containers, networks and secrets of the workspace. Volumes
 stay unless --volumes is given, the agents' private work folders unless --data
 is. Asks first; --yes answers.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err
@@ -50,6 +50,9 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	// The workspace may have mistakes or be half gone: only its name counts.
 	src, err := a.load(ctx)
 	if err != nil {
+		return err
+	}
+	if err := a.settleName(ctx, &src); err != nil {
 		return err
 	}
 	d := plan.Desired{Workspace: src.name, Root: src.root, Revision: src.Desired.Revision, Source: src.Desired.Source, Destroy: true, Volumes: opt.volumes}

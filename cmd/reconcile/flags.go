@@ -66,17 +66,17 @@ func (a *app) addPassFlags(fs *pflag.FlagSet) {
 }
 
 // fromEnvironment gives every flag that was not set its RECONCILE_<FLAG>
-// value.
+// value. An empty one counts as none.
 func (a *app) fromEnvironment(cmd *cobra.Command) error {
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "RECONCILE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		v, ok := a.lookupEnv(name)
-		if !ok || f.Changed || f.Name == "help" {
+		if !ok || v == "" || f.Changed || f.Name == "help" {
 			return
 		}
 		if err := f.Value.Set(v); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, fmt.Errorf("%s: %q is no %s", name, v, f.Value.Type()))
 		}
 	})
 	return errors.Join(errs...)

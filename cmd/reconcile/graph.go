@@ -17,7 +17,7 @@ func newGraphCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "graph [WORKSPACE]",
 		Short: "Show which instances enable which: text, dot, mermaid or json",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err
@@ -57,9 +57,9 @@ type graphJSON struct {
 type nodeJSON struct {
 	ID      plan.ID `json:"id"`
 	Name    string  `json:"name"`
-	Agent   string  `json:"agent,omitempty"`
-	Repo    string  `json:"repo,omitempty"`
-	Mode    string  `json:"mode,omitempty"`
+	Agent   string  `json:"agent"` // "" for what is no manifest agent
+	Repo    string  `json:"repo"`
+	Mode    string  `json:"mode"` // "", global or devel
 	Origin  string  `json:"origin"`
 	Blocked bool    `json:"blocked"`
 }
@@ -134,16 +134,24 @@ func writeGraph(w io.Writer, s style, g *workspace.Graph) {
 		}
 	}
 	for _, n := range g.Nodes {
-		if n.Agent == "" {
+		if n.ID.Kind != plan.Manifest {
 			fmt.Fprintf(w, "%s%s\n", s.bold(escape(n.ID.String())), origin(s, n.Origin.String()))
 		}
 	}
 }
 
+// nodeName tells an instance, which edges name, from an object of the same name.
+func nodeName(n workspace.Node) string {
+	if n.ID.Kind == plan.Manifest {
+		return n.Name
+	}
+	return n.ID.String()
+}
+
 func writeDot(w io.Writer, g *workspace.Graph) {
 	fmt.Fprintln(w, "digraph workspace {")
 	for _, n := range g.Nodes {
-		fmt.Fprintf(w, "  %s;\n", dotQuote(n.Name))
+		fmt.Fprintf(w, "  %s;\n", dotQuote(nodeName(n)))
 	}
 	for _, e := range g.Edges {
 		if e.From == "" {
@@ -169,8 +177,8 @@ func writeMermaid(w io.Writer, g *workspace.Graph) {
 	fmt.Fprintln(w, "graph TD")
 	nodes := map[string]string{}
 	for i, n := range g.Nodes {
-		nodes[n.Name] = fmt.Sprintf("n%d", i)
-		fmt.Fprintf(w, "  n%d[\"%s\"]\n", i, strings.ReplaceAll(escape(n.Name), `"`, "#quot;"))
+		nodes[nodeName(n)] = fmt.Sprintf("n%d", i)
+		fmt.Fprintf(w, "  n%d[\"%s\"]\n", i, strings.ReplaceAll(escape(nodeName(n)), `"`, "#quot;"))
 	}
 	for _, e := range g.Edges {
 		if e.From == "" {

@@ -21,10 +21,16 @@ func newLogsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
 		Short: "Print what an instance wrote, running or not",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text"); err != nil {
 				return err
+			}
+			if opt.Tail < 0 {
+				return fmt.Errorf("--tail: %d is negative", opt.Tail)
+			}
+			if since < 0 {
+				return fmt.Errorf("--since: %v is negative", since)
 			}
 			if since > 0 {
 				opt.Since = time.Now().Add(-since)
@@ -42,6 +48,9 @@ func newLogsCommand(a *app) *cobra.Command {
 func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {
 	src, err := a.load(ctx)
 	if err != nil {
+		return err
+	}
+	if err := a.settleName(ctx, &src); err != nil {
 		return err
 	}
 	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)

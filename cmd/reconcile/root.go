@@ -24,9 +24,11 @@ records).`,
 		Example: `  reconcile --dry-run        # what would change, and why
   reconcile                  # make it so
   reconcile status           # desired and actual, side by side`,
-		Args:          cobra.MaximumNArgs(1),
+		Args:          atMost(1),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		SuggestionsMinimumDistance: 2,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return a.fromEnvironment(cmd)
 		},
@@ -43,6 +45,7 @@ records).`,
 			return a.runPass(cmd.Context())
 		},
 	}
+	root.SetFlagErrorFunc(explainFlag)
 	a.addSharedFlags(root.PersistentFlags())
 	a.addPassFlags(root.Flags())
 	root.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing")
@@ -62,6 +65,9 @@ func (a *app) takeWorkspace(cmd *cobra.Command, args []string) error {
 		return errors.New("the workspace is given twice: as an argument and by -C")
 	}
 	if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
+		if cmd.HasParent() {
+			return fmt.Errorf("%q is not a directory", args[0])
+		}
 		hint := ""
 		if near := cmd.Root().SuggestionsFor(args[0]); len(near) > 0 {
 			hint = fmt.Sprintf("; did you mean the command %q?", near[0])

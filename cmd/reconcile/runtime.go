@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"reconcile/podman"
 	"reconcile/reconcile"
@@ -46,6 +48,31 @@ func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, p *progre
 	opt.Helper = helper
 	opt.Progress = p.pull
 	return podman.Open(ctx, opt)
+}
+
+// settleName finds out the name of a workspace whose file cannot be read, from
+// what runs of it; commands that look at what runs need it.
+func (a *app) settleName(ctx context.Context, src *source) error {
+	if !src.NameUnknown {
+		return nil
+	}
+	rt, err := podman.Open(ctx, podman.Options{URL: a.podman, RunDir: a.runDir(), LookupEnv: a.lookupEnv})
+	if err != nil {
+		return err
+	}
+	defer rt.Close()
+	names, err := rt.WorkspacesAt(ctx, src.root)
+	if err != nil {
+		return err
+	}
+	switch len(names) {
+	case 0: // then the guess does no harm
+	case 1:
+		src.name = names[0]
+	default:
+		return fmt.Errorf("several workspaces are run from %s, and its workspace file cannot be read: %s", src.root, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 func (a *app) podmanOptions(store *reconcile.Store) podman.Options {

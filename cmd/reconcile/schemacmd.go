@@ -14,6 +14,9 @@ import (
 	"reconcile/schema"
 )
 
+// planName is the name under which `schema` prints the form of plans.
+const planName = "plan"
+
 func newSchemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [KIND]",
@@ -21,7 +24,7 @@ func newSchemaCommand(a *app) *cobra.Command {
 		Long: `Prints the definition of a kind as CUE (-o cue, the default) or as JSON Schema
 (-o jsonschema); without KIND the kinds are listed. The kind "plan" is the JSON
 form of a plan and exists as JSON Schema only.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("output") {
 				a.output = "cue"
@@ -29,7 +32,14 @@ form of a plan and exists as JSON Schema only.`,
 			if len(args) == 0 {
 				return a.listKinds()
 			}
-			if err := a.check("cue", "jsonschema"); err != nil {
+			formats := []string{"cue", "jsonschema"}
+			if strings.EqualFold(args[0], planName) {
+				formats = formats[1:]
+				if !cmd.Flags().Changed("output") {
+					a.output = formats[0]
+				}
+			}
+			if err := a.check(formats...); err != nil {
 				return err
 			}
 			return a.printSchema(args[0])
@@ -45,7 +55,7 @@ func (a *app) listKinds() error {
 	for _, k := range schema.Kinds() {
 		names = append(names, string(k))
 	}
-	names = append(names, "plan")
+	names = append(names, planName)
 	if a.output == "json" {
 		return a.printJSON(map[string]any{"kinds": names})
 	}
@@ -54,7 +64,7 @@ func (a *app) listKinds() error {
 }
 
 func (a *app) printSchema(name string) error {
-	if strings.EqualFold(name, "plan") {
+	if strings.EqualFold(name, planName) {
 		_, err := a.std.out.Write(schema.PlanJSONSchema())
 		return err
 	}
@@ -78,7 +88,7 @@ func newVersionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err

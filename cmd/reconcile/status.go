@@ -19,7 +19,7 @@ func newStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show desired and actual side by side",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err
@@ -38,6 +38,9 @@ func newStatusCommand(a *app) *cobra.Command {
 func (a *app) status(ctx context.Context, name string) error {
 	src, err := a.load(ctx)
 	if err != nil {
+		return err
+	}
+	if err := a.settleName(ctx, &src); err != nil {
 		return err
 	}
 	d := src.Desired
@@ -61,6 +64,9 @@ func (a *app) status(ctx context.Context, name string) error {
 		return err
 	}
 	all := reconcile.Summarize(d, o, p)
+	if all == nil {
+		all = []reconcile.Status{} // a list in JSON too
+	}
 	if name != "" {
 		if all, err = pickStatus(name, all); err != nil {
 			return err

@@ -14,7 +14,7 @@ func newValidateCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [WORKSPACE]",
 		Short: "Check every file of the workspace, without Podman or network",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err

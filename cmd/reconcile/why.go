@@ -15,7 +15,7 @@ func newWhyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "why NAME",
 		Short: "Print every chain of entries that leads to an instance",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err
