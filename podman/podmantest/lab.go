@@ -43,7 +43,7 @@ init_path = "/usr/bin/catatonit"
 runtime = "%[2]s"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
-events_logfile_path = "%[1]s/events.log"
+events_logfile_path = "%[3]s"
 events_logfile_max_size = "100m"
 lock_type = "file"
 exit_command_delay = 2
@@ -171,7 +171,7 @@ func (l *lab) configure(runtime, binary string) error {
 func (l *lab) configureRuntime(runtime string) error {
 	path := filepath.Join(l.dir, "containers.conf")
 	return errors.Join(
-		os.WriteFile(path, []byte(fmt.Sprintf(containersConf, l.dir, runtime)), 0o644),
+		os.WriteFile(path, []byte(fmt.Sprintf(containersConf, l.dir, runtime, filepath.Join(l.out, eventsFile))), 0o644),
 		os.Setenv("CONTAINERS_CONF", path),
 	)
 }
@@ -225,7 +225,6 @@ func (l *lab) said() string {
 
 // close ends the service. Containers end with the namespaces.
 func (l *lab) close() error {
-	err := noteContainers(filepath.Join(l.dir, "events.log"), filepath.Join(l.out, containerList))
 	_ = l.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-l.done:
@@ -233,7 +232,7 @@ func (l *lab) close() error {
 		_ = l.cmd.Process.Kill()
 		<-l.done
 	}
-	return errors.Join(err, l.log.Close())
+	return l.log.Close()
 }
 
 // use returns the lab, or skips under -short.

@@ -65,7 +65,7 @@ func outside() (status int, err error) {
 		return 1, err
 	}
 	defer func() {
-		err = errors.Join(err, removeCgroups(filepath.Join(dir, containerList)), turn.leave(), os.RemoveAll(dir))
+		err = errors.Join(err, removeCgroups(filepath.Join(dir, eventsFile)), turn.leave(), os.RemoveAll(dir))
 	}()
 
 	args := []string{
@@ -90,9 +90,10 @@ func podmanBinary() string {
 	return "podman"
 }
 
-// containerList is the file, outside the memory file system, that carries the
-// ids of all containers out of the namespaces.
-const containerList = "containers"
+// eventsFile is where the service logs its events: outside the memory file
+// system, so that the ids of all containers leave the namespaces even when the
+// tests crash.
+const eventsFile = "events.log"
 
 // inside is the process that runs the tests.
 func inside(m *testing.M, dir string) int {
@@ -113,46 +114,34 @@ func inside(m *testing.M, dir string) int {
 // current is the lab of this process. It is written once, before any test runs.
 var current *lab
 
-// noteContainers writes down every container that the events know, since their
-// control groups are the host's.
-func noteContainers(events, file string) error {
+// containersIn returns the ids of the containers that an event log names.
+func containersIn(events string) (map[string]bool, error) {
+	ids := map[string]bool{}
 	f, err := os.Open(events)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return ids, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	seen := map[string]bool{}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
 		var e struct{ ID, Type string }
 		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Type == "container" && len(e.ID) == 64 {
-			seen[e.ID] = true
+			ids[e.ID] = true
 		}
 	}
-	var out strings.Builder
-	for id := range seen {
-		out.WriteString(id + "\n")
-	}
-	return errors.Join(lines.Err(), os.WriteFile(file, []byte(out.String()), 0o600))
+	return ids, lines.Err()
 }
 
-// removeCgroups removes the empty control groups of the containers listed in
-// file. They are empty because the process namespace is gone.
-func removeCgroups(file string) error {
-	list, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+// removeCgroups removes the control groups of the lab's containers, which are
+// the host's. They are empty because the process namespace is gone.
+func removeCgroups(events string) error {
+	ids, err := containersIn(events)
+	if err != nil || len(ids) == 0 {
 		return err
-	}
-	ids := map[string]bool{}
-	for id := range strings.Lines(string(list)) {
-		ids[strings.TrimSpace(id)] = true
 	}
 	var found []string
 	err = filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
