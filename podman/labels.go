@@ -95,6 +95,6 @@ func (r *Runtime) newObject(s plan.Step, d plan.Desired, res plan.Resource) plan
 	return plan.Object{
 		ID: s.Target, Name: s.Name,
 		Workspace: d.Workspace, Root: d.Root, Owner: r.opt.Owner, Role: s.Target.Kind.Role(),
-		Digest: s.Digest, Inputs: s.Bound, Revision: d.Revision, Version: r.opt.Version, Keep: false,
+		Digest: s.Digest, Inputs: s.Bound, Revision: d.Revision, Version: r.opt.Version, Keep: res.Keep,
 	}
 }

@@ -80,7 +80,7 @@ func (v *view) wishNew(d *decision) {
 	if v.existed[d.id] {
 		d.departed(CodeMissing, "it was there after the last pass and is gone")
 	} else {
-		d.because(CodeNew, "nothing with this id exists")
+		d.because(CodeNew, "it is new")
 	}
 	d.create = v.freeName(d)
 	if d.res.Want == WantOnce {
