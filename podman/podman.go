@@ -28,8 +28,6 @@ type Options struct {
 	RunDir string
 	// Binary is the podman to start a private service with; "" = podman in PATH.
 	Binary string
-	// LogWriter gets what a private service says; nil drops all but the last
-	// lines, which are in the error when it dies.
 
 	// StateDir is the state directory of the workspace. Below it are the helper
 	// folder and whatever mounts name.

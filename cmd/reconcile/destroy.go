@@ -80,7 +80,10 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if err := a.converge(ctx, d, nil, nil); err != nil {
 		return err
 	}
-	return a.removeFolders(src.name, opt.data)
+	if !opt.data {
+		return nil
+	}
+	return a.removeWork(src.name)
 }
 
 // confirm asks on the terminal; without one the answer is no.
@@ -96,17 +99,10 @@ func (a *app) confirm(question string) error {
 	return nil
 }
 
-// removeFolders deletes the private copies of agents' folders, which nothing
-// uses any more, and on request the work folders.
-func (a *app) removeFolders(name string, data bool) error {
-	dirs := []string{filepath.Join(a.workspaceDir(name), "cache", "code")}
-	if data {
-		dirs = append(dirs, filepath.Join(a.workspaceDir(name), "data", "agents"))
-	}
-	for _, dir := range dirs {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("delete work folders: %w", err)
-		}
+// removeWork deletes the agents' private work folders.
+func (a *app) removeWork(name string) error {
+	if err := os.RemoveAll(filepath.Join(a.workspaceDir(name), "data", "agents")); err != nil {
+		return fmt.Errorf("delete work folders: %w", err)
 	}
 	return nil
 }

@@ -163,9 +163,6 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	if afterwards != nil {
 		afterwards()
 	}
-	if err := sweepCopies(filepath.Join(dir, "cache", "code"), store, result.After); err != nil {
-		return err
-	}
 	warnings := factWarnings(d, result.Before)
 	a.printDiagnostics(warnings)
 	return a.printResult(result, append(ds, warnings...))
