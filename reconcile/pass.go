@@ -95,11 +95,13 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 func accept(k Keeper, d plan.Desired, o plan.Observed, opts plan.Options) error {
 	var ids []string
 	for _, obj := range o.Objects {
-		if opts.AcceptLostRecords && obj.Owner != o.Records.Owner {
-			ids = append(ids, obj.Owner)
-		}
-		if opts.Adopt && obj.Root != d.Root {
+		elsewhere := obj.Root != "" && obj.Root != d.Root
+		if opts.Adopt && elsewhere {
 			ids = append(ids, obj.Root)
+		}
+		// What is run from another root is not lost: its records are there.
+		if opts.AcceptLostRecords && obj.Owner != o.Records.Owner && !elsewhere {
+			ids = append(ids, obj.Owner)
 		}
 	}
 	if len(ids) == 0 {

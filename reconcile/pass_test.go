@@ -224,3 +224,24 @@ func TestPassTakesOver(t *testing.T) {
 	}
 	converge(t, rt, mem, d)
 }
+
+// Accepting lost records once took over what another root runs, in the pass
+// after the one that refused it.
+func TestLostRecordsTakeOverNoOtherRoot(t *testing.T) {
+	rt, theirs := newRuntime(), newMemory()
+	d := desired(instance("a"))
+	converge(t, rt, theirs, d)
+
+	ours := newMemory()
+	ours.owner = "owner-2"
+	moved := d
+	moved.Root = "/srv/elsewhere"
+	for _, opts := range []plan.Options{{AcceptLostRecords: true}, {}} {
+		if res := pass(t, rt, ours, moved, opts); len(res.Plan.Refused) == 0 || len(res.Plan.Steps) != 0 {
+			t.Errorf("%+v: refused %v, steps %v; want a refusal", opts, res.Plan.Refused, ids(res.Plan.Steps))
+		}
+	}
+	if len(ours.accepted) != 0 {
+		t.Errorf("accepted %v of another root", ours.accepted)
+	}
+}
