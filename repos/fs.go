@@ -16,7 +16,7 @@ import (
 )
 
 // FS is the read-only file system of one tree of a repository. It implements
-// [fs.ReadDirFS], [fs.ReadFileFS] and [fs.ReadLinkFS].
+// [fs.ReadDirFS], [fs.ReadFileFS], [fs.ReadLinkFS] and [fs.SubFS].
 //
 // Symlinks are listed and can be read with ReadLink, but no path leads through
 // one. Submodules are left out.
@@ -113,6 +113,18 @@ func (f *FS) ReadLink(name string) (string, error) {
 	}
 	b, err := e.content()
 	return string(b), err
+}
+
+// Sub returns the folder dir, as an *FS of its own.
+func (f *FS) Sub(dir string) (fs.FS, error) {
+	if !fs.ValidPath(dir) {
+		return nil, &fs.PathError{Op: "sub", Path: dir, Err: fs.ErrInvalid}
+	}
+	t, err := f.tree(dir)
+	if err != nil {
+		return nil, &fs.PathError{Op: "sub", Path: dir, Err: err}
+	}
+	return &FS{repo: f.repo, root: t, trees: map[string]*object.Tree{".": t}}, nil
 }
 
 func (f *FS) tree(name string) (*object.Tree, error) {

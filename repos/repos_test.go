@@ -153,7 +153,11 @@ func TestFS(t *testing.T) {
 }
 
 func TestSourceIsStable(t *testing.T) {
-	dir, r, first := newRepo(t, map[string]string{"web/manifest.yaml": "container: x\n", "b": "1"})
+	dir, r, _ := newRepo(t, map[string]string{"web/manifest.yaml": "container: x\n", "b": "1"})
+	if err := os.Symlink("manifest.yaml", filepath.Join(dir, "web/link")); err != nil {
+		t.Fatal(err)
+	}
+	first := commitAll(t, r, "link")
 	write(t, dir, "b", "2")
 	second := commitAll(t, r, "second")
 	repo, err := Open(dir)
@@ -171,24 +175,34 @@ func TestSourceIsStable(t *testing.T) {
 			t.Fatal(err)
 		}
 		sources = append(sources, s)
+		sub, err := fs.Sub(fsys, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of, err := sub.(*FS).Source("."); of != s || err != nil {
+			t.Errorf("source of a folder = %q, %v, want %q", of, err, s)
+		}
 	}
 	if sources[0] != sources[1] {
 		t.Errorf("a commit elsewhere moved the source: %q, %q", sources[0], sources[1])
 	}
 	for _, from := range []string{sources[0], filepath.Join(dir, "web")} {
-		src, err := OpenSource(from)
+		src, closeSrc, err := OpenSource(from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if b, err := fs.ReadFile(src, "manifest.yaml"); string(b) != "container: x\n" || err != nil {
 			t.Errorf("OpenSource(%q): %q, %v", from, b, err)
 		}
-		if err := src.Close(); err != nil {
+		if target, err := fs.ReadLink(src, "link"); target != "manifest.yaml" || err != nil {
+			t.Errorf("OpenSource(%q): link to %q, %v", from, target, err)
+		}
+		if err := closeSrc(); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, from := range []string{"git+file:///nowhere#" + strings.Repeat("1", 40), "git+file://" + dir, "/nowhere"} {
-		if _, err := OpenSource(from); err == nil {
+		if _, _, err := OpenSource(from); err == nil {
 			t.Errorf("OpenSource(%q) succeeded", from)
 		}
 	}

@@ -27,45 +27,31 @@ func (f *FS) Source(dir string) (string, error) {
 	return u.String(), nil
 }
 
-// Source is a folder of files. Close it when its files are read.
-type Source struct {
-	fs.FS
-	close func() error
-}
-
-// Close releases what the source holds open.
-func (s Source) Close() error {
-	if s.close == nil {
-		return nil
-	}
-	return s.close()
-}
-
 // OpenSource opens a folder of this host, given by its absolute path, or a
 // folder of a repository as [FS.Source] names it. No link is followed out of
-// the folder.
-func OpenSource(from string) (Source, error) {
+// the folder; links can be read. Call close when the files are read.
+func OpenSource(from string) (files fs.FS, close func() error, err error) {
 	if !strings.HasPrefix(from, sourceScheme+":") {
 		root, err := os.OpenRoot(from)
 		if err != nil {
-			return Source{}, fmt.Errorf("open source: %w", err)
+			return nil, nil, fmt.Errorf("open source: %w", err)
 		}
-		return Source{FS: root.FS(), close: root.Close}, nil
+		return root.FS(), root.Close, nil
 	}
 	u, err := url.Parse(from)
 	if err != nil {
-		return Source{}, fmt.Errorf("open source: %w", err)
+		return nil, nil, fmt.Errorf("open source: %w", err)
 	}
 	if !plumbing.IsHash(u.Fragment) {
-		return Source{}, fmt.Errorf("open source %q: no tree is named", from)
+		return nil, nil, fmt.Errorf("open source %q: no tree is named", from)
 	}
 	repo, err := Open(filepath.FromSlash(u.Path))
 	if err != nil {
-		return Source{}, fmt.Errorf("open source: %w", err)
+		return nil, nil, fmt.Errorf("open source: %w", err)
 	}
 	f, err := repo.treeFS(plumbing.NewHash(u.Fragment))
 	if err != nil {
-		return Source{}, fmt.Errorf("open source: %w", err)
+		return nil, nil, fmt.Errorf("open source: %w", err)
 	}
-	return Source{FS: f}, nil
+	return f, func() error { return nil }, nil
 }

@@ -46,7 +46,8 @@ type Options struct {
 	// OpenGit opens the files of a commit of a git repository on this host; ref
 	// is a branch, tag or commit, "" the default branch. The file system's
 	// method Source(dir string) (string, error) names a folder of it by content
-	// for plan.Mount.From. nil = file:// URLs are not supported.
+	// for plan.Mount.From, and so does that of each fs.Sub of it. nil = file://
+	// URLs are not supported.
 	OpenGit func(path, ref string) (files fs.FS, commit string, err error)
 	// Revision returns the commit that a folder is a checkout of; nil = none.
 	Revision func(dir string) string

@@ -144,15 +144,6 @@ type sourcer interface {
 	Source(dir string) (string, error)
 }
 
-// subFS is a folder of a git repository that still can be named.
-type subFS struct {
-	fs.FS
-	whole sourcer
-	dir   string
-}
-
-func (s subFS) Source(dir string) (string, error) { return s.whole.Source(path.Join(s.dir, dir)) }
-
 func subFolder(files fs.FS, dir string) (fs.FS, error) {
 	info, err := fs.Stat(files, dir)
 	if err != nil {
@@ -161,11 +152,7 @@ func subFolder(files fs.FS, dir string) (fs.FS, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a folder", dir)
 	}
-	sub, err := fs.Sub(files, dir)
-	if whole, ok := files.(sourcer); ok && err == nil {
-		sub = subFS{sub, whole, dir}
-	}
-	return sub, err
+	return fs.Sub(files, dir)
 }
 
 // folderOf is the absolute path of a repo that is a folder.

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,17 +79,12 @@ func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
 		URL:        a.podman,
 		RunDir:     a.runDir(),
 		StateDir:   a.stateDir,
-		OpenSource: openSource,
+		OpenSource: repos.OpenSource,
 		SecretsDir: a.secretsDir,
 		LookupEnv:  a.lookupEnv,
 		Owner:      store.Owner(),
 		Version:    version,
 	}
-}
-
-func openSource(from string) (fs.FS, func() error, error) {
-	src, err := repos.OpenSource(from)
-	return src, src.Close, err
 }
 
 // runDir is where sockets go: a short path, since the kernel allows 108 bytes,
