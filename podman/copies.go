@@ -63,6 +63,9 @@ func (r *Runtime) dropCopies(ctx context.Context, label string) error {
 		if err != nil {
 			return fmt.Errorf("remove the copy %s: %w", path, err)
 		}
+		// The folder of the resource goes with its last copy; while it has
+		// others this fails.
+		_ = os.Remove(filepath.Dir(path))
 	}
 	return nil
 }
