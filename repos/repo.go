@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -40,8 +41,8 @@ func Open(path string) (*Repo, error) {
 var abbreviated = regexp.MustCompile(`^[0-9a-f]{4,40}$`)
 
 // Commit returns the hash of the commit that ref names: a branch, a tag, a
-// branch of the remote origin, or a commit hash of at least four digits, in
-// this order. The empty ref is the default branch, HEAD. Revision expressions
+// branch of the remote origin, a whole reference such as refs/heads/main, or a
+// commit hash of at least four digits, in this order. The empty ref is the default branch, HEAD. Revision expressions
 // such as HEAD~1 are not references and are not understood.
 func (r *Repo) Commit(ref string) (string, error) {
 	if ref == "" {
@@ -58,8 +59,9 @@ func (r *Repo) Commit(ref string) (string, error) {
 		plumbing.NewBranchReferenceName(ref),
 		plumbing.NewTagReferenceName(ref),
 		plumbing.NewRemoteReferenceName("origin", ref),
+		plumbing.ReferenceName(ref),
 	} {
-		if name.Validate() != nil {
+		if name.Validate() != nil || !strings.HasPrefix(name.String(), "refs/") {
 			continue
 		}
 		if got, err := r.git.Reference(name, true); err == nil {

@@ -79,13 +79,14 @@ func TestCommitNames(t *testing.T) {
 	}
 	for ref, want := range map[string]string{
 		"": second, "master": second, "v1": first, first: first, first[:8]: first,
+		"refs/heads/master": second, "refs/tags/v1": first,
 	} {
 		got, err := repo.Commit(ref)
 		if err != nil || got != want {
 			t.Errorf("Commit(%q) = %s, %v, want %s", ref, got, err, want)
 		}
 	}
-	for _, ref := range []string{"nope", "HEAD~1", "../../config", "v1^{tree}", strings.Repeat("0", 40)} {
+	for _, ref := range []string{"nope", "HEAD", "refs/heads/nope", "HEAD~1", "../../config", "v1^{tree}", strings.Repeat("0", 40)} {
 		if got, err := repo.Commit(ref); err == nil {
 			t.Errorf("Commit(%q) = %s, want an error", ref, got)
 		}
