@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
 
@@ -55,6 +58,9 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if err := a.settleName(ctx, &src); err != nil {
 		return err
 	}
+	if opt.data && src.NameUnknown {
+		return errors.New("not destroyed: the workspace file cannot be read, so it is not known whose work folders to delete; mend it, or leave out --data")
+	}
 	d := plan.Desired{Workspace: src.name, Root: src.root, Revision: src.Desired.Revision, Source: src.Desired.Source, Destroy: true, Volumes: opt.volumes}
 	p, _, err := a.planOnly(ctx, d)
 	if err != nil {
@@ -83,7 +89,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if !opt.data {
 		return nil
 	}
-	return a.removeWork(src.name)
+	return a.removeWork(ctx, d)
 }
 
 // confirm asks on the terminal; without one the answer is no.
@@ -99,9 +105,28 @@ func (a *app) confirm(question string) error {
 	return nil
 }
 
-// removeWork deletes the agents' private work folders.
-func (a *app) removeWork(name string) error {
-	if err := os.RemoveAll(filepath.Join(a.workspaceDir(name), "data", "agents")); err != nil {
+// removeWork deletes the agents' private work folders, unless an instance that
+// stayed works in one of them.
+func (a *app) removeWork(ctx context.Context, d plan.Desired) error {
+	dir := a.workspaceDir(d.Workspace)
+	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{PID: os.Getpid(), Command: "reconcile destroy", Since: time.Now()})
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	p, _, err := a.planOnly(ctx, d)
+	if err != nil {
+		return fmt.Errorf("the work folders stay: %w", err)
+	}
+	if len(p.Incomplete) > 0 {
+		return fmt.Errorf("the work folders stay: %s", p.Incomplete[0].Text)
+	}
+	for _, c := range slices.Concat(p.Changes, p.Held) {
+		if c.ID.Kind.Role() == plan.RoleInstance {
+			return fmt.Errorf("the work folders stay: %s is still there", c.ID)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "data", "agents")); err != nil {
 		return fmt.Errorf("delete work folders: %w", err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"reconcile/podman"
 	"reconcile/reconcile"
 	"reconcile/repos"
+	"reconcile/schema"
 )
 
 // openReader connects to Podman for looking only. What it returns has no
@@ -49,27 +50,38 @@ func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, p *progre
 	return podman.Open(ctx, opt)
 }
 
-// settleName finds out the name of a workspace whose file cannot be read, from
-// what runs of it; commands that look at what runs need it.
+// settleName makes sure of the name of the workspace, for commands that work on
+// what runs even when the workspace has mistakes: a name leads to folders.
 func (a *app) settleName(ctx context.Context, src *source) error {
-	if !src.NameUnknown {
-		return nil
+	if src.NameUnknown {
+		if err := a.findName(ctx, src); err != nil {
+			return err
+		}
 	}
+	if !schema.IsName(src.name) {
+		a.printDiagnostics(src.Diagnostics)
+		return fmt.Errorf("the workspace has no name that can be used: %q is not a DNS label", src.name)
+	}
+	return nil
+}
+
+// findName finds out the name of a workspace whose file cannot be read, from
+// what runs of it. Where nothing does the name stays unknown, and the guess is
+// good for looking only.
+func (a *app) findName(ctx context.Context, src *source) error {
 	rt, err := podman.Open(ctx, podman.Options{URL: a.podman, RunDir: a.runDir(), LookupEnv: a.lookupEnv})
 	if err != nil {
 		return err
 	}
 	defer rt.Close()
 	names, err := rt.WorkspacesAt(ctx, src.root)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	switch len(names) {
-	case 0: // then the guess does no harm
-	case 1:
-		src.name = names[0]
-	default:
+	case len(names) > 1:
 		return fmt.Errorf("several workspaces are run from %s, and its workspace file cannot be read: %s", src.root, strings.Join(names, ", "))
+	case len(names) == 1:
+		src.name, src.NameUnknown = names[0], false
 	}
 	return nil
 }
