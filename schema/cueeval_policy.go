@@ -121,7 +121,7 @@ func (e *evaluator) warnPolicyNames(file string) {
 			continue
 		}
 		for _, k := range kinds {
-			if editDistance(strings.ToLower(d), strings.ToLower(k), 3) > 2 {
+			if EditDistance(strings.ToLower(d), strings.ToLower(k), 3) > 2 {
 				continue
 			}
 			e.ds = append(e.ds, Diagnostic{

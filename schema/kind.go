@@ -124,7 +124,7 @@ func (g group) unknownKind(kind *Node) Diagnostic {
 	}
 	hint := didYouMean(kind.Text, names)
 	close := slices.ContainsFunc(names, func(n string) bool {
-		return editDistance(strings.ToLower(n), strings.ToLower(kind.Text), 3) < 3
+		return EditDistance(strings.ToLower(n), strings.ToLower(kind.Text), 3) < 3
 	})
 	if g.others && !close {
 		return Diagnostic{
@@ -143,7 +143,7 @@ func (g group) unknownKind(kind *Node) Diagnostic {
 // does not make an object disappear without a word.
 func misspeltGroup(name string, version, kind *Node) Diagnostics {
 	for _, g := range groups() {
-		if !slices.Contains(g.kinds, Kind(kind.Text)) || editDistance(g.name, strings.ToLower(name), 3) > 2 {
+		if !slices.Contains(g.kinds, Kind(kind.Text)) || EditDistance(g.name, strings.ToLower(name), 3) > 2 {
 			continue
 		}
 		return Diagnostics{{

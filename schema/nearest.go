@@ -13,7 +13,7 @@ func nearest(s string, options []string) string {
 	low := strings.ToLower(s)
 	best, bound := "", max(1, len(s)/3)+1
 	for _, o := range options {
-		if d := editDistance(low, strings.ToLower(o), bound); d < bound {
+		if d := EditDistance(low, strings.ToLower(o), bound); d < bound {
 			best, bound = o, d
 		}
 	}
@@ -28,9 +28,9 @@ func nearest(s string, options []string) string {
 	return ""
 }
 
-// editDistance counts insertions, deletions, replacements and swaps of
+// EditDistance counts insertions, deletions, replacements and swaps of
 // neighbours; anything from limit on is returned as limit.
-func editDistance(a, b string, limit int) int {
+func EditDistance(a, b string, limit int) int {
 	if d := len(a) - len(b); d >= limit || -d >= limit {
 		return limit
 	}

@@ -148,9 +148,9 @@ func nearest(name string, among []string) string {
 		distance int
 	}
 	var best []near
-	limit := max(len(name)/3, 1) + 1
+	limit := max(len(name)/3, 1) + 2
 	for _, n := range among {
-		if d := distance(strings.ToLower(name), strings.ToLower(n), limit); d <= limit {
+		if d := schema.EditDistance(strings.ToLower(name), strings.ToLower(n), limit); d < limit {
 			best = append(best, near{n, d})
 		}
 	}
@@ -165,32 +165,4 @@ func nearest(name string, among []string) string {
 		quoted = append(quoted, fmt.Sprintf("%q", b.name))
 	}
 	return "did you mean " + strings.Join(quoted, " or ") + "?"
-}
-
-// distance is the edit distance of two names, with swapped neighbours counted
-// once; limit+1 when it is larger than limit.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	next := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next[j+1] = min(row[j+1]+1, next[j]+1, row[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"reconcile/schema"
 )
 
 // oneArg demands the argument that usage calls what.
@@ -38,7 +40,7 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	}
 	best, distance := "", len(name)/2+1
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := editDistance(name, f.Name); d < distance && !f.Hidden {
+		if d := schema.EditDistance(name, f.Name, distance); d < distance && !f.Hidden {
 			best, distance = f.Name, d
 		}
 	})

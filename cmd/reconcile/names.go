@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"reconcile/reconcile/plan"
+	"reconcile/schema"
 )
 
 // findID resolves NAME, written [kind/][namespace/]name, among ids. An
@@ -63,7 +64,7 @@ func names(id plan.ID, text string) bool {
 func nearest(name string, ids []plan.ID) string {
 	best, distance := "", len(name)/2+1
 	for _, id := range ids {
-		if d := editDistance(name, id.Name); d < distance {
+		if d := schema.EditDistance(name, id.Name, distance); d < distance {
 			best, distance = id.Name, d
 		}
 	}
@@ -71,23 +72,4 @@ func nearest(name string, ids []plan.ID) string {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
