@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"reconcile/reconcile/plan"
 	"reconcile/repos"
@@ -45,16 +46,17 @@ func (a *app) load(ctx context.Context) (source, error) {
 		_ = cache.Load(b) // a cache that cannot be read is an empty one
 	}
 	tree, treeDiags, err := workspace.Load(ctx, workspace.Options{
-		Dir:        dir,
-		Profile:    a.profile,
-		Vars:       vars,
-		LookupEnv:  a.lookupEnv,
-		StateDir:   a.stateDir,
-		SecretsDir: a.secretsDir,
-		HostPolicy: policy,
-		Cache:      cache,
-		OpenGit:    openGit,
-		Revision:   repos.Revision,
+		Dir:          dir,
+		Profile:      a.profile,
+		Vars:         vars,
+		LookupEnv:    a.lookupEnv,
+		StateDir:     a.stateDir,
+		SecretsDir:   a.secretsDir,
+		HostPolicy:   policy,
+		NeverMounted: a.neverMounted(),
+		Cache:        cache,
+		OpenGit:      openGit,
+		Revision:     repos.Revision,
 	})
 	if err != nil {
 		return source{}, err
@@ -64,6 +66,17 @@ func (a *app) load(ctx context.Context) (source, error) {
 	s.Fatal = s.Fatal || diags.HasErrors()
 	s.name = s.Desired.Workspace
 	return s, nil
+}
+
+// neverMounted are the host's paths, beyond those that every workspace is
+// denied, that would give an instance power over it: the socket of the service
+// that --podman names, and that of a service of our own.
+func (a *app) neverMounted() []string {
+	paths := []string{a.runDir()}
+	if socket, ok := strings.CutPrefix(a.podman, "unix://"); ok {
+		paths = append(paths, socket)
+	}
+	return paths
 }
 
 // openGit opens a commit of a git repository on this host.
