@@ -26,9 +26,17 @@ func TestDependenciesAreExplained(t *testing.T) {
 	if len(found) == 0 {
 		t.Fatal("go.mod: no direct dependencies found")
 	}
+	inMod := map[string]bool{}
 	for _, m := range found {
+		inMod[m[1]] = true
 		if !strings.Contains(string(doc), "`"+m[1]+"`") {
 			t.Errorf("docs/dependencies.md: `%s` is not explained: each direct dependency says what it is for and what it costs", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(doc), -1) {
+		tool := regexp.MustCompile(`(?m)^\t` + regexp.QuoteMeta(m[1]) + `(/\S*)?$`).Match(mod)
+		if !inMod[m[1]] && !tool {
+			t.Errorf("docs/dependencies.md: `%s` is explained, but go.mod does not need it", m[1])
 		}
 	}
 }
