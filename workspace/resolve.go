@@ -60,7 +60,8 @@ func (t *Tree) Resolve() Result {
 	d := plan.Desired{
 		Workspace: t.name, Root: t.root, Revision: t.revision,
 		Source: r.source().String(), Partial: sortReasons(partial),
-		Empty: t.fileDoc == nil && len(t.documents) == 0 && !t.anyWorkspaceFile(),
+		NoFile: !t.fileSeen,
+		Empty:  t.fileDoc == nil && len(t.documents) == 0 && !t.anyWorkspaceFile(),
 	}
 	for _, res := range r.resources {
 		res.Blocked = sortReasons(res.Blocked)

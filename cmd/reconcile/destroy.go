@@ -55,7 +55,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.settleName(ctx, &src); err != nil {
+	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	if opt.data && src.NameUnknown {

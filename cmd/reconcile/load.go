@@ -25,7 +25,11 @@ type source struct {
 
 // load reads and resolves the workspace. Problems of its files are
 // diagnostics of the source, not errors.
-func (a *app) load(ctx context.Context) (source, error) {
+func (a *app) load(ctx context.Context) (source, error) { return a.loadAs(ctx, "") }
+
+// loadAs is load of a workspace that has the name where its file says none; "" =
+// the name of its folder.
+func (a *app) loadAs(ctx context.Context, name string) (source, error) {
 	dir, err := filepath.Abs(a.workspace)
 	if err != nil {
 		return source{}, err
@@ -47,6 +51,7 @@ func (a *app) load(ctx context.Context) (source, error) {
 	}
 	tree, treeDiags, err := workspace.Load(ctx, workspace.Options{
 		Dir:          dir,
+		Name:         name,
 		Profile:      a.profile,
 		Vars:         vars,
 		LookupEnv:    a.lookupEnv,

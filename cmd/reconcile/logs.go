@@ -50,7 +50,7 @@ func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions)
 	if err != nil {
 		return err
 	}
-	if err := a.settleName(ctx, &src); err != nil {
+	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)

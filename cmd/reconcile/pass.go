@@ -39,6 +39,9 @@ func (a *app) runDryRun(ctx context.Context) error {
 	if src.Fatal {
 		return a.printFatal(src)
 	}
+	if src, err = a.settle(ctx, src); err != nil {
+		return err
+	}
 	p, warnings, err := a.planOnly(ctx, src.Desired)
 	if err != nil {
 		return err
@@ -71,7 +74,7 @@ func (a *app) planOnly(ctx context.Context, d plan.Desired) (plan.Plan, schema.D
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	return p, factWarnings(d, o), nil
+	return p, factWarnings(d, o, p), nil
 }
 
 // printFatal reports a workspace that cannot be planned at all.
@@ -125,6 +128,9 @@ func (a *app) runPass(ctx context.Context) error {
 	if src.Fatal {
 		return a.printFatal(src)
 	}
+	if src, err = a.settle(ctx, src); err != nil {
+		return err
+	}
 	a.printDiagnostics(src.Diagnostics)
 	return a.converge(ctx, src.Desired, src.Diagnostics, func() {
 		a.saveCache(src.cache)
@@ -163,7 +169,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	if afterwards != nil {
 		afterwards()
 	}
-	warnings := factWarnings(d, result.Before)
+	warnings := factWarnings(d, result.Before, result.Plan)
 	a.printDiagnostics(warnings)
 	return a.printResult(result, append(ds, warnings...))
 }
@@ -179,20 +185,26 @@ func (a *app) saveCache(c *schema.Cache) {
 	}
 }
 
-// factWarnings tells of inputs that could not be looked up although something
-// here stands in for them.
-func factWarnings(d plan.Desired, o plan.Observed) schema.Diagnostics {
+// factWarnings tells of inputs that could not be looked up, and of those that
+// are gone, although something here stands in for them.
+func factWarnings(d plan.Desired, o plan.Observed, p plan.Plan) schema.Diagnostics {
+	held := map[plan.ID]bool{}
+	for _, c := range p.Held {
+		held[c.ID] = true
+	}
 	var ds schema.Diagnostics
+	warn := func(r plan.Resource, summary, detail string) {
+		ds = append(ds, schema.Diagnostic{Severity: schema.Warning, Summary: summary, Detail: detail, Pos: schema.ParsePos(r.Origin)})
+	}
 	for _, r := range d.Resources {
 		for _, in := range r.Spec.Inputs() {
 			f := o.Inputs[in]
-			if f.State != plan.FactUnknown || f.Detail == "" {
-				continue
+			switch {
+			case f.State == plan.FactUnknown && f.Detail != "":
+				warn(r, string(in.Kind)+" could not be looked up", in.Name+": "+f.Detail)
+			case f.State == plan.FactMissing && !held[r.ID]:
+				warn(r, string(in.Kind)+" is gone", f.Detail+"; what runs was made with it, and could not be made again")
 			}
-			ds = append(ds, schema.Diagnostic{
-				Severity: schema.Warning, Summary: string(in.Kind) + " could not be looked up",
-				Detail: in.Name + ": " + f.Detail, Pos: schema.ParsePos(r.Origin),
-			})
 		}
 	}
 	return ds.Sort()

@@ -54,7 +54,7 @@ func writePlan(w io.Writer, s style, p plan.Plan, mode string) {
 		}
 	}
 	if len(p.Drift) > 0 {
-		fmt.Fprintf(w, "\n%s\n", s.bold("Drift (not as it was made; repaired above)"))
+		fmt.Fprintf(w, "\n%s\n", s.bold("Drift (not as it was made)"))
 		for _, c := range p.Drift {
 			for _, r := range c.Reasons {
 				fmt.Fprintf(w, "  %s %s %s%s\n", s.yellow("≠"), escape(c.ID.String()), escape(r.Text), origin(s, r.Origin))

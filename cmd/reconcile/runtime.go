@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"reconcile/podman"
@@ -50,40 +51,51 @@ func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, p *progre
 	return podman.Open(ctx, opt)
 }
 
-// settleName makes sure of the name of the workspace, for commands that work on
-// what runs even when the workspace has mistakes: a name leads to folders.
-func (a *app) settleName(ctx context.Context, src *source) error {
-	if src.NameUnknown {
-		if err := a.findName(ctx, src); err != nil {
-			return err
+// settle makes sure of the name of the workspace, for commands that look at
+// what runs: a name leads to folders and containers. Where no workspace file
+// says it, what runs from this folder does; otherwise a file that is gone or
+// broken would make everything look as if it were somebody else's. A name that
+// was never used here may be a new one of what runs.
+func (a *app) settle(ctx context.Context, src source) (source, error) {
+	guessed := src.NameUnknown || src.Desired.NoFile
+	_, err := os.Stat(a.workspaceDir(src.name))
+	if known := err == nil; guessed || !known {
+		if src, err = a.findName(ctx, src, guessed); err != nil {
+			return source{}, err
 		}
 	}
 	if !schema.IsName(src.name) {
 		a.printDiagnostics(src.Diagnostics)
-		return fmt.Errorf("the workspace has no name that can be used: %q is not a DNS label", src.name)
+		return source{}, fmt.Errorf("the workspace has no name that can be used: %q is not a DNS label", src.name)
 	}
-	return nil
+	return src, nil
 }
 
-// findName finds out the name of a workspace whose file cannot be read, from
-// what runs of it. Where nothing does the name stays unknown, and the guess is
-// good for looking only.
-func (a *app) findName(ctx context.Context, src *source) error {
+// findName asks what runs for the name of its workspace. Where nothing does, a
+// guess stays a guess.
+func (a *app) findName(ctx context.Context, src source, guessed bool) (source, error) {
 	rt, err := podman.Open(ctx, podman.Options{URL: a.podman, RunDir: a.runDir(), LookupEnv: a.lookupEnv})
 	if err != nil {
-		return err
+		return source{}, err
 	}
 	defer rt.Close()
 	names, err := rt.WorkspacesAt(ctx, src.root)
 	switch {
 	case err != nil:
-		return err
+		return source{}, err
+	case len(names) == 0, slices.Contains(names, src.name):
+		return src, nil
+	case !guessed:
+		src.Diagnostics = append(src.Diagnostics, schema.Diagnostic{
+			Severity: schema.Warning, Summary: "another workspace is run from here", Pos: schema.ParsePos(src.Desired.Source),
+			Detail: "what runs of workspace " + strings.Join(names, ", ") + " stays as it is",
+			Hint:   "if the workspace was renamed: give it its old name, destroy it, and rename it again",
+		}).Sort()
+		return src, nil
 	case len(names) > 1:
-		return fmt.Errorf("several workspaces are run from %s, and its workspace file cannot be read: %s", src.root, strings.Join(names, ", "))
-	case len(names) == 1:
-		src.name, src.NameUnknown = names[0], false
+		return source{}, fmt.Errorf("several workspaces are run from %s, and no workspace file says which is meant: %s", src.root, strings.Join(names, ", "))
 	}
-	return nil
+	return a.loadAs(ctx, names[0])
 }
 
 func (a *app) podmanOptions(store *reconcile.Store) podman.Options {

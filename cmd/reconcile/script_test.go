@@ -87,6 +87,7 @@ func runScripts(t *testing.T, dir string) {
 			"json":     jsonCmd,
 			"leaks":    leaksCmd,
 			"ours":     oursCmd,
+			"listen":   listenCmd,
 			"push":     pushCmd,
 			"registry": registryCmd,
 			"secret":   secretCmd,

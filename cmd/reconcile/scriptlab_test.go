@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,6 +37,7 @@ type script struct {
 	secrets  []string // names of secrets that the script made
 	canaries []canary
 	registry *podmantest.RegistryServer
+	listener net.Listener
 }
 
 type scriptKey struct{}
@@ -156,6 +158,11 @@ func (f found) lines(details bool) []string {
 // snapshot is all that a dry run must leave alone: what is at the service, and
 // the state directory.
 func (s *script) snapshot(ts *testscript.TestScript, all bool) string {
+	return s.objects(ts, all) + strings.Join(treeLines(ts, ts.Getenv("RECONCILE_STATE_DIR")), "\n") + "\n"
+}
+
+// objects is everything at the service, or what of it belongs to the script.
+func (s *script) objects(ts *testscript.TestScript, all bool) string {
 	f, err := s.find(all)
 	ts.Check(err)
 	lines := f.lines(true)
@@ -167,7 +174,6 @@ func (s *script) snapshot(ts *testscript.TestScript, all bool) string {
 		}
 		slices.Sort(lines)
 	}
-	lines = append(lines, treeLines(ts, ts.Getenv("RECONCILE_STATE_DIR"))...)
 	return strings.Join(lines, "\n") + "\n"
 }
 
@@ -211,17 +217,19 @@ func treeLines(ts *testscript.TestScript, dir string) []string {
 	return lines
 }
 
-// snapshotCmd writes everything at Podman and in the state directory to a
-// file: snapshot [-all] FILE
+// snapshotCmd writes everything of the script at Podman to a file, or
+// everything of anybody and the state directory: snapshot [-all] FILE
 func snapshotCmd(ts *testscript.TestScript, neg bool, args []string) {
-	all := len(args) > 0 && args[0] == "-all"
-	if all {
-		args = args[1:]
-	}
-	if neg || len(args) != 1 {
+	s, text := scriptOf(ts), ""
+	switch {
+	case !neg && len(args) == 1:
+		text = s.objects(ts, false)
+	case !neg && len(args) == 2 && args[0] == "-all":
+		text = s.snapshot(ts, true)
+	default:
 		ts.Fatalf("usage: snapshot [-all] file")
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(scriptOf(ts).snapshot(ts, all)), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[len(args)-1]), []byte(text), 0o600))
 }
 
 // oursCmd prints what belongs to the script: KIND NAME [STATE]
@@ -318,6 +326,23 @@ func pushCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("DIGEST", digest)
 }
 
+// listenCmd takes a port of the host, or gives it back: listen ADDR:PORT, ! listen
+func listenCmd(ts *testscript.TestScript, neg bool, args []string) {
+	s := scriptOf(ts)
+	switch {
+	case !neg && len(args) == 1 && s.listener == nil:
+		l, err := net.Listen("tcp", args[0])
+		ts.Check(err)
+		s.listener = l
+		ts.Defer(func() { l.Close() })
+	case neg && len(args) == 0 && s.listener != nil:
+		ts.Check(s.listener.Close())
+		s.listener = nil
+	default:
+		ts.Fatalf("usage: listen addr:port, or: ! listen")
+	}
+}
+
 // inspectCmd prints what Podman says of an object: inspect
 // container|network|volume|secret NAME
 func inspectCmd(ts *testscript.TestScript, neg bool, args []string) {
@@ -363,6 +388,11 @@ func leaksCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, c := range f.containers {
 		v, err := containers.Inspect(s.conn(), c.ID, nil)
+		if err == nil && podmantest.Version(s.t) < 5 {
+			// These services show the environment of the process as it is, to
+			// whoever may also execute `env` in the container.
+			v.Config.Env = nil
+		}
 		add("container "+c.Names[0], v, err)
 		texts["listed container "+c.Names[0]] = fmt.Sprint(c)
 	}

@@ -40,7 +40,7 @@ func (a *app) status(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.settleName(ctx, &src); err != nil {
+	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	d := src.Desired
@@ -72,7 +72,7 @@ func (a *app) status(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	ds := append(src.Diagnostics, factWarnings(d, o)...).Sort()
+	ds := append(src.Diagnostics, factWarnings(d, o, p)...).Sort()
 	if a.output == "json" {
 		err = a.printJSON(map[string]any{
 			"format_version": plan.FormatVersion,

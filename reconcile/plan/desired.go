@@ -25,6 +25,10 @@ type Desired struct {
 	Partial []Reason
 	// Empty: the folder has neither a workspace file nor an object.
 	Empty bool
+	// NoFile: there is no workspace file. Manifest agents, which only one can
+	// ask for, are not pruned then: it was lost rather than that somebody
+	// ordered so.
+	NoFile bool
 	// Destroy: the wish is explicit that everything goes; the mass-delete brake
 	// and Empty do not apply. Volumes, records and agents' folders stay unless
 	// Volumes is set.

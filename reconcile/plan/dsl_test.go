@@ -87,6 +87,8 @@ func (s *scene) desire(n int, words []string) error {
 		})
 	case "empty":
 		s.desired.Empty = true
+	case "nofile":
+		s.desired.NoFile = true
 	case "destroy":
 		s.desired.Destroy = true
 		s.desired.Volumes = slices.Contains(words, "volumes")

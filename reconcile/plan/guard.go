@@ -50,12 +50,15 @@ func (v *view) lost(o Object) bool {
 
 // refusals returns what else stops part of the pass by policy.
 func (v *view) refusals() []Reason {
-	n, lost := 0, 0
+	n, lost, manifests := 0, 0, 0
 	for _, objs := range v.objects {
 		n += len(objs)
 		for _, o := range objs {
 			if v.lost(o) {
 				lost++
+			}
+			if o.ID.Kind == Manifest {
+				manifests++
 			}
 		}
 	}
@@ -67,6 +70,10 @@ func (v *view) refusals() []Reason {
 	if v.emptied() && n > 0 {
 		rs = append(rs, Reason{CodeEmptyWorkspace, fmt.Sprintf(
 			"%s has neither a workspace file nor an object, while %d objects of workspace %s exist", v.root, n, v.workspace), v.source})
+	}
+	if v.noFile && !v.emptied() && !v.destroy && manifests > 0 {
+		rs = append(rs, Reason{CodeEmptyWorkspace, fmt.Sprintf(
+			"%s has no workspace file, while instances exist that only one can ask for (%d)", v.root, manifests), v.source})
 	}
 	return rs
 }

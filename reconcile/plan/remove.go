@@ -42,6 +42,8 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 		return nil
 	case v.emptied():
 		return &hold{reasons: []Reason{{CodeEmptyWorkspace, "the workspace is empty", d.origin}}, policy: true}
+	case v.noFile && d.id.Kind == Manifest:
+		return &hold{reasons: []Reason{{CodeEmptyWorkspace, "there is no workspace file", d.origin}}, policy: true}
 	case len(v.partial) > 0:
 		return &hold{reasons: []Reason{{CodePartial, "not pruned: " + v.partial[0].Text, v.partial[0].Origin}}}
 	case len(v.unseen) > 0:

@@ -17,6 +17,7 @@ type view struct {
 	root      string
 	source    string // origin of what nothing asks for
 	empty     bool
+	noFile    bool
 	destroy   bool
 	volumes   bool
 	partial   []Reason
@@ -66,7 +67,7 @@ func bearingOf(id ID, name string) bearing {
 func newView(d Desired, o Observed, opts Options) *view {
 	v := &view{
 		workspace: d.Workspace, root: d.Root, source: cmp.Or(d.Source, "-"),
-		empty: d.Empty, destroy: d.Destroy, volumes: d.Volumes,
+		empty: d.Empty, noFile: d.NoFile, destroy: d.Destroy, volumes: d.Volumes,
 		opts: opts, observed: o,
 		desired: map[ID]*Resource{}, digests: map[ID]string{}, needed: map[ID]Reason{},
 		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
