@@ -124,9 +124,11 @@ func (r *Runtime) createOrFind(ctx context.Context, s plan.Step, spec *specgen.S
 	case !notFound(inspectErr):
 		return "", r.explain("inspect "+s.Name, inspectErr)
 	}
-	// Podman knows no container of that name, but its storage does: the service
-	// was killed while it created one.
-	if err := r.removeContainer(ctx, s.Name); err != nil {
+	left, err := r.leftover(ctx, s.Name)
+	if err != nil {
+		return "", fmt.Errorf("create %s: %w", s.Name, err)
+	}
+	if err := r.removeContainer(ctx, left); err != nil {
 		return "", r.explain("remove what a killed service left of "+s.Name, err)
 	}
 	made, err = containers.CreateWithSpec(ctx, spec, nil)
@@ -134,6 +136,26 @@ func (r *Runtime) createOrFind(ctx context.Context, s plan.Step, spec *specgen.S
 		return "", r.explain("create "+s.Name, err)
 	}
 	return made.ID, nil
+}
+
+// leftover finds the container that Podman does not know but its storage has
+// under the name: the service was killed while it created one. Other tools keep
+// containers in that storage as well; theirs are left alone.
+func (r *Runtime) leftover(ctx context.Context, name string) (id string, err error) {
+	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithExternal(true))
+	if err != nil {
+		return "", r.explain("list containers", err)
+	}
+	for _, c := range list {
+		switch {
+		case !slices.Contains(c.Names, name):
+		case c.State == "storage" && slices.Equal(c.Command, []string{"storage"}):
+			return c.ID, nil
+		default:
+			return "", fmt.Errorf("the name belongs to a container of another tool (%s)", shortID(c.ID))
+		}
+	}
+	return "", errors.New("the name is in use, but no container has it")
 }
 
 // sameObject reports whether a container is what the step would make: the

@@ -5,6 +5,7 @@ package podman
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -125,7 +126,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	}
 	v, err := serverVersion(found.conn)
 	if err == nil && v.less(oldest) {
-		err = fmt.Errorf("podman %s at %s is too old: %s or newer is needed", v, found.url, oldest)
+		err = fmt.Errorf("podman %s at %s is too old: %s or newer is needed", v, redact(found.url), oldest)
 	}
 	if err != nil {
 		if found.service != nil {
@@ -202,7 +203,7 @@ func (r *Runtime) fresh(ctx context.Context) (_ context.Context, done func(), er
 func dial(ctx context.Context, uri string) (context.Context, error) {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme == "" {
-		return nil, fmt.Errorf("%q is no service URL: want unix:///path, tcp://host:port or ssh://user@host/path", uri)
+		return nil, errors.New("it is no service URL: want unix:///path, tcp://host:port or ssh://user@host/path")
 	}
 	type answer struct {
 		conn context.Context
@@ -226,6 +227,6 @@ func dial(ctx context.Context, uri string) (context.Context, error) {
 		}
 		return a.conn, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("connect to %s: %w", uri, context.Cause(ctx))
+		return nil, fmt.Errorf("connect: %w", context.Cause(ctx))
 	}
 }

@@ -3,6 +3,7 @@
 package podman_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/bindings/system"
 
 	"reconcile/podman"
 	"reconcile/podman/podmantest"
@@ -181,9 +183,28 @@ func TestStorageLeftover(t *testing.T) {
 	}
 }
 
+// TestStorageOfOthers: a container that another tool keeps in the storage holds
+// its name and stays, as one that buildah works in.
+func TestStorageOfOthers(t *testing.T) {
+	b := newBed(t, nil)
+	id := b.want("a", plan.ContainerSpec{Image: toolImage(t), Main: tool("pause")})
+	step := b.prepared(t, id)
+	theirs := leftover(t, step.Name)
+	info, err := system.Info(podmantest.Conn(t), nil)
+	must(t, err)
+	mark := filepath.Join(info.Store.GraphRoot, info.Store.GraphDriverName+"-containers", theirs, "userdata", "buildah.json")
+	must(t, os.WriteFile(mark, []byte("{}"), 0o600))
+	b.refuse(t, step, step.Name, "belongs to a container of another tool ("+theirs[:12]+")")
+	if _, err := os.Stat(mark); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	must(t, os.Remove(mark))
+	b.do(t, step)
+}
+
 // leftover makes a container in the shared storage through a podman with
-// another database, so that the service does not know it.
-func leftover(t *testing.T, name string) {
+// another database, so that the service does not know it, and returns its ID.
+func leftover(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
 	conf, err := os.ReadFile(os.Getenv("CONTAINERS_CONF"))
@@ -193,8 +214,11 @@ func leftover(t *testing.T, name string) {
 	must(t, os.WriteFile(file, []byte(text), 0o600))
 	cmd := exec.Command("podman", "--tmpdir", dir+"/tmp", "create", "--network", "none", "--name", name, toolImage(t))
 	cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+file)
-	out, err := cmd.CombinedOutput()
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: %s", err, &said)
 	}
+	return strings.TrimSpace(string(out))
 }
