@@ -93,8 +93,11 @@ func (t *Tree) eval(ctx context.Context, req schema.EvalRequest, pos schema.Pos)
 // takeCUEProblems gives each agent what is wrong in its folder and reports the
 // rest.
 func (t *Tree) takeCUEProblems() {
-	ours := t.cueIsOurs()
+	ours, skip := t.cueIsOurs(), t.repoFolders()
 	for _, d := range t.cueProblems {
+		if below(d.Pos.File, skip) {
+			continue // reported when the repo's manifest is read
+		}
 		if !ours {
 			d.Severity = schema.Warning
 		}

@@ -57,36 +57,62 @@ func (t *Tree) addDocument(doc schema.Document) {
 	t.documents = append(t.documents, doc)
 }
 
-// repoFolders are the folders of the workspace that are repos of their own.
+// settleRepos reads the objects and agents of the workspace and follows its
+// enable entries. Where a manifest names a folder of the workspace as a repo,
+// nothing in it is the workspace's own, and all is looked at again without it:
+// what is found does not depend on when it is known.
+func (t *Tree) settleRepos(ctx context.Context, objects []schema.EvalObject) {
+	for {
+		before := *t
+		t.openWorkspaceRepos()
+		t.decodeDocuments(ctx, objects)
+		t.discoverAgents(objects)
+		t.follow(ctx)
+		late := t.readTooEarly()
+		if len(late) == 0 || ctx.Err() != nil {
+			return
+		}
+		closers := t.closer
+		*t = before
+		t.closer, t.lateRepos = closers, append(slices.Clip(t.lateRepos), late...)
+	}
+}
+
+// readTooEarly returns the folders that manifests name as repos and that were
+// taken for parts of the workspace.
+func (t *Tree) readTooEarly() []string {
+	known := t.repoFolders()
+	var late []string
+	for _, name := range t.order {
+		dir, inside := t.insideFolder(t.repos[name].decl)
+		if inside && !below(dir+"/", known) && t.scan.holds(dir) {
+			late = append(late, dir)
+		}
+	}
+	return late
+}
+
+// holds reports whether anything in the folder dir was found.
+func (s *scan) holds(dir string) bool {
+	inside := func(name string) bool { return below(name, []string{dir}) }
+	for agent := range s.manifests {
+		if inside(agent + "/") {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.documents, inside) || slices.ContainsFunc(s.cueFiles, inside)
+}
+
+// repoFolders are the folders of the workspace that are repos of their own, as
+// far as that is known.
 func (t *Tree) repoFolders() []string {
-	var dirs []string
-	for _, r := range t.repos {
-		if dir, ok := t.insideFolder(r.decl); ok {
+	dirs := slices.Clone(t.lateRepos)
+	for _, decl := range t.file.Repos {
+		if dir, ok := t.insideFolder(decl); ok {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
-}
-
-// dropLateRepos takes out what was read in folders that turned out to be
-// repos: those that manifests name.
-func (t *Tree) dropLateRepos() {
-	skip := t.repoFolders()
-	if len(skip) == 0 {
-		return
-	}
-	inside := map[string]bool{}
-	for _, name := range t.scan.documents {
-		inside[name] = below(name, skip)
-	}
-	keep := t.documents[:0]
-	for _, doc := range t.documents {
-		if !inside[doc.Pos.File] && !(strings.HasSuffix(doc.Pos.File, ".cue") && below(doc.Pos.File, skip)) {
-			keep = append(keep, doc)
-		}
-	}
-	t.documents = keep
-	t.report.problems = slices.DeleteFunc(t.report.problems, func(p problem) bool { return inside[p.Pos.File] })
 }
 
 func below(name string, dirs []string) bool {

@@ -82,6 +82,7 @@ type Tree struct {
 	scan        scan
 	cue         map[string][]byte  // every .cue file of the workspace
 	cueProblems schema.Diagnostics // of evaluating them
+	lateRepos   []string           // folders of the workspace that manifests name as repos
 	repos       map[string]*repo
 	order       []string // of repos, as added
 	closure     closure
@@ -125,7 +126,7 @@ func open(o Options) (*Tree, error) {
 	}
 	t := &Tree{
 		opt: o, root: root, files: dir.FS(), closer: []func() error{dir.Close},
-		file: &schema.Workspace{}, cue: map[string][]byte{}, repos: map[string]*repo{},
+		file: &schema.Workspace{}, cue: map[string][]byte{},
 		refused: map[schema.Pos][]plan.Reason{},
 	}
 	if o.wrap != nil {
@@ -152,11 +153,7 @@ func (t *Tree) load(ctx context.Context) error {
 	}
 	t.settleName()
 	t.policy = strictest(t.opt.HostPolicy, t.file.Policy)
-	t.openWorkspaceRepos()
-	t.decodeDocuments(ctx, objects)
-	t.discoverAgents(objects)
-	t.follow(ctx)
-	t.dropLateRepos()
+	t.settleRepos(ctx, objects)
 	t.warnOfIdleManifests(ctx)
 	t.hashFolders(ctx)
 	if err := t.applyPolicyCUE(ctx); err != nil {

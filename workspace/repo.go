@@ -51,7 +51,7 @@ func (r *repo) display(name string) string {
 }
 
 func (t *Tree) openWorkspaceRepos() {
-	t.repos[ownRepo] = &repo{name: ownRepo, files: t.files, dir: t.root, agents: map[string]*agent{}}
+	t.repos = map[string]*repo{ownRepo: {name: ownRepo, files: t.files, dir: t.root, agents: map[string]*agent{}}}
 	t.order = []string{ownRepo}
 	for _, decl := range t.file.Repos {
 		t.addRepo(decl, nil)
@@ -173,6 +173,9 @@ func (t *Tree) insideFolder(decl schema.Repo) (string, bool) {
 	dir := filepath.FromSlash(decl.URL.V)
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(t.root, dir)
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
 	}
 	rel, err := filepath.Rel(t.root, dir)
 	if err != nil || rel == "." || !filepath.IsLocal(rel) {

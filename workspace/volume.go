@@ -33,11 +33,10 @@ func (r *resolver) volume(i *instance, v schema.Volume, others []plan.Mount) (pl
 	}
 	source = filepath.Clean(source)
 	m := plan.Mount{Type: plan.MountDir, Source: source, Target: v.Container, ReadOnly: v.ReadOnly, Relabel: r.relabel()}
-	for _, o := range others {
-		if o.Target == m.Target || within(m.Target, helperPath) {
-			r.report.fail(v.Host.Pos, "container path is taken", "mount it elsewhere", "%s mounts %s itself", v.Container, i.name)
-			return plan.Mount{}, nil
-		}
+	taken := within(m.Target, helperPath) || slices.ContainsFunc(others, func(o plan.Mount) bool { return o.Target == m.Target })
+	if taken {
+		r.report.fail(v.Host.Pos, "container path is taken", "mount it elsewhere", "%s is where %s has something of its own", v.Container, i.name)
+		return plan.Mount{}, nil
 	}
 	for _, option := range v.Options {
 		if m.Relabel != "" && strings.EqualFold(option, "z") {
