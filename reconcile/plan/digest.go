@@ -49,8 +49,9 @@ func (s Spec) canonicalJSON() []byte {
 	return b
 }
 
-// canonicalJSON returns v as JSON with sorted keys, no white space and no
-// HTML escapes. Numbers keep their spelling.
+// canonicalJSON returns v as JSON without white space and HTML escapes.
+// encoding/json sorts the keys of maps; the fields of structs are in the order
+// of their declaration, which a test holds to that of their names.
 func canonicalJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -58,98 +59,7 @@ func canonicalJSON(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	compact := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	return appendSorted(make([]byte, 0, len(compact)), compact), nil
-}
-
-// appendSorted appends the compact JSON value src to dst with the members of
-// its objects in the order of their keys, all the way down.
-func appendSorted(dst, src []byte) []byte {
-	switch src[0] {
-	case '{':
-		members := elements(src)
-		slices.SortFunc(members, func(a, b []byte) int { return bytes.Compare(memberKey(a), memberKey(b)) })
-		dst = append(dst, '{')
-		for i, m := range members {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			key := valueEnd(m)
-			dst = append(dst, m[:key+1]...)
-			dst = appendSorted(dst, m[key+1:])
-		}
-		return append(dst, '}')
-	case '[':
-		dst = append(dst, '[')
-		for i, e := range elements(src) {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendSorted(dst, e)
-		}
-		return append(dst, ']')
-	}
-	return append(dst, src...)
-}
-
-// elements returns the members of a compact JSON object, key and value
-// together, or the elements of an array.
-func elements(src []byte) [][]byte {
-	var list [][]byte
-	for rest := src[1 : len(src)-1]; len(rest) > 0; {
-		end := valueEnd(rest)
-		if src[0] == '{' {
-			end += 1 + valueEnd(rest[end+1:])
-		}
-		list = append(list, rest[:end])
-		rest = rest[min(end+1, len(rest)):]
-	}
-	return list
-}
-
-// memberKey is the key of a member as it reads, without its quotes and escapes.
-func memberKey(m []byte) []byte {
-	quoted := m[:valueEnd(m)]
-	if !bytes.ContainsRune(quoted, '\\') {
-		return quoted[1 : len(quoted)-1]
-	}
-	var key string
-	if err := json.Unmarshal(quoted, &key); err != nil {
-		panic(fmt.Sprintf("key %s: %v", quoted, err)) // encoding/json wrote it
-	}
-	return []byte(key)
-}
-
-// valueEnd is where the compact JSON value at the start of src ends.
-func valueEnd(src []byte) int {
-	depth := 0
-	for i := 0; i < len(src); i++ {
-		switch src[i] {
-		case '"':
-			for i++; src[i] != '"'; i++ {
-				if src[i] == '\\' {
-					i++
-				}
-			}
-			if depth == 0 {
-				return i + 1
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 {
-				return i
-			}
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case ',', ':':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
-	return len(src)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Inputs returns the facts that an object of this spec is bound to at

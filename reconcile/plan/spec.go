@@ -7,58 +7,59 @@ import "path"
 // Spec is what a resource should look like at the runtime. Exactly one field
 // is set. Every field of every spec counts: its digest is over the canonical
 // JSON of this type, so a field that must not count does not belong here.
+//
+// Here and in all types below, fields stand in the order of their JSON names:
+// what encoding/json writes is then the canonical form.
 type Spec struct {
 	Container *ContainerSpec `json:"container,omitempty"`
 	Network   *NetworkSpec   `json:"network,omitempty"`
-	Volume    *VolumeSpec    `json:"volume,omitempty"`
 	Secret    *SecretSpec    `json:"secret,omitempty"`
+	Volume    *VolumeSpec    `json:"volume,omitempty"`
 }
 
 // ContainerSpec describes one container. Values that are only known on the
 // host (image digest, secret fingerprints, chosen ports) are not in it: they
 // are inputs, bound by the planner.
 type ContainerSpec struct {
-	// Image is a full reference: registry/repository:tag or @digest.
-	Image string `json:"image"`
-	// Main is the main process.
-	Main Process `json:"main"`
+	// Aliases are DNS names on Network.
+	Aliases []string `json:"aliases,omitempty"`
 	// Beside runs next to the main process under the helper (manifest `agent`
 	// beside `start`).
 	Beside *Process `json:"beside,omitempty"`
+	// CABundle sets the CA variables when the image has that bundle.
+	CABundle bool     `json:"caBundle,omitempty"`
+	CapAdd   []string `json:"capAdd,omitempty"`
+	CapDrop  []string `json:"capDrop,omitempty"`
+	Env      []EnvVar `json:"env,omitempty"` // sorted by name, each name once
 	// Helper makes /Agent/agent-server PID 1; it starts Main. Without Main's
 	// Command and Args it runs the default supervisor.
 	Helper bool `json:"helper,omitempty"`
-
-	Env []EnvVar `json:"env,omitempty"` // sorted by name, each name once
+	// Image is a full reference: registry/repository:tag or @digest.
+	Image  string            `json:"image"`
+	Labels map[string]string `json:"labels,omitempty"` // the user's own
+	// Main is the main process.
+	Main     Process `json:"main"`
+	Memory   int64   `json:"memory,omitempty"`   // bytes; 0 = no limit
+	Mounts   []Mount `json:"mounts,omitempty"`   // sorted by target
+	NanoCPUs int64   `json:"nanoCPUs,omitempty"` // 1e9 = one core; 0 = no limit
+	Network  string  `json:"network,omitempty"`  // name of the network; "" = none
 	// NoImageEnv drops the image's own ENV.
-	NoImageEnv bool `json:"noImageEnv,omitempty"`
-	// CABundle sets the CA variables when the image has that bundle.
-	CABundle bool `json:"caBundle,omitempty"`
-
-	WorkDir string   `json:"workDir,omitempty"` // "" = the image's
-	User    string   `json:"user,omitempty"`    // "" = the image's
-	Mounts  []Mount  `json:"mounts,omitempty"`  // sorted by target
-	Ports   []Port   `json:"ports,omitempty"`   // as written; HostPort 0 = chosen by the runtime
-	Network string   `json:"network,omitempty"` // name of the network; "" = none
-	Aliases []string `json:"aliases,omitempty"` // DNS names on that network
-
-	ReadOnlyRoot    bool              `json:"readOnlyRoot,omitempty"`
-	CapDrop         []string          `json:"capDrop,omitempty"`
-	CapAdd          []string          `json:"capAdd,omitempty"`
-	NoNewPrivileges bool              `json:"noNewPrivileges,omitempty"`
-	PidsLimit       int64             `json:"pidsLimit,omitempty"`   // 0 = the runtime's default
-	Memory          int64             `json:"memory,omitempty"`      // bytes; 0 = no limit
-	NanoCPUs        int64             `json:"nanoCPUs,omitempty"`    // 1e9 = one core; 0 = no limit
-	StopTimeout     int               `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
-	Labels          map[string]string `json:"labels,omitempty"`      // the user's own
+	NoImageEnv      bool   `json:"noImageEnv,omitempty"`
+	NoNewPrivileges bool   `json:"noNewPrivileges,omitempty"`
+	PidsLimit       int64  `json:"pidsLimit,omitempty"` // 0 = the runtime's default
+	Ports           []Port `json:"ports,omitempty"`     // as written; HostPort 0 = chosen by the runtime
+	ReadOnlyRoot    bool   `json:"readOnlyRoot,omitempty"`
+	StopTimeout     int    `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
+	User            string `json:"user,omitempty"`        // "" = the image's
+	WorkDir         string `json:"workDir,omitempty"`     // "" = the image's
 }
 
 // Process is a command in the terms of an image: Command replaces ENTRYPOINT,
 // Args replaces CMD.
 type Process struct {
+	Args []string `json:"args,omitempty"`
 	// Command nil means the image's ENTRYPOINT.
 	Command []string `json:"command,omitempty"`
-	Args    []string `json:"args,omitempty"`
 	// ImageCmd appends the image's CMD when Args is empty and Command is nil.
 	ImageCmd bool `json:"imageCmd,omitempty"`
 }
@@ -67,8 +68,8 @@ type Process struct {
 // runtime reads, at creation.
 type EnvVar struct {
 	Name   string `json:"name"`
+	Secret string `json:"secret,omitempty"` // a secret reference, see [Input]
 	Value  string `json:"value,omitempty"`
-	Secret string `json:"secret,omitempty"` // a secret reference, see InputSecret
 }
 
 // MountType says how the source of a mount comes to be.
@@ -85,18 +86,18 @@ const (
 
 // Mount is one mount of a container.
 type Mount struct {
-	Type     MountType `json:"type"`
-	Source   string    `json:"source,omitempty"` // absolute host path or volume name
-	Target   string    `json:"target"`           // absolute path in the container
-	ReadOnly bool      `json:"readOnly,omitempty"`
 	// From is what a MountCopy is made of, and TreeHash its content: an absolute
 	// folder, or git+file:///REPOSITORY#TREE for a folder of a git repository, TREE
 	// being git's hash of that folder.
-	From      string `json:"from,omitempty"`
-	TreeHash  string `json:"treeHash,omitempty"`
-	SizeBytes int64  `json:"sizeBytes,omitempty"`
+	From     string `json:"from,omitempty"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
 	// Relabel asks for an SELinux relabel of the source ("z" or "Z").
-	Relabel string `json:"relabel,omitempty"`
+	Relabel   string    `json:"relabel,omitempty"`
+	SizeBytes int64     `json:"sizeBytes,omitempty"`
+	Source    string    `json:"source,omitempty"` // absolute host path or volume name
+	Target    string    `json:"target"`           // absolute path in the container
+	TreeHash  string    `json:"treeHash,omitempty"`
+	Type      MountType `json:"type"`
 }
 
 // HostPath is the folder that is mounted. A copy's is named by its content,
@@ -110,23 +111,23 @@ func (m Mount) HostPath() string {
 
 // Port publishes a container port on the host.
 type Port struct {
+	Container uint16 `json:"container"`
 	HostIP    string `json:"hostIP"`
 	HostPort  uint16 `json:"hostPort"` // 0: chosen once, recorded, and taken again by a replacement
-	Container uint16 `json:"container"`
 	Protocol  string `json:"protocol"` // tcp or udp
 }
 
 // NetworkSpec is the bridge network of a workspace, with DNS.
 type NetworkSpec struct {
-	Driver string `json:"driver"` // bridge
 	DNS    bool   `json:"dns"`
+	Driver string `json:"driver"` // bridge
 }
-
-// VolumeSpec is a named volume.
-type VolumeSpec struct{}
 
 // SecretSpec is a secret that the runtime keeps for us, made of a secret
 // reference (see [InputSecret]).
 type SecretSpec struct {
 	Ref string `json:"ref"`
 }
+
+// VolumeSpec is a named volume.
+type VolumeSpec struct{}
