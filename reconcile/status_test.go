@@ -151,9 +151,9 @@ func TestSummarizeFacts(t *testing.T) {
   "image_id": "sha256:a1",
   "ports": [
    {
+    "container": 80,
     "hostIP": "127.0.0.1",
     "hostPort": 40001,
-    "container": 80,
     "protocol": "tcp"
    }
   ],
@@ -185,9 +185,9 @@ func TestSummarizeFacts(t *testing.T) {
   "image_id": "sha256:a1",
   "ports": [
    {
+    "container": 80,
     "hostIP": "127.0.0.1",
     "hostPort": 40001,
-    "container": 80,
     "protocol": "tcp"
    }
   ],
