@@ -164,6 +164,9 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	})
 	progress.finish()
 	if err != nil {
+		if len(result.Outcome.Steps) > 0 { // what was done is known all the same
+			_ = a.printResult(result, ds, err)
+		}
 		return err
 	}
 	if afterwards != nil {
@@ -171,12 +174,15 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	}
 	warnings := factWarnings(d, result.Before, result.Plan)
 	a.printDiagnostics(warnings)
-	return a.printResult(result, append(ds, warnings...))
+	return a.printResult(result, append(ds, warnings...), nil)
 }
 
 // saveCache keeps which documents passed validation. It is only a cache: a
 // failure costs time, not truth.
 func (a *app) saveCache(c *schema.Cache) {
+	if !c.Changed() {
+		return
+	}
 	path := a.cachePath()
 	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
 	if os.MkdirAll(filepath.Dir(path), 0o700) != nil || os.WriteFile(tmp, c.Bytes(), 0o600) != nil || os.Rename(tmp, path) != nil {

@@ -22,9 +22,13 @@ type stepJSON struct {
 }
 
 // printResult prints what a pass did and how things stand now, and returns its
-// exit code.
-func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics) error {
+// exit code. unseen is why its end could not be seen or kept: how things stand
+// is then what was last known.
+func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen error) error {
 	code := passExitCode(r, ds)
+	if unseen != nil {
+		code = exitError
+	}
 	if a.output == "json" {
 		if err := a.printResultJSON(r, ds, code); err != nil {
 			return err
@@ -47,8 +51,10 @@ func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics) error {
 	for _, c := range r.Plan.Changes {
 		a.printChanged(s, c, r.Outcome)
 	}
-	for _, st := range departed(r) {
-		fmt.Fprintf(a.std.out, "%s %s is %s: %s\n", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)))
+	if unseen == nil {
+		for _, st := range departed(r) {
+			fmt.Fprintf(a.std.out, "%s %s is %s: %s\n", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)))
+		}
 	}
 	fmt.Fprintln(a.std.out, passCounts(r))
 	return exitWith(code)
