@@ -4,6 +4,7 @@ package workspace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -219,9 +220,10 @@ func (t *Tree) hashFolders(ctx context.Context) {
 		if !a.copied || a.manifest == nil || a.doc.Invalid {
 			continue
 		}
-		files, err := fs.Sub(a.repo.files, a.dir)
+		files, done, err := a.repo.sub(a.dir)
 		if err == nil {
 			a.tree, err = hash(files)
+			err = errors.Join(err, done())
 		}
 		if err == nil {
 			a.source, err = a.repo.source(a.dir)

@@ -62,6 +62,7 @@ type Tree struct {
 	opt    Options
 	root   string // absolute, without symlinks
 	files  fs.FS
+	folder *os.Root // behind files, while they are read
 	report report
 	closer []func() error
 
@@ -125,12 +126,12 @@ func open(o Options) (*Tree, error) {
 		return nil, fmt.Errorf("open workspace: %w", err)
 	}
 	t := &Tree{
-		opt: o, root: root, files: dir.FS(), closer: []func() error{dir.Close},
+		opt: o, root: root, folder: dir, files: dir.FS(), closer: []func() error{dir.Close},
 		file: &schema.Workspace{}, cue: map[string][]byte{},
 		refused: map[schema.Pos][]plan.Reason{},
 	}
 	if o.wrap != nil {
-		t.files = o.wrap(t.files)
+		t.folder, t.files = nil, o.wrap(t.files)
 	}
 	return t, nil
 }

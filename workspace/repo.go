@@ -32,6 +32,8 @@ type repo struct {
 	name  string
 	decl  schema.Repo
 	files fs.FS // nil: it cannot be had
+	// root is the folder behind files, nil for a commit.
+	root *os.Root
 	// dir is the folder that is used in place; "" for a commit.
 	dir string
 	// label is put before the paths of its files in messages; "" = nothing.
@@ -40,6 +42,20 @@ type repo struct {
 	blocked *plan.Reason
 	agents  map[string]*agent // by name; nil = there is none
 	cue     map[string][]byte // its .cue files, once one is asked for
+}
+
+// sub opens a folder of the repo. What is read in it is not looked up from the
+// root of the repo each time.
+func (r *repo) sub(dir string) (fs.FS, func() error, error) {
+	if r.root == nil {
+		files, err := fs.Sub(r.files, dir)
+		return files, func() error { return nil }, err
+	}
+	root, err := r.root.OpenRoot(filepath.FromSlash(dir))
+	if err != nil {
+		return nil, nil, err
+	}
+	return root.FS(), root.Close, nil
 }
 
 // display is how a file of the repo is called in messages.
@@ -51,7 +67,7 @@ func (r *repo) display(name string) string {
 }
 
 func (t *Tree) openWorkspaceRepos() {
-	t.repos = map[string]*repo{ownRepo: {name: ownRepo, files: t.files, dir: t.root, agents: map[string]*agent{}}}
+	t.repos = map[string]*repo{ownRepo: {name: ownRepo, files: t.files, root: t.folder, dir: t.root, agents: map[string]*agent{}}}
 	t.order = []string{ownRepo}
 	for _, decl := range t.file.Repos {
 		t.addRepo(decl, nil)
@@ -103,7 +119,7 @@ func (t *Tree) openFolder(r *repo, by *agent) {
 		var root *os.Root
 		if root, err = os.OpenRoot(dir); err == nil {
 			t.closer = append(t.closer, root.Close)
-			r.files, r.dir, r.label = root.FS(), dir, t.labelOf(dir)
+			r.files, r.root, r.dir, r.label = root.FS(), root, dir, t.labelOf(dir)
 			return
 		}
 	}
