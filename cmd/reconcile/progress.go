@@ -55,7 +55,7 @@ func (a *app) newProgress() *progress {
 		size := func(pick func(w, h int) int, otherwise int) func() int {
 			return func() int {
 				w, h, err := term.GetSize(int(f.Fd()))
-				if err != nil {
+				if err != nil || pick(w, h) <= 0 { // some terminals do not know
 					return otherwise
 				}
 				return pick(w, h)

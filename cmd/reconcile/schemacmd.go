@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -104,8 +105,13 @@ func newVersionCommand(a *app) *cobra.Command {
 
 // printJSON writes v as indented JSON to stdout.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.std.out)
+	var doc strings.Builder
+	enc := json.NewEncoder(&doc)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.std.out, escapeJSON(doc.String()))
+	return err
 }

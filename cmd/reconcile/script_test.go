@@ -92,6 +92,7 @@ func runScripts(t *testing.T, dir string) {
 			"registry": registryCmd,
 			"secret":   secretCmd,
 			"snapshot": snapshotCmd,
+			"stall":    stallCmd,
 			"tmpfs":    tmpfsCmd,
 		},
 	})

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,6 +40,7 @@ type script struct {
 	canaries []canary
 	registry *podmantest.RegistryServer
 	listener net.Listener
+	stalled  chan struct{} // closed to let requests go on
 }
 
 type scriptKey struct{}
@@ -341,6 +344,31 @@ func listenCmd(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("usage: listen addr:port, or: ! listen")
 	}
+}
+
+// stallCmd starts a registry at $STALL that answers no request about images
+// until it is let go, and then that there are none: stall, ! stall
+func stallCmd(ts *testscript.TestScript, neg bool, args []string) {
+	s := scriptOf(ts)
+	switch {
+	case len(args) != 0 || neg != (s.stalled != nil):
+		ts.Fatalf("usage: stall, then: ! stall")
+	case neg:
+		close(s.stalled)
+		return
+	}
+	s.stalled = make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/" {
+			select {
+			case <-s.stalled:
+			case <-r.Context().Done():
+			}
+			http.NotFound(w, r)
+		}
+	}))
+	ts.Setenv("STALL", strings.TrimPrefix(server.URL, "http://"))
+	ts.Defer(server.Close)
 }
 
 // inspectCmd prints what Podman says of an object: inspect

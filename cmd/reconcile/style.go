@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
 	"golang.org/x/term"
 )
@@ -36,6 +37,26 @@ func escapeLines(s string) string {
 		lines[i] = escape(l)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// escapeJSON is escape for a JSON document: what the encoder leaves as it is
+// stands within strings, where it has a form in plain ASCII.
+func escapeJSON(doc string) string {
+	special := func(r rune) bool { return r != '\n' && unprintable(r) }
+	if !strings.ContainsFunc(doc, special) {
+		return doc
+	}
+	var b strings.Builder
+	for _, r := range doc {
+		if !special(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 func unprintable(r rune) bool {
