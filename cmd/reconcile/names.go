@@ -11,14 +11,20 @@ import (
 	"reconcile/schema"
 )
 
-// findID resolves NAME, written [kind/][namespace/]name, among ids. An
-// ambiguous name is an error that lists the candidates.
+// findID resolves NAME, written [kind/][namespace/]name, among ids; what runs
+// goes before what merely exists. An ambiguous name is an error that lists the
+// candidates.
 func findID(name string, ids []plan.ID) (plan.ID, error) {
 	var found []plan.ID
 	for _, id := range ids {
 		if names(id, name) && !slices.Contains(found, id) {
 			found = append(found, id)
 		}
+	}
+	// A network bears the workspace's name, which an agent often has too.
+	isInstance := func(id plan.ID) bool { return id.Kind.Role() == plan.RoleInstance }
+	if slices.ContainsFunc(found, isInstance) {
+		found = slices.DeleteFunc(found, func(id plan.ID) bool { return !isInstance(id) })
 	}
 	switch len(found) {
 	case 1:

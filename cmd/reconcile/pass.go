@@ -5,9 +5,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"reconcile/reconcile"
@@ -96,7 +96,7 @@ func (a *app) printPlanJSON(p plan.Plan, ds schema.Diagnostics) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.std.out, "%s\n", strings.TrimSuffix(string(b), "\n"))
+	_, err = io.WriteString(a.std.out, escapeJSON(string(b)))
 	return err
 }
 

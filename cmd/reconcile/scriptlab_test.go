@@ -143,7 +143,11 @@ func (f found) lines(details bool) []string {
 		out = append(out, short)
 	}
 	for _, c := range f.containers {
-		add(fmt.Sprintf("container %s %s", c.Names[0], c.State), fmt.Sprintf("%s started %d exited %d %d labels %v networks %v", c.ID, c.StartedAt, c.ExitedAt, c.ExitCode, c.Labels, c.Networks))
+		state := c.State
+		if state == "stopped" {
+			state = "exited" // what it becomes by itself
+		}
+		add(fmt.Sprintf("container %s %s", c.Names[0], state), fmt.Sprintf("%s started %d exited %d %d labels %v networks %v", c.ID, c.StartedAt, c.ExitedAt, c.ExitCode, c.Labels, c.Networks))
 	}
 	for _, n := range f.networks {
 		add("network "+n.Name, fmt.Sprintf("%s labels %v", n.ID, n.Labels))
