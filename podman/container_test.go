@@ -25,7 +25,7 @@ func TestProcess(t *testing.T) {
 	for _, tt := range []struct {
 		name, image string
 		main        plan.Process
-		want        string // "" = the create fails
+		want        string // "" = it cannot be prepared
 	}{
 		{"the image's own", both, plan.Process{ImageCmd: true}, `["cmd"]`},
 		{"entrypoint alone", both, plan.Process{}, `[]`},
@@ -41,7 +41,7 @@ func TestProcess(t *testing.T) {
 			b := newBed(t, nil)
 			id := b.want("a", plan.ContainerSpec{Image: tt.image, Main: tt.main})
 			if tt.want == "" {
-				b.refuse(t, b.prepared(t, id), "has no command")
+				b.refuse(t, plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id, Bound: b.step(t, id).Bound}, "NoEntrypoint")
 				return
 			}
 			if got := strings.TrimSpace(b.run(t, id)); got != tt.want {

@@ -37,7 +37,7 @@ func (r *Runtime) createContainer(ctx context.Context, s plan.Step, d plan.Desir
 		return plan.Object{}, fmt.Errorf("create %s: %w", s.Name, err)
 	}
 	obj := r.newObject(s, d, res)
-	obj.State, obj.Created, obj.Image, obj.Ports = plan.StateCreated, time.Now(), spec.Image, ports(spec.PortMappings)
+	obj.State, obj.Created, obj.Image, obj.Ports = plan.StateCreated, time.Now(), spec.Labels[labelImage], ports(spec.PortMappings)
 
 	obj.Handle, err = r.createOrFind(ctx, s, spec, obj)
 	if err != nil {

@@ -3,6 +3,7 @@
 package podman
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -27,7 +28,7 @@ func (o *observation) facts() map[plan.Input]plan.Fact {
 			}
 			switch in.Kind {
 			case plan.InputImage:
-				facts[in] = o.imageFacts[in.Name]
+				facts[in] = cmp.Or(o.imageFacts[in.Name], plan.Fact{State: plan.FactUnknown})
 			case plan.InputSecret:
 				facts[in] = o.secretFact(in.Name)
 			}
@@ -36,10 +37,14 @@ func (o *observation) facts() map[plan.Input]plan.Fact {
 	return facts
 }
 
-// imageRefs are the references that d has, each once.
+// imageRefs are the references that d has, each once. What only blocked
+// resources refer to is not looked up: it may be what policy refuses.
 func imageRefs(d plan.Desired) []string {
 	refs := map[string]bool{}
 	for _, res := range d.Resources {
+		if len(res.Blocked) > 0 {
+			continue
+		}
 		for _, in := range res.Spec.Inputs() {
 			if in.Kind == plan.InputImage {
 				refs[in.Name] = true

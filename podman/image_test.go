@@ -120,6 +120,13 @@ func TestRegistryFacts(t *testing.T) {
 		t.Errorf("no such tag: %+v, want missing with the registry's words", f)
 	}
 
+	refused := b.resource(plan.ID{Kind: plan.Manifest, Name: "b"})
+	refused.Blocked = []plan.Reason{{Code: plan.CodePolicy, Text: "not from there"}}
+	b.add(refused)
+	if f := b.fact(t, plan.InputImage, missing); f != (plan.Fact{State: plan.FactUnknown}) {
+		t.Errorf("image of what is blocked: %+v, want it not looked up", f)
+	}
+
 	reg.Down(true)
 	if f := b.fact(t, plan.InputImage, ref); f.State != plan.FactUnknown || f.Value != "" || !strings.Contains(f.Detail, "503") {
 		t.Errorf("registry down, no local image: %+v, want unknown without a value", f)
@@ -213,6 +220,9 @@ func TestOtherImage(t *testing.T) {
 	obj := b.create(t, id)
 	c, err := containers.Inspect(podmantest.Conn(t), obj.Handle, nil)
 	must(t, err)
+	if c.ImageName != toolImage(t) {
+		t.Errorf("Podman shows the image as %q, want %q", c.ImageName, toolImage(t))
+	}
 	b.do(t, on(plan.OpDelete, obj))
 	foreign(t, obj.Name, podmantest.Image(t, "other", version("other")), c.Config.Labels)
 	got := b.object(t, id)

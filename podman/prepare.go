@@ -33,6 +33,9 @@ func (r *Runtime) prepare(ctx context.Context, s plan.Step, spec plan.ContainerS
 	if err != nil {
 		return err
 	}
+	if _, err := commandOf(spec, img); err != nil {
+		return err
+	}
 	if spec.CABundle {
 		if _, err := r.look(ctx, img); err != nil {
 			return err

@@ -49,7 +49,7 @@ func commandOf(c plan.ContainerSpec, img image) (argv, error) {
 	if !c.Helper {
 		a := processOf(c.Main, img)
 		if len(a.all()) == 0 {
-			return argv{}, fmt.Errorf("the image %s has no command, and none is given", c.Image)
+			return argv{}, noEntrypoint(c.Image)
 		}
 		return a, nil
 	}
@@ -57,16 +57,21 @@ func commandOf(c plan.ContainerSpec, img image) (argv, error) {
 	if c.Main.Command != nil || len(c.Main.Args) > 0 || c.Main.ImageCmd {
 		cfg.Main = processOf(c.Main, img).all()
 		if len(cfg.Main) == 0 {
-			return argv{}, fmt.Errorf("the image %s has no command, and none is given", c.Image)
+			return argv{}, noEntrypoint(c.Image)
 		}
 	}
 	if c.Beside != nil {
 		cfg.Beside = processOf(*c.Beside, img).all()
 		if len(cfg.Beside) == 0 {
-			return argv{}, fmt.Errorf("the image %s has no command to run beside the main process", c.Image)
+			return argv{}, noEntrypoint(c.Image)
 		}
 	}
 	return argv{entrypoint: []string{helper.Server}, command: cfg.Args()}, nil
+}
+
+// noEntrypoint is the failure of a container that nothing would run in.
+func noEntrypoint(image string) error {
+	return fmt.Errorf("NoEntrypoint: the image %s has no entrypoint, and no command is given", image)
 }
 
 // generate translates a spec. Secrets and labels are the caller's.
@@ -76,7 +81,8 @@ func (r *Runtime) generate(name string, c plan.ContainerSpec, published []plan.P
 		return nil, err
 	}
 	no, yes := false, true
-	s := specgen.NewSpecGenerator(img.id, false)
+	// Podman finds the name that it shows for an image by the bare ID alone.
+	s := specgen.NewSpecGenerator(strings.TrimPrefix(img.id, "sha256:"), false)
 	s.Name = name
 	s.RawImageName = c.Image
 	s.Entrypoint, s.Command = command.entrypoint, command.command
