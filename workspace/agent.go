@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconcile/reconcile/plan"
 	"reconcile/schema"
 	"reconcile/tree"
 )
@@ -33,6 +34,7 @@ type agent struct {
 	manifest *schema.Manifest
 	doc      schema.Document
 	ds       schema.Diagnostics // of reading it
+	partial  []plan.Reason      // of reading it
 	enabled  bool
 	copied   bool // an instance gets a copy of its folder
 
@@ -60,8 +62,11 @@ func (r *repo) find(name string) *agent {
 	var files []string
 	for _, dir := range []string{name, path.Join("agents", name)} {
 		for _, base := range manifestNames() {
-			if _, err := fs.Lstat(r.files, path.Join(dir, base)); err == nil {
-				files = append(files, path.Join(dir, base))
+			file := path.Join(dir, base)
+			_, err := fs.Lstat(r.files, file)
+			hidden := errors.Is(err, fs.ErrPermission) && len(files) == 0 // reading it says so
+			if err == nil || hidden {
+				files = append(files, file)
 			}
 		}
 	}
@@ -139,11 +144,12 @@ func (t *Tree) readManifest(ctx context.Context, a *agent) {
 	}
 	a.read = true
 	// What reading reports is the agent's own until it is known to be enabled.
-	outer := t.report
-	t.report = report{}
+	outer, partial := t.report, t.partial
+	t.report, t.partial = report{}, nil
 	defer func() {
 		a.ds = append(a.ds, t.report.diagnostics()...)
-		t.report = outer
+		a.partial = t.partial
+		t.report, t.partial = outer, partial
 	}()
 	t.checkAgent(a)
 	file := a.files[0]

@@ -175,6 +175,7 @@ func (t *Tree) enter(ctx context.Context, i *instance) []pending {
 		t.closure.agents = append(t.closure.agents, a)
 		t.readManifest(ctx, a)
 		t.report.add(a.ds...)
+		t.partial = append(t.partial, a.partial...)
 	}
 	if a.manifest == nil {
 		return nil

@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -156,5 +159,37 @@ func TestLoadEnds(t *testing.T) {
 	cancel()
 	if _, _, err := Load(ctx, Options{Dir: t.TempDir()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Load with a context that is done = %v", err)
+	}
+}
+
+// closedFS has a folder that may not be looked into.
+type closedFS struct {
+	fs.FS
+	closed string
+}
+
+func (f closedFS) Lstat(name string) (fs.FileInfo, error) {
+	if strings.HasPrefix(name, f.closed+"/") {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrPermission}
+	}
+	return fs.Lstat(f.FS, name)
+}
+
+func (f closedFS) ReadLink(name string) (string, error) { return fs.ReadLink(f.FS, name) }
+
+// An agent that cannot be looked at is not one that is elsewhere.
+func TestFindClosedFolder(t *testing.T) {
+	files := fstest.MapFS{"agents/open/manifest.yaml": {}, "notes": {}}
+	r := &repo{name: "tools", files: closedFS{files, "agents/shut"}, agents: map[string]*agent{}}
+	if a := r.find("shut"); a == nil || a.files[0] != "agents/shut/manifest.json" || len(a.files) != 1 {
+		t.Errorf("closed folder: %+v, want an agent with one manifest", a)
+	}
+	if a := r.find("open"); a == nil || a.files[0] != "agents/open/manifest.yaml" {
+		t.Errorf("open folder: %+v", a)
+	}
+	for _, name := range []string{"absent", "notes"} {
+		if a := r.find(name); a != nil {
+			t.Errorf("%s: %+v, want none", name, a)
+		}
 	}
 }
