@@ -32,8 +32,8 @@ type scan struct {
 }
 
 // walk lists the files that matter: hidden entries, what .reconcileignore
-// names, local repos of the workspace file and nested git work trees are left
-// out.
+// names, local repos of the workspace file and nested git work trees that are
+// no agents are left out.
 func (t *Tree) walk(ctx context.Context) {
 	t.scan.manifests = map[string][]string{}
 	t.scan.seen = map[string]bool{}
@@ -65,11 +65,15 @@ func (w *walker) folder(dir string, patterns []gitignore.Pattern) {
 		w.t.unread = append(w.t.unread, unread{dir, err})
 		return
 	}
-	if dir != "." && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ".git" }) {
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return slices.Contains(names, e.Name()) })
+	}
+	// An agent may be a submodule.
+	if dir != "." && has(".git") && !(isAgentFolder(dir) && has(manifestNames()...)) {
 		w.t.ignored = append(w.t.ignored, schema.Ignored{Pos: at(dir), Why: "a git work tree of its own"})
 		return
 	}
-	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ignoreFile }) {
+	if has(ignoreFile) {
 		patterns = append(slices.Clip(patterns), w.t.ignorePatterns(dir)...)
 	}
 	hasCUE := false
