@@ -106,8 +106,8 @@ func (r *Runtime) derive(ctx context.Context, d plan.Desired, name, ref string, 
 	return r.explain("keep secret "+ref, err)
 }
 
-// pruneSecrets removes those of the named derived secrets that no container
-// uses any more, and any that an interrupted pass left.
+// pruneSecrets removes the derived secrets of the workspace that no container
+// uses any more, those that an interrupted pass left included.
 func (r *Runtime) pruneSecrets(ctx context.Context, d plan.Desired) error {
 	r.uses.Lock()
 	defer r.uses.Unlock()
