@@ -4,64 +4,201 @@ package main
 
 import (
 	"bytes"
-	"io/fs"
+	"encoding/json"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
+	"github.com/spf13/cobra"
 
 	"reconcile/podman/podmantest"
+	"reconcile/schema"
 )
 
-// Every example is right, converges, has nothing to do the second time, and
-// goes away again.
+// Every example is valid, converges, and has nothing to do then.
 func TestExamples(t *testing.T) {
-	examples := os.DirFS("../../examples")
-	entries, err := fs.ReadDir(examples, ".")
-	if err != nil || len(entries) == 0 {
-		t.Fatalf("examples: %v, %v", entries, err)
+	socket := podmantest.Socket(t)
+	exampleImages(t)
+	dirs, err := filepath.Glob("../../examples/*/workspace.*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no examples: %v", err)
 	}
-	for _, e := range entries {
-		t.Run(e.Name(), func(t *testing.T) {
-			ws := t.TempDir()
-			files, err := fs.Sub(examples, e.Name())
-			if err != nil {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range dirs {
+		example := filepath.Dir(file)
+		t.Run(filepath.Base(example), func(t *testing.T) {
+			work := filepath.Join(t.TempDir(), filepath.Base(example))
+			if err := os.CopyFS(work, os.DirFS(example)); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.CopyFS(ws, files); err != nil {
+			bin := filepath.Join(t.TempDir(), "reconcile")
+			if err := os.Symlink(self, bin); err != nil {
 				t.Fatal(err)
 			}
 			state := filepath.Join(t.TempDir(), "state")
-			var out, said bytes.Buffer
-			command := func(args ...string) {
+			run := func(want int, args ...string) string {
 				t.Helper()
-				out.Reset()
-				said.Reset()
-				args = append(args, "-C", ws, "--state-dir", state)
-				if code := run(t.Context(), args, stdio{strings.NewReader(""), &out, &said}); code != exitOK {
-					t.Fatalf("reconcile %q: exit code %d\n%s%s", args, code, &out, &said)
-				}
-			}
-			command("validate")
-			if testing.Short() {
-				return
-			}
-			for name, opt := range map[string]podmantest.ImageOptions{"shell": {Busybox: true}, "empty": {NoTool: true}} {
-				repo := "localhost/quickstart/" + name
-				if err := images.Tag(podmantest.Conn(t), podmantest.Image(t, "quickstart/"+name, opt), "1", repo, nil); err != nil {
+				cmd := exec.Command(bin, args...)
+				cmd.Dir = work
+				cmd.Env = append(os.Environ(), "CONTAINER_HOST="+socket, "RECONCILE_STATE_DIR="+state)
+				var out, said bytes.Buffer
+				cmd.Stdout, cmd.Stderr = &out, &said
+				err := cmd.Run()
+				code := 0
+				if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+					code = exit.ExitCode()
+				} else if err != nil {
 					t.Fatal(err)
 				}
+				if code != want {
+					t.Fatalf("reconcile %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), code, want, &out, &said)
+				}
+				return out.String()
 			}
-			podman := "--podman=" + podmantest.Socket(t)
-			defer command("destroy", "--yes", "--volumes", podman)
-			command(podman)
-			command("--dry-run", podman)
-			if !strings.Contains(out.String(), "\nnothing to do (") {
-				t.Errorf("the second plan is not empty:\n%s", &out)
+			t.Cleanup(func() { run(0, "destroy", "--yes", "--volumes", "--data") })
+			run(0, "validate")
+			run(2, "--dry-run")
+			run(0)
+			var plan struct{ Changes, Held, Drift []any }
+			if err := json.Unmarshal([]byte(run(0, "--dry-run", "-o", "json")), &plan); err != nil {
+				t.Fatal(err)
 			}
-			command(podman)
+			if len(plan.Changes)+len(plan.Held)+len(plan.Drift) > 0 {
+				t.Errorf("the second plan is not empty: %+v", plan)
+			}
+			if out := run(0); !strings.HasPrefix(out, "0 changes") {
+				t.Errorf("the second pass says %q", out)
+			}
+			run(0, "status")
+			run(0, "graph")
 		})
+	}
+}
+
+// exampleImages makes the images that the examples build with Containerfiles.
+func exampleImages(t *testing.T) {
+	for name, opt := range map[string]podmantest.ImageOptions{
+		"quickstart/shell": {Busybox: true, NoTool: true, Changes: []string{`CMD ["/bin/sh"]`}},
+		"quickstart/empty": {NoTool: true, Changes: []string{"LABEL about=empty"}},
+	} {
+		ref := podmantest.Image(t, name, opt)
+		if err := images.Tag(podmantest.Conn(t), ref, "1", "localhost/"+name, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat("../../examples/" + strings.Replace(name, "/", "/images/", 1) + ".Containerfile"); err != nil {
+			t.Errorf("nothing builds localhost/%s:1: %v", name, err)
+		}
+	}
+}
+
+var (
+	fence   = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	span    = regexp.MustCompile("`([^`\n]+)`")
+	command = regexp.MustCompile(`(?m)(?:^|[^/\w.-])reconcile((?:[ \t]+[^ \t\n|;#)]+)*)`)
+)
+
+// What the README and the examples of the program's help show exists: commands,
+// flags, and samples that are valid.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples, shown := 0, []string{}
+	for _, m := range fence.FindAllStringSubmatch(string(readme), -1) {
+		switch m[1] {
+		case "yaml", "json":
+			samples++
+			checkSample(t, m[1], m[2])
+		case "sh", "console", "":
+			shown = append(shown, m[2])
+		}
+	}
+	for _, m := range span.FindAllStringSubmatch(fence.ReplaceAllString(string(readme), ""), -1) {
+		shown = append(shown, m[1])
+	}
+	root := newRootCommand(&app{})
+	shown = append(shown, root.Example)
+	commands := 0
+	for _, text := range shown {
+		for _, m := range command.FindAllStringSubmatch(text, -1) {
+			commands++
+			checkCommand(t, root, strings.Fields(m[1]))
+		}
+	}
+	if samples == 0 || commands == 0 {
+		t.Errorf("the README shows %d samples and %d commands", samples, commands)
+	}
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() && !bytes.Contains(readme, []byte(c.Name())) {
+			t.Errorf("the README does not mention the command %s", c.Name())
+		}
+	}
+}
+
+// checkSample decodes a sample of a workspace file, a host's policy, a manifest
+// or another document.
+func checkSample(t *testing.T, ext, text string) {
+	t.Helper()
+	lines := strings.SplitAfter(text, "\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "//") })
+	opt := schema.Options{}
+	name := "sample." + ext
+	switch {
+	case strings.Contains(text, "kind: Workspace"):
+		name, opt.Kind = "workspace.yaml", schema.KindWorkspace
+	case regexp.MustCompile(`(?m)^(mounts|registries):`).MatchString(text):
+		if _, ds := schema.DecodePolicy("policy.yaml", []byte(text)); len(ds) > 0 {
+			t.Errorf("the README's policy is not valid: %v\n%s", ds, text)
+		}
+		return
+	case !strings.Contains(text, "apiVersion"):
+		name, opt.Kind = "manifest."+ext, schema.KindManifest
+	}
+	f, ds := schema.DecodeFile(name, []byte(strings.Join(lines, "")), opt)
+	if len(f.Documents) == 0 {
+		t.Errorf("the README's sample holds no document:\n%s", text)
+	}
+	for _, d := range ds {
+		t.Errorf("the README's sample is not valid: %s\n%s", d, text)
+	}
+}
+
+// checkCommand looks up a command line's command and flags.
+func checkCommand(t *testing.T, root *cobra.Command, words []string) {
+	t.Helper()
+	line := "reconcile " + strings.Join(words, " ")
+	cmd := root
+	for i, w := range words {
+		w = strings.Trim(w, "[],.`")
+		switch {
+		case strings.HasPrefix(w, "--"):
+			name, _, _ := strings.Cut(w[2:], "=")
+			if cmd.Flags().Lookup(name) == nil && cmd.InheritedFlags().Lookup(name) == nil && name != "help" {
+				t.Errorf("%q: there is no flag --%s", line, name)
+			}
+		case strings.HasPrefix(w, "-") && len(w) > 1:
+			if cmd.Flags().ShorthandLookup(w[1:2]) == nil && cmd.InheritedFlags().ShorthandLookup(w[1:2]) == nil {
+				t.Errorf("%q: there is no flag %s", line, w)
+			}
+		case i == 0 && regexp.MustCompile(`^[a-z]+$`).MatchString(w):
+			found, _, err := root.Find([]string{w})
+			if err != nil || found == root {
+				if w != "completion" && w != "help" {
+					t.Errorf("%q: there is no command %s", line, w)
+				}
+				return
+			}
+			cmd = found
+		}
 	}
 }
