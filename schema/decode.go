@@ -31,7 +31,7 @@ type File struct {
 // *.json. The diagnostics are sorted and hold every problem of the file; a
 // document with errors is marked Invalid. Problems of syntax are errors if the
 // file must be of a kind, mentions one of our API groups or holds a document of
-// ours; otherwise the file is none of our business and they are warnings.
+// ours; otherwise the file is none of our business, and the first is a warning.
 func DecodeFile(name string, src []byte, opts Options) (File, Diagnostics) {
 	docs, parseDS := parse(name, src)
 	var f File
@@ -54,10 +54,9 @@ func DecodeFile(name string, src []byte, opts Options) (File, Diagnostics) {
 		f.Documents = append(f.Documents, doc)
 		ds = append(ds, found...)
 	}
-	if opts.Kind == "" && len(f.Documents) == 0 && !namesOurGroup(src) {
-		for i := range parseDS {
-			parseDS[i].Severity = Warning
-		}
+	if opts.Kind == "" && len(f.Documents) == 0 && !namesOurGroup(src) && len(parseDS) > 0 {
+		parseDS = parseDS.Sort()[:1]
+		parseDS[0].Severity = Warning
 	}
 	ds = append(ds, parseDS...)
 	if opts.Kind != "" && len(f.Documents) == 0 && len(ds) == 0 {
