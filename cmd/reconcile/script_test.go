@@ -83,6 +83,7 @@ func runScripts(t *testing.T, dir string) {
 			"code":     codeCmd,
 			"foreign":  foreignCmd,
 			"image":    imageCmd,
+			"inside":   insideCmd,
 			"inspect":  inspectCmd,
 			"json":     jsonCmd,
 			"leaks":    leaksCmd,

@@ -375,6 +375,29 @@ func stallCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(server.Close)
 }
 
+// insideCmd runs a command in a container: [!] inside [-quiet] NAME COMMAND…
+// Services lose the output of an exec now and then, so one that says nothing is
+// run again, unless it has nothing to say.
+func insideCmd(ts *testscript.TestScript, neg bool, args []string) {
+	quiet := len(args) > 0 && args[0] == "-quiet"
+	if quiet {
+		args = args[1:]
+	}
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] inside [-quiet] container command [args...]")
+	}
+	for range 5 {
+		err := ts.Exec("podman", append([]string{"--remote", "exec"}, args...)...)
+		if neg == (err == nil) {
+			ts.Fatalf("unexpected result: %v", err)
+		}
+		if neg || quiet || ts.ReadFile("stdout") != "" {
+			return
+		}
+	}
+	ts.Fatalf("it never printed anything")
+}
+
 // inspectCmd prints what Podman says of an object: inspect
 // container|network|volume|secret NAME
 func inspectCmd(ts *testscript.TestScript, neg bool, args []string) {
