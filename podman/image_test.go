@@ -3,6 +3,7 @@
 package podman_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -228,5 +229,34 @@ func TestOtherImage(t *testing.T) {
 	got := b.object(t, id)
 	if len(got.Drift) != 1 || got.Drift[0].Code != plan.CodeOtherImage {
 		t.Errorf("drift %v, want other-image", got.Drift)
+	}
+}
+
+// TestInheritedLabels: what somebody runs of an image that was committed from
+// an instance has all our labels, and is theirs.
+func TestInheritedLabels(t *testing.T) {
+	b := newBed(t, nil)
+	id := b.want("a", plan.ContainerSpec{Image: toolImage(t), Main: tool("pause")})
+	obj := b.create(t, id)
+	conn := podmantest.Conn(t)
+	committed, err := containers.Commit(conn, obj.Handle, new(containers.CommitOptions).WithRepo("localhost/snapshot").WithTag("1"))
+	must(t, err)
+	t.Cleanup(func() {
+		_, errs := images.Remove(context.WithoutCancel(conn), []string{committed.ID}, new(images.RemoveOptions).WithForce(true))
+		for _, err := range errs {
+			t.Error(err)
+		}
+	})
+	theirs := foreign(t, "snapshot-"+obj.Name, committed.ID, nil)
+	if got := b.object(t, id); got.Handle != obj.Handle {
+		t.Errorf("the object is %s, want %s alone", got.Name, obj.Name)
+	}
+	b.do(t, on(plan.OpDelete, obj))
+	o, err := b.rt.Observe(t.Context(), b.d)
+	must(t, err)
+	for _, other := range o.Objects {
+		if other.Handle == theirs {
+			t.Error("a container of an image that inherits our labels counts as ours")
+		}
 	}
 }

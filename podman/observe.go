@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/containers/podman/v5/pkg/bindings/network"
 	"github.com/containers/podman/v5/pkg/bindings/volumes"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
@@ -102,11 +103,32 @@ func (o *observation) containers(ctx context.Context) error {
 		return o.r.explain("list containers", err)
 	}
 	for _, c := range list {
-		if obj, ok := o.r.container(c); ok {
-			o.add(obj)
+		obj, ok := o.r.container(c)
+		if !ok {
+			continue
 		}
+		if slices.ContainsFunc(obj.Drift, func(r plan.Reason) bool { return r.Code == plan.CodeOtherImage }) {
+			inherited, err := o.r.inheritsLabels(ctx, obj.Image)
+			if err != nil || inherited {
+				o.note("image of the container "+obj.Name, err)
+				continue
+			}
+		}
+		o.add(obj)
 	}
 	return nil
+}
+
+// inheritsLabels reports whether an image gives our labels to every container
+// that is made of it, as one does that somebody committed from an instance.
+// Such a container is theirs.
+func (r *Runtime) inheritsLabels(ctx context.Context, image string) (bool, error) {
+	img, err := images.GetImage(ctx, image, nil)
+	if err != nil {
+		return false, r.explain("inspect "+image, err)
+	}
+	_, ours := plan.ParseLabels(img.Labels)
+	return ours, nil
 }
 
 // container is a listed container as an object, if it is ours.

@@ -19,6 +19,8 @@ import (
 	"github.com/containers/podman/v5/pkg/copy"
 	"github.com/containers/podman/v5/pkg/specgen"
 	"github.com/moby/sys/user"
+
+	"reconcile/reconcile/plan"
 )
 
 // caBundle is where the certificates of most distributions are.
@@ -40,6 +42,8 @@ type probe struct {
 // probeAge is when a probe's container has been forgotten by whoever made it.
 const probeAge = 10 * time.Minute
 
+const probePrefix = "reconcile-probe-"
+
 func (r *Runtime) look(ctx context.Context, img image) (*probe, error) {
 	p := img.probe
 	p.mu.Lock()
@@ -51,7 +55,7 @@ func (r *Runtime) look(ctx context.Context, img image) (*probe, error) {
 		return nil, err
 	}
 	spec := specgen.NewSpecGenerator(img.id, false)
-	spec.Name = "reconcile-probe-" + strings.ToLower(rand.Text()[:12])
+	spec.Name = probePrefix + strings.ToLower(rand.Text()[:12])
 	spec.Entrypoint = []string{"/never-started"}
 	spec.NetNS = specgen.Namespace{NSMode: specgen.NoNetwork}
 	spec.ImageVolumeMode = "ignore"
@@ -91,7 +95,10 @@ func (r *Runtime) sweepProbes(ctx context.Context) error {
 		return r.explain("list containers", err)
 	}
 	for _, c := range list {
-		if time.Since(c.Created) > probeAge {
+		// A label alone may come from an image; a probe also has its name and was
+		// never started.
+		probe := len(c.Names) > 0 && strings.HasPrefix(c.Names[0], probePrefix) && r.state(c) == plan.StateCreated
+		if probe && time.Since(c.Created) > probeAge {
 			r.dropProbe(ctx, c.ID)
 		}
 	}

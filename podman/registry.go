@@ -32,13 +32,43 @@ const (
 	digestTTL = 30 * time.Second
 )
 
-// DigestMemory remembers which digest a tag has. Its zero value is ready.
+var errTooLong = fmt.Errorf("no answer within %s", lookupTimeout)
+
+// DigestMemory remembers which digest a tag has, and which registries do not
+// answer. Its zero value is ready.
 type DigestMemory struct {
 	// TTL is how long a digest is taken to be right; 0 means 30 seconds.
 	TTL time.Duration
 
-	mu    sync.Mutex
-	known map[string]remembered
+	mu     sync.Mutex
+	known  map[string]remembered
+	silent map[string]silence // by the registry that a reference names
+}
+
+// silence is a registry that did not answer.
+type silence struct {
+	err error
+	at  time.Time
+}
+
+// silenceOf returns why a registry did not answer a moment ago: what it is
+// asked next would wait as long.
+func (m *DigestMemory) silenceOf(registry string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, ok := m.silent[registry]; ok && time.Since(s.at) < digestTTL {
+		return s.err
+	}
+	return nil
+}
+
+func (m *DigestMemory) putSilence(registry string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.silent == nil {
+		m.silent = map[string]silence{}
+	}
+	m.silent[registry] = silence{err, time.Now()}
 }
 
 type remembered struct {
@@ -79,7 +109,11 @@ func (r *Runtime) lookUp(ctx context.Context, n imageName) lookup {
 	if digest, ok := r.opt.Digests.get(n.name); ok {
 		return lookup{digest: digest}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, lookupTimeout, fmt.Errorf("no answer within %s", lookupTimeout))
+	registry := reference.Domain(n.named)
+	if err := r.opt.Digests.silenceOf(registry); err != nil {
+		return lookup{err: fmt.Errorf("look up %s: %w", n.name, err)}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lookupTimeout, errTooLong)
 	defer cancel()
 	sources, err := pullSources(n.named)
 	if err != nil {
@@ -97,8 +131,17 @@ func (r *Runtime) lookUp(ctx context.Context, n imageName) lookup {
 		}
 		answer.refused = answer.refused && saidNo(err)
 		answer.err = fmt.Errorf("look up %s: %w", n.name, err)
+		if noAnswer(err) {
+			r.opt.Digests.putSilence(registry, err)
+		}
 	}
 	return answer
+}
+
+// noAnswer reports whether nobody answered at all, within the time or ever.
+func noAnswer(err error) bool {
+	var network net.Error
+	return errors.Is(err, errTooLong) || errors.As(err, &network)
 }
 
 // source is one place to get an image from.

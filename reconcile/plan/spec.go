@@ -2,8 +2,6 @@
 
 package plan
 
-import "path"
-
 // Spec is what a resource should look like at the runtime. Exactly one field
 // is set. Every field of every spec counts: its digest is over the canonical
 // JSON of this type, so a field that must not count does not belong here.
@@ -98,15 +96,6 @@ type Mount struct {
 	Target    string    `json:"target"`           // absolute path in the container
 	TreeHash  string    `json:"treeHash,omitempty"`
 	Type      MountType `json:"type"`
-}
-
-// HostPath is the folder that is mounted. A copy's is named by its content,
-// below Source.
-func (m Mount) HostPath() string {
-	if m.Type == MountCopy {
-		return path.Join(m.Source, m.TreeHash[:min(12, len(m.TreeHash))])
-	}
-	return m.Source
 }
 
 // Port publishes a container port on the host.
