@@ -140,7 +140,7 @@ func (r *Runtime) lookUp(ctx context.Context, n imageName) lookup {
 
 // noAnswer reports whether nobody answered at all, within the time or ever.
 func noAnswer(err error) bool {
-	var network net.Error
+	var network *net.OpError
 	return errors.Is(err, errTooLong) || errors.As(err, &network)
 }
 
