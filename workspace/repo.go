@@ -186,7 +186,15 @@ func (t *Tree) insideFolder(decl schema.Repo) (string, bool) {
 	if decl.URL.V == "" || strings.Contains(decl.URL.V, "://") || isRemote(decl.URL.V) {
 		return "", false
 	}
-	dir := filepath.FromSlash(decl.URL.V)
+	return t.inside(filepath.FromSlash(decl.URL.V))
+}
+
+// inside returns the slash path of a folder that is below the workspace's root.
+// A relative one is relative to the root.
+func (t *Tree) inside(dir string) (string, bool) {
+	if dir == "" {
+		return "", false
+	}
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(t.root, dir)
 	}

@@ -42,6 +42,7 @@ const (
 //
 //	folder NAME           the workspace's folder, default acme
 //	name NAME, profile P  options of Load
+//	state NAME            the state directory, in the workspace
 //	var N=V, env N        variables of the command line and the environment
 //	link NAME TARGET      a symbolic link in the workspace
 //	mkdir NAME            a folder in the workspace
@@ -130,6 +131,8 @@ func stage(t *testing.T, ar *txtar.Archive) *scenario {
 			s.opt.Name = rest
 		case "profile":
 			s.opt.Profile = rest
+		case "state":
+			s.opt.StateDir = filepath.Join(s.ws, rest)
 		case "var":
 			name, v, _ := strings.Cut(rest, "=")
 			s.opt.Vars[name] = v

@@ -32,14 +32,19 @@ type scan struct {
 }
 
 // walk lists the files that matter: hidden entries, what .reconcileignore
-// names, local repos of the workspace file and nested git work trees that are
-// no agents are left out.
+// names, local repos of the workspace file, nested git work trees that are no
+// agents, and the state and secrets directories are left out.
 func (t *Tree) walk(ctx context.Context) {
 	t.scan.manifests = map[string][]string{}
 	t.scan.seen = map[string]bool{}
 	w := walker{t: t, ctx: ctx, skip: map[string]bool{}}
 	for _, r := range t.file.Repos {
 		if dir, ok := t.insideFolder(r); ok {
+			w.skip[dir] = true
+		}
+	}
+	for _, own := range []string{t.opt.StateDir, t.opt.SecretsDir} {
+		if dir, ok := t.inside(own); ok {
 			w.skip[dir] = true
 		}
 	}
