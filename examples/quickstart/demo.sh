@@ -30,18 +30,25 @@ run() {
 	fi
 }
 
+images=(localhost/quickstart/shell:1 localhost/quickstart/empty:1)
+
 build_images() {
-	local context
+	local context ok=0
 	context=$(mktemp -d)
 	cp "$(command -v busybox)" "$context/busybox"
 	for name in shell empty; do
-		podman build -q -t "localhost/quickstart/$name:1" -f "$here/images/$name.Containerfile" "$context" >/dev/null || return
+		podman build -q --layers=false -t "localhost/quickstart/$name:1" -f "$here/images/$name.Containerfile" "$context" >/dev/null || ok=1
 	done
 	rm -rf "$context"
+	return $ok
 }
 
+# usable reports whether this host's Podman runs a container. If it does not,
+# what was built to find out is removed.
 usable() {
-	build_images 2>/dev/null && podman run --rm localhost/quickstart/shell:1 true 2>/dev/null
+	build_images 2>/dev/null && podman run --rm "${images[0]}" true 2>/dev/null && return
+	podman rmi "${images[@]}" >/dev/null 2>&1 || true
+	return 1
 }
 
 # private re-executes the demo in mount, network and process namespaces of its
@@ -113,7 +120,7 @@ cleanup() {
 	code=$?
 	"$reconcile" destroy --yes --volumes >/dev/null 2>&1 || true
 	if [ -z "${RECONCILE_DEMO_DIR:-}" ]; then
-		podman rmi localhost/quickstart/shell:1 localhost/quickstart/empty:1 >/dev/null 2>&1 || true
+		podman rmi "${images[@]}" >/dev/null 2>&1 || true
 	fi
 	cd /
 	rm -rf "$work"
