@@ -113,7 +113,7 @@ func (t *Tree) discoverAgents(objects []schema.EvalObject) {
 	byName := map[string][]string{}
 	repos := t.repoFolders()
 	for dir, files := range t.scan.manifests {
-		if below(dir+"/", repos) {
+		if below(dir+"/", repos) || below(t.scan.linked[dir]+"/", repos) {
 			continue
 		}
 		byName[path.Base(dir)] = append(byName[path.Base(dir)], files...)

@@ -28,6 +28,7 @@ type scan struct {
 	cueDirs      []string            // folders with a .cue file
 	manifests    map[string][]string // folder → manifest files in it
 	links        []string            // links that have the name of a document
+	linked       map[string]string   // agents' folders that are links → where they lead
 	seen         map[string]bool     // regular files among the above
 }
 
@@ -36,7 +37,7 @@ type scan struct {
 // agents, and the state and secrets directories are left out.
 func (t *Tree) walk(ctx context.Context) {
 	t.scan.manifests = map[string][]string{}
-	t.scan.seen = map[string]bool{}
+	t.scan.seen, t.scan.linked = map[string]bool{}, map[string]string{}
 	w := walker{t: t, ctx: ctx, skip: map[string]bool{}}
 	for _, r := range t.file.Repos {
 		if dir, ok := t.insideFolder(r); ok {
@@ -149,7 +150,8 @@ func (w *walker) module(dir string) {
 
 // link looks at a symbolic link. One to a file of the workspace that is read
 // at its own place is nothing; one to a hidden or ignored file of the workspace
-// is read here; one that leads out is reported.
+// is read here, and so is the manifest in a folder of it; one that leads out is
+// reported.
 func (w *walker) link(name string) {
 	required := slices.Contains(workspaceNames(), name) ||
 		slices.Contains(manifestNames(), path.Base(name)) && isAgentFolder(path.Dir(name))
@@ -163,13 +165,30 @@ func (w *walker) link(name string) {
 		}
 	case err != nil && isDocument(name):
 		w.t.linkBroken(name, required, err)
-	case err != nil || info.IsDir() || !isDocument(name):
+	case err == nil && info.IsDir():
+		w.agentLink(name)
+	case err != nil || !isDocument(name):
 	case !info.Mode().IsRegular():
 		w.t.report.warn(at(name), summaryNotRead, "", "it is not a regular file")
 	case w.t.scan.seen[w.t.resolved(name)] && !required:
 	default:
 		if w.file(path.Dir(name), name) && !slices.Contains(w.t.scan.cueDirs, path.Dir(name)) {
 			w.t.scan.cueDirs = append(w.t.scan.cueDirs, path.Dir(name))
+		}
+	}
+}
+
+// agentLink looks for the manifest of an agent whose folder is a link to a
+// folder of the workspace. Other documents are read at their own place.
+func (w *walker) agentLink(dir string) {
+	if !isAgentFolder(dir) {
+		return
+	}
+	for _, base := range manifestNames() {
+		name := path.Join(dir, base)
+		if _, err := fs.Lstat(w.t.files, name); err == nil {
+			w.t.scan.linked[dir] = w.t.resolved(dir)
+			w.link(name)
 		}
 	}
 }
