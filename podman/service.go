@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,6 +68,7 @@ func startService(ctx context.Context, opt Options) (*service, error) {
 	s := &service{url: "unix://" + socket, socket: socket, said: new(tail), done: make(chan struct{})}
 	// No time out: the service lives as long as we do, however long a step is.
 	s.cmd = exec.Command(path, "system", "service", "--time=0", s.url)
+	s.cmd.Env = slices.DeleteFunc(os.Environ(), isRemoteSetting)
 	s.cmd.Stderr = s.said
 	s.cmd.WaitDelay = 500 * time.Millisecond // what it started may hold its standard error open
 	// A process group of its own keeps the terminal's interrupt away: a pass
@@ -80,6 +82,12 @@ func startService(ctx context.Context, opt Options) (*service, error) {
 		return nil, fmt.Errorf("private service: %w", err)
 	}
 	return s, nil
+}
+
+// isRemoteSetting reports whether a variable, though it be empty, makes podman a
+// client of another service: then it cannot be one itself.
+func isRemoteSetting(kv string) bool {
+	return strings.HasPrefix(kv, "CONTAINER_HOST=") || strings.HasPrefix(kv, "CONTAINER_CONNECTION=")
 }
 
 // start runs the process. The thread that started it waits for it too, since
