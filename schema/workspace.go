@@ -2,7 +2,10 @@
 
 package schema
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // workspace reads a unified workspace file.
 func (c cursor) workspace() *Workspace {
@@ -26,7 +29,7 @@ func (c cursor) vars() []Var {
 	var out []Var
 	for _, e := range c.entries() {
 		c.envName(e.key)
-		v := Var{Name: e.key, Value: e.at("value").text(), Env: e.at("env").word(), Secret: e.at("secret").filled()}
+		v := Var{Name: e.key, Value: e.at("value").text(), Env: e.at("env").word(), Secret: e.at("secret").hostSecret()}
 		if v.Env.IsSet() {
 			e.at("env").envName(v.Env)
 		}
@@ -45,6 +48,20 @@ func (c cursor) vars() []Var {
 	}
 	return out
 }
+
+// hostSecret reads the name of a secret of Podman, or of a file in the secrets
+// directory.
+func (c cursor) hostSecret() Str {
+	s := c.filled()
+	if s.IsSet() && (!aliasName.MatchString(s.V) || strings.Contains(s.V, "..") || len(s.V) > maxSecretName) {
+		c.fail(s.Pos, summaryName, fmt.Sprintf("%s cannot name a secret of the host", quoteKey(s.V)),
+			fmt.Sprintf("use letters, digits, dots, dashes and underscores, a letter or digit first, at most %d", maxSecretName))
+	}
+	return s
+}
+
+// maxSecretName is the longest name of a secret that Podman takes.
+const maxSecretName = 253
 
 func (c cursor) expose() []Expose {
 	var out []Expose
