@@ -31,15 +31,19 @@ func (r *Runtime) copies(c plan.ContainerSpec) []string {
 	return list
 }
 
-// dropCopies removes the copies of a container that was deleted, unless another
-// container has them: the next generation, made of the same tree.
-func (r *Runtime) dropCopies(ctx context.Context, label string) error {
+// dropCopies removes the copies of a container that was deleted, given by its
+// labels, unless another container has them: the next generation, made of the
+// same tree. A resource's copies are its own, so nobody else can have them.
+func (r *Runtime) dropCopies(ctx context.Context, labels map[string]string) error {
+	label := labels[labelCopies]
 	if label == "" || r.remote {
 		return nil
 	}
 	r.uses.Lock()
 	defer r.uses.Unlock()
-	filter := map[string][]string{"label": {labelCopies}}
+	filter := map[string][]string{"label": {
+		labelCopies, plan.LabelWorkspace + "=" + labels[plan.LabelWorkspace], plan.LabelID + "=" + labels[plan.LabelID],
+	}}
 	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
 	if err != nil {
 		return r.explain("list containers", err)

@@ -183,7 +183,7 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 			return plan.Object{}, err
 		}
 	}
-	if err := r.dropCopies(ctx, c.Config.Labels[labelCopies]); err != nil {
+	if err := r.dropCopies(ctx, c.Config.Labels); err != nil {
 		return plan.Object{}, err
 	}
 	return plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name}, nil
