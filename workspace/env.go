@@ -88,10 +88,11 @@ func (e *envResolver) exposed() map[string]value {
 				out[x.Name.V] = value{set: true, text: x.Value.V}
 				continue
 			}
-			if v, ok := e.vars[other]; ok {
-				out[x.Name.V] = v
+			v, ok := e.vars[other]
+			if !ok {
+				v.broken = true // which is reported with the workspace file
 			}
-			// An unknown one is reported with the workspace file.
+			out[x.Name.V] = v
 		}
 	}
 	return out
@@ -115,14 +116,28 @@ func (e *envResolver) declared(d schema.EnvVar, exposed map[string]value) value 
 		return value{set: true, text: d.Default.V}
 	}
 	if d.Required && d.Name.V != "PORT" {
-		as := ""
-		if d.VarName != d.Name.V {
-			as = " (as " + d.VarName + ")"
-		}
-		e.block(d.Name.Pos, plan.CodeInvalid, summaryMissingVar, "set "+d.VarName+" under vars in the workspace file, or with --var",
-			"%s needs %s%s", e.i.name, d.Name.V, as)
+		e.missing(d, exposed[d.Name.V].broken)
 	}
 	return value{}
+}
+
+// missing blocks the instance for want of a variable. Why a variable of the
+// workspace is no good is reported where it is declared.
+func (e *envResolver) missing(d schema.EnvVar, broken bool) {
+	v := e.vars[d.VarName]
+	if broken || v.broken {
+		e.blocked = append(e.blocked, plan.Reason{Code: plan.CodeInvalid, Text: "the variable " + d.VarName + " has errors", Origin: d.Name.Pos.String()})
+		return
+	}
+	as := ""
+	if d.VarName != d.Name.V {
+		as = " (as " + d.VarName + ")"
+	}
+	hint := "set " + d.VarName + " under vars in the workspace file, or with --var"
+	if v.unset != "" {
+		hint = "set " + v.unset + " in the environment, where " + d.VarName + " comes from, or give it with --var"
+	}
+	e.block(d.Name.Pos, plan.CodeInvalid, summaryMissingVar, hint, "%s needs %s%s", e.i.name, d.Name.V, as)
 }
 
 // given resolves an entry of the manifest's own expose.

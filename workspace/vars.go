@@ -24,6 +24,10 @@ type value struct {
 	set    bool
 	text   string
 	secret string // plan.EnvVar.Secret
+	// broken: it has a mistake that is reported where it is declared.
+	broken bool
+	// unset is the variable of the environment that it should come from.
+	unset string
 }
 
 func (v value) isSecret() bool { return strings.HasPrefix(v.secret, "secret:") }
@@ -85,24 +89,25 @@ func (c *varChain) valueOf(d schema.Var) value {
 	case d.Secret.IsSet():
 		return value{set: true, secret: "secret:" + d.Secret.V}
 	case d.Env.IsSet():
-		if c.tree.opt.LookupEnv == nil {
-			return value{}
+		if c.tree.opt.LookupEnv != nil {
+			if _, ok := c.tree.opt.LookupEnv(d.Env.V); ok {
+				return value{set: true, secret: "env:" + d.Env.V}
+			}
 		}
-		_, ok := c.tree.opt.LookupEnv(d.Env.V)
-		return value{set: ok, secret: "env:" + d.Env.V}
+		return value{unset: d.Env.V}
 	}
 	other, ok := target(d.Value.V)
 	if !ok {
-		return value{set: d.Value.IsSet(), text: d.Value.V}
+		return value{set: d.Value.IsSet(), text: d.Value.V, broken: !d.Value.IsSet()}
 	}
 	if i := slices.Index(c.way, other); i >= 0 {
 		c.report.fail(d.Value.Pos, summaryVarLoop, "", "%s", strings.Join(append(slices.Clone(c.way[i:]), other), " -> "))
-		return value{}
+		return value{broken: true}
 	}
 	if _, ok := c.declared[other]; !ok {
 		c.report.fail(d.Value.Pos, summaryUnknownVar, nearest(other, slices.Sorted(maps.Keys(c.declared))),
 			"%s refers to $%s, which the workspace does not have", d.Name.V, other)
-		return value{}
+		return value{broken: true}
 	}
 	return c.resolve(other)
 }
