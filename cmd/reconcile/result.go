@@ -53,7 +53,11 @@ func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen 
 	}
 	if unseen == nil {
 		for _, st := range departed(r) {
-			fmt.Fprintf(a.std.out, "%s %s is %s: %s\n", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)))
+			hint := ""
+			if st.Handle != "" && st.ID.Kind.Role() == plan.RoleInstance {
+				hint = "; `reconcile logs " + st.ID.String() + "` shows what it wrote"
+			}
+			fmt.Fprintf(a.std.out, "%s %s is %s: %s%s\n", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)+hint), origin(s, st.Origin))
 		}
 	}
 	fmt.Fprintln(a.std.out, passCounts(r))
@@ -70,7 +74,7 @@ func (a *app) printChanged(s style, c plan.Change, o reconcile.Outcome) {
 	}
 	for _, st := range o.Steps {
 		if st.Step.Target == c.ID && st.State == reconcile.StepSkipped {
-			fmt.Fprintf(a.std.out, "%s %s not done: %s\n", s.yellow("!"), escape(c.ID.String()), escape(st.Detail))
+			fmt.Fprintf(a.std.out, "%s %s not done: %s%s\n", s.yellow("!"), escape(c.ID.String()), escape(st.Detail), origin(s, st.Step.Reason.Origin))
 			return
 		}
 	}

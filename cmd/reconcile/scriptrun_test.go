@@ -77,6 +77,11 @@ func checkRun(ts *testscript.TestScript, args []string, code int) {
 			}
 		}
 	}
+	for line := range strings.Lines(stdout) {
+		if aboutOne.MatchString(line) && !placed.MatchString(line) && !raw {
+			ts.Fatalf("a line of the plan or the result lacks its place: %q", line)
+		}
+	}
 	if code != 0 && stdout+stderr == "" {
 		ts.Fatalf("exit code %d without a word", code)
 	}
@@ -227,6 +232,13 @@ func checkPlan(text string) error {
 	}
 	return nil
 }
+
+// aboutOne are lines of a plan or a result that are about one object, and placed
+// those that end with their place. What failed may take several lines.
+var (
+	aboutOne = regexp.MustCompile(`^ *[-+~↻!≠] [a-z]+/\S+ `)
+	placed   = regexp.MustCompile(`  \S+:\d+:\d+\n$`)
+)
 
 // place is file:line:col.
 var place = regexp.MustCompile(`^.+:\d+:\d+$`)

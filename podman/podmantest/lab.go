@@ -238,6 +238,9 @@ func (l *lab) close() error {
 // use returns the lab, or skips under -short.
 func use(t testing.TB) *lab {
 	t.Helper()
+	// Read within a test it counts for the cache of `go test`: results with
+	// another Podman are no results.
+	_ = os.Getenv(BinaryEnv)
 	if current == nil {
 		if testing.Short() {
 			t.Skip("needs Podman")
