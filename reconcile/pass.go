@@ -28,6 +28,9 @@ type Keeper interface {
 type PassOptions struct {
 	Plan  plan.Options // Now is the time of the pass; zero = time.Now
 	Apply ApplyOptions
+	// Settle is how long what was started must have run before the last look, so
+	// that what ends at once is seen to have ended. 0 = not at all.
+	Settle time.Duration
 	// Planned, if set, is given the plan before anything is done. Its error
 	// ends the pass.
 	Planned func(plan.Plan) error
@@ -70,6 +73,7 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 	}
 	if len(res.Plan.Steps) > 0 {
 		res.Outcome = Apply(ctx, rt, k, res.Plan, d, o.Apply)
+		settle(ctx, res.Outcome, o.Settle)
 		lookCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTimeout)
 		defer cancel()
 		after, err := Observe(lookCtx, rt, k, d)
@@ -88,6 +92,25 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 		return res, err
 	}
 	return res, nil
+}
+
+// settle waits until everything that was started has run for a while.
+func settle(ctx context.Context, o Outcome, d time.Duration) {
+	var last time.Time
+	for _, r := range o.Steps {
+		if ended := r.Started.Add(r.Duration); r.Step.Op == plan.OpStart && r.State == StepDone && ended.After(last) {
+			last = ended
+		}
+	}
+	if last.IsZero() {
+		return
+	}
+	timer := time.NewTimer(time.Until(last.Add(d)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // accept remembers what the operator takes over with this pass, so that the

@@ -137,6 +137,10 @@ func (a *app) runPass(ctx context.Context) error {
 	})
 }
 
+// settleTime is long enough for a command that is not there, or that does not
+// like its arguments, to end.
+const settleTime = 300 * time.Millisecond
+
 // converge makes the host match d, shows progress and prints the result.
 func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostics, afterwards func()) error {
 	dir := a.workspaceDir(d.Workspace)
@@ -160,6 +164,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	result, err := reconcile.Pass(ctx, rt, store, d, reconcile.PassOptions{
 		Plan:    a.planOptions(),
 		Apply:   reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: progress.event},
+		Settle:  settleTime,
 		Planned: progress.start,
 	})
 	progress.finish()
