@@ -54,7 +54,7 @@ func writePlan(w io.Writer, s style, p plan.Plan, mode string) {
 		}
 	}
 	if len(p.Drift) > 0 {
-		fmt.Fprintf(w, "\n%s\n", s.bold("Drift (not as it was made)"))
+		fmt.Fprintf(w, "\n%s\n", s.bold(driftHeading(p)))
 		for _, c := range p.Drift {
 			for _, r := range c.Reasons {
 				fmt.Fprintf(w, "  %s %s %s%s\n", s.yellow("≠"), escape(c.ID.String()), escape(r.Text), origin(s, r.Origin))
@@ -62,6 +62,15 @@ func writePlan(w io.Writer, s style, p plan.Plan, mode string) {
 		}
 	}
 	fmt.Fprintf(w, "\n%s\n", planCounts(p))
+}
+
+func driftHeading(p plan.Plan) string {
+	for _, d := range p.Drift {
+		if !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.ID == d.ID }) {
+			return "Drift (not as it was made)"
+		}
+	}
+	return "Drift (not as it was made; repaired above)"
 }
 
 func writeChange(w io.Writer, s style, c plan.Change) {
