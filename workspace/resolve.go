@@ -54,6 +54,7 @@ func (t *Tree) Resolve() Result {
 	r.checkPorts()
 	r.checkNames()
 	r.addNetwork()
+	r.hintAtEnabling()
 	partial := append(slices.Clone(t.partial), r.repoGaps()...)
 	partial = append(partial, t.reportUnread(&r.report, r.mounted)...)
 
@@ -73,6 +74,20 @@ func (t *Tree) Resolve() Result {
 		NameUnknown: t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
 		Fatal:       t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
+}
+
+// hintAtEnabling helps whoever has agents and no workspace file yet.
+func (r *resolver) hintAtEnabling() {
+	names := r.tree.repos[ownRepo].names()
+	if r.tree.fileSeen || len(names) == 0 {
+		return
+	}
+	list := strings.Join(names[:min(5, len(names))], ", ")
+	if len(names) > 5 {
+		list += ", …"
+	}
+	r.report.warn(at("."), "nothing is enabled", "write a workspace.yaml with spec.enable",
+		"there is no workspace file, and agents run only where one enables them: %s", list)
 }
 
 // anyWorkspaceFile reports whether there is a workspace file, though it may not
