@@ -83,7 +83,11 @@ func (a *app) status(ctx context.Context, name string) error {
 		})
 	} else {
 		a.printDiagnostics(ds)
-		a.printStatus(all, name != "")
+		empty := "nothing is desired and nothing runs"
+		if src.Fatal {
+			empty = "nothing runs; what is desired cannot be told"
+		}
+		a.printStatus(all, name != "", empty)
 	}
 	if err == nil && src.Fatal {
 		return exitWith(exitError)
@@ -109,10 +113,11 @@ func pickStatus(name string, all []reconcile.Status) ([]reconcile.Status, error)
 	return picked, nil
 }
 
-func (a *app) printStatus(all []reconcile.Status, detail bool) {
+// printStatus prints a line a resource, or empty when there is none.
+func (a *app) printStatus(all []reconcile.Status, detail bool, empty string) {
 	s := a.styleFor(a.std.out)
 	if len(all) == 0 {
-		fmt.Fprintln(a.std.out, "nothing is desired and nothing runs")
+		fmt.Fprintln(a.std.out, empty)
 		return
 	}
 	var rows [][]string
