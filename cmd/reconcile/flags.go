@@ -71,7 +71,7 @@ func (a *app) fromEnvironment(cmd *cobra.Command) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "RECONCILE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		v, ok := a.lookupEnv(name)
-		if !ok || v == "" || f.Changed || f.Name == "help" {
+		if !ok || v == "" || f.Changed || f.Name == "help" || f.Name == "version" {
 			return
 		}
 		if err := f.Value.Set(v); err != nil {

@@ -111,7 +111,7 @@ func passCounts(r reconcile.PassResult) string {
 	sum := r.Plan.Summary()
 	text := fmt.Sprintf("%s, %d unchanged", count(len(r.Plan.Changes), "change"), sum.Unchanged)
 	if failed+skipped > 0 {
-		text += fmt.Sprintf("; %d steps done, %d failed, %d skipped", done, failed, skipped)
+		text += fmt.Sprintf("; %s done, %d failed, %d skipped", count(done, "step"), failed, skipped)
 	}
 	if sum.Blocked > 0 {
 		text += fmt.Sprintf("; %d blocked", sum.Blocked)

@@ -25,6 +25,7 @@ records).`,
   reconcile                  # make it so
   reconcile status           # desired and actual, side by side`,
 		Args:          atMost(1),
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 
