@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -166,8 +167,13 @@ func (a *app) printResultJSON(r reconcile.PassResult, ds schema.Diagnostics, cod
 			Detail: detail, DurationMS: st.Duration.Milliseconds(),
 		})
 	}
+	applied, err := r.Plan.JSON(plan.ModeLive, nil)
+	if err != nil {
+		return err
+	}
 	return a.printJSON(map[string]any{
 		"format_version": plan.FormatVersion,
+		"plan":           json.RawMessage(applied),
 		"workspace":      r.Plan.Workspace,
 		"revision":       r.Plan.Revision,
 		"complete":       r.Plan.Complete && r.Outcome.Err() == nil,
