@@ -49,7 +49,7 @@ check: ## vet, staticcheck, gofumpt, and the rules of the repository
 	go vet -tags '$(TAGS)' ./...
 	go tool staticcheck -tags '$(TAGS)' ./...
 	@list=$$(git ls-files '*.go' | xargs go tool gofumpt -l) && if [ -n "$$list" ]; then echo "not formatted by gofumpt:"; echo "$$list"; exit 1; fi
-	@for f in $$(git ls-files '*.sh' .ci); do case $$(head -n 1 $$f) in *sh) sh -n $$f || exit 1;; esac; done
+	@for f in $$(git ls-files '*.sh' .ci); do case $$(head -n 1 $$f) in *bash) bash -n $$f || exit 1;; *sh) sh -n $$f || exit 1;; esac; done
 	$(GOTEST) -count=1 .
 
 bench: deps helper ## run the benchmarks, which report ratios to floors of the same run
