@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -225,9 +224,6 @@ func record(s plan.Step, made plan.Object) (plan.Record, error) {
 	if made.Handle == "" {
 		return plan.Record{}, errors.New("no object was created whose ports could be recorded")
 	}
-	r.Data = map[string]string{}
-	for _, p := range made.Ports {
-		r.Data[fmt.Sprintf("%d/%s", p.Container, p.Protocol)] = strconv.Itoa(int(p.HostPort))
-	}
+	r.Data = plan.PortData(made.Ports)
 	return r, nil
 }

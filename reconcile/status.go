@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -202,15 +201,7 @@ func (s *summary) fill(st *Status, obj plan.Object) {
 
 // count is how often the object's ID was restarted with the object's spec.
 func (s *summary) count(obj plan.Object) int {
-	r := s.restarts[obj.ID.String()]
-	if of := r.Data["digest"]; of != "" && of != obj.Digest {
-		return 0
-	}
-	n, err := strconv.Atoi(r.Data["count"])
-	if err != nil {
-		return 0
-	}
-	return n
+	return s.restarts[obj.ID.String()].Restarts(obj.Digest)
 }
 
 // word picks the word; held says that something stands in the way.

@@ -63,15 +63,7 @@ func (v *view) exhausted(d *decision) bool {
 
 // restarts returns how often the present spec was restarted.
 func (v *view) restarts(d *decision) int {
-	data := v.records[recordKey{d.id, RecordRestarts}].Data
-	if of := data["digest"]; of != "" && of != d.current.Digest {
-		return 0
-	}
-	n, err := strconv.Atoi(data["count"])
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
+	return v.records[recordKey{d.id, RecordRestarts}].Restarts(d.current.Digest)
 }
 
 func (v *view) countRestart(d *decision) Record {
@@ -131,9 +123,6 @@ func (v *view) ports(d *decision) []Port {
 	}
 	return ports
 }
-
-// portKey is how [RecordPorts] names a container port.
-func portKey(p Port) string { return fmt.Sprintf("%d/%s", p.Container, p.Protocol) }
 
 func hostPort(s string) (uint16, bool) {
 	n, err := strconv.ParseUint(s, 10, 16)
