@@ -188,7 +188,6 @@ func (t *Tree) loadWorkspaceFile() {
 		t.report.fail(at(found[1]), "two workspace files", "remove one of them", "the workspace file is also at %s", at(found[0]))
 	}
 	if len(found) == 0 || strings.HasSuffix(found[0], ".cue") {
-		t.scan.workspaceCUE = len(found) > 0
 		return
 	}
 	src, ok := t.read(t.files, found[0], found[0], true)

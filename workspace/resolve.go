@@ -62,7 +62,7 @@ func (t *Tree) Resolve() Result {
 		Workspace: t.name, Root: t.root, Revision: t.revision,
 		Source: r.source().String(), Partial: sortReasons(partial),
 		NoFile: !t.fileSeen,
-		Empty:  t.fileDoc == nil && len(t.documents) == 0 && !t.anyWorkspaceFile(),
+		Empty:  t.fileDoc == nil && len(t.documents) == 0 && !t.fileSeen,
 	}
 	for _, res := range r.resources {
 		res.Blocked = sortReasons(res.Blocked)
@@ -88,14 +88,6 @@ func (r *resolver) hintAtEnabling() {
 	}
 	r.report.warn(at("."), "nothing is enabled", "write a workspace.yaml with spec.enable",
 		"there is no workspace file, and agents run only where one enables them: %s", list)
-}
-
-// anyWorkspaceFile reports whether there is a workspace file, though it may not
-// be readable.
-func (t *Tree) anyWorkspaceFile() bool {
-	return t.scan.workspaceCUE || slices.ContainsFunc(t.partial, func(p plan.Reason) bool {
-		return strings.HasPrefix(p.Origin, "workspace.")
-	})
 }
 
 // source is the place to name for what the workspace as a whole asks for.

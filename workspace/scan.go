@@ -22,14 +22,13 @@ const ignoreFile = ".reconcileignore"
 
 // scan is what a walk over the workspace found, by slash paths in it.
 type scan struct {
-	workspaceCUE bool
-	documents    []string            // .yaml, .yml and .json files that are no manifests
-	cueFiles     []string            // everything that CUE may read
-	cueDirs      []string            // folders with a .cue file
-	manifests    map[string][]string // folder → manifest files in it
-	links        []string            // links that have the name of a document
-	linked       map[string]string   // agents' folders that are links → where they lead
-	seen         map[string]bool     // regular files among the above
+	documents []string            // .yaml, .yml and .json files that are no manifests
+	cueFiles  []string            // everything that CUE may read
+	cueDirs   []string            // folders with a .cue file
+	manifests map[string][]string // folder → manifest files in it
+	links     []string            // links that have the name of a document
+	linked    map[string]string   // agents' folders that are links → where they lead
+	seen      map[string]bool     // regular files among the above
 }
 
 // walk lists the files that matter: hidden entries, what .reconcileignore
