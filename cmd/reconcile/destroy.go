@@ -70,7 +70,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 		if a.output == "json" {
 			err = a.printPlanJSON(p, nil)
 		} else {
-			writePlan(a.std.out, a.styleFor(a.std.out), p, "live")
+			writePlan(a.std.out, a.styleFor(a.std.out), p, plan.ModeLive)
 		}
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 		return exitWith(p.ExitCode(true))
 	}
 	if len(p.Steps) > 0 && !opt.yes {
-		writePlan(a.std.err, a.styleFor(a.std.err), p, "live")
+		writePlan(a.std.err, a.styleFor(a.std.err), p, plan.ModeLive)
 		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name))); err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"reconcile/reconcile/plan"
 )
 
 // A name that is no name leads to no folder: it once led out of the state
@@ -28,7 +30,7 @@ func TestDestroyFollowsNoName(t *testing.T) {
 	for _, args := range [][]string{{"destroy", "--yes", "--data"}, {"status"}, {"logs", "a"}} {
 		var out, said bytes.Buffer
 		code := run(t.Context(), append(args, "-C", ws, "--state-dir", state), stdio{strings.NewReader(""), &out, &said})
-		if code != exitError || !strings.Contains(said.String(), "error: the workspace has no name that can be used") {
+		if code != plan.ExitFault || !strings.Contains(said.String(), "error: the workspace has no name that can be used") {
 			t.Errorf("%v: exit code %d, said %q", args, code, said.String())
 		}
 	}

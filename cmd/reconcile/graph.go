@@ -41,7 +41,7 @@ func newGraphCommand(a *app) *cobra.Command {
 				writeGraph(a.std.out, a.styleFor(a.std.out), src.Graph)
 			}
 			if err == nil && src.Fatal {
-				return exitWith(exitError)
+				return exitWith(plan.ExitFault)
 			}
 			return err
 		},

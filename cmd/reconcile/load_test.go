@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"reconcile/reconcile/plan"
 )
 
 // The socket in use gives power over the host, wherever it lies.
@@ -31,13 +33,13 @@ func TestSocketIsNeverMounted(t *testing.T) {
 		socket string
 		want   int
 	}{
-		{filepath.Join(t.TempDir(), "podman.sock"), exitOK},
-		{filepath.Join(sockets, "podman.sock"), exitError},
+		{filepath.Join(t.TempDir(), "podman.sock"), plan.ExitDone},
+		{filepath.Join(sockets, "podman.sock"), plan.ExitFault},
 	} {
 		var out, said bytes.Buffer
 		code := run(t.Context(), append(args, "--podman", "unix://"+test.socket), stdio{strings.NewReader(""), &out, &said})
 		refused := strings.Contains(said.String(), "would give away what must never be mounted")
-		if code != test.want || refused != (test.want == exitError) {
+		if code != test.want || refused != (test.want == plan.ExitFault) {
 			t.Errorf("socket %s: exit code %d, said %q", test.socket, code, said.String())
 		}
 	}

@@ -15,19 +15,12 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"reconcile/reconcile/plan"
 	"reconcile/workspace"
 )
 
 // version is set by the build.
 var version = "dev"
-
-// Exit codes; see docs/architecture.md.
-const (
-	exitOK      = 0
-	exitError   = 1
-	exitChanges = 2
-	exitRefused = 3
-)
 
 func main() {
 	workspace.MaybeServeCUE()
@@ -62,12 +55,12 @@ func run(ctx context.Context, args []string, std stdio) int {
 	var code exitCode
 	switch {
 	case err == nil:
-		return exitOK
+		return plan.ExitDone
 	case errors.As(err, &code):
 		return int(code)
 	default:
 		fmt.Fprintln(std.err, "error: "+escapeLines(err.Error()))
-		return exitError
+		return plan.ExitFault
 	}
 }
 
@@ -78,7 +71,7 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // exitWith is nil for code 0.
 func exitWith(code int) error {
-	if code == exitOK {
+	if code == plan.ExitDone {
 		return nil
 	}
 	return exitCode(code)

@@ -29,17 +29,24 @@ func (a *app) planOptions() plan.Options {
 	}
 }
 
+// loadSettled loads a workspace that is to be planned. One that cannot be is
+// reported here, and the error is its exit code.
+func (a *app) loadSettled(ctx context.Context) (source, error) {
+	src, err := a.load(ctx)
+	if err != nil {
+		return source{}, err
+	}
+	if src.Fatal {
+		return source{}, a.printFatal(src)
+	}
+	return a.settle(ctx, src)
+}
+
 // runDryRun prints what a pass would do. Nothing that it reaches can write: the
 // store is opened read only and the runtime is a Reader.
 func (a *app) runDryRun(ctx context.Context) error {
-	src, err := a.load(ctx)
+	src, err := a.loadSettled(ctx)
 	if err != nil {
-		return err
-	}
-	if src.Fatal {
-		return a.printFatal(src)
-	}
-	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	p, warnings, err := a.planOnly(ctx, src.Desired)
@@ -51,7 +58,7 @@ func (a *app) runDryRun(ctx context.Context) error {
 	if a.output == "json" {
 		err = a.printPlanJSON(p, ds)
 	} else {
-		writePlan(a.std.out, a.styleFor(a.std.out), p, "live")
+		writePlan(a.std.out, a.styleFor(a.std.out), p, plan.ModeLive)
 	}
 	if err != nil {
 		return err
@@ -88,11 +95,11 @@ func (a *app) printFatal(src source) error {
 	}
 	errs, _ := countDiagnostics(src.Diagnostics)
 	fmt.Fprintf(a.std.err, "%s in the workspace; nothing was changed\n", count(errs, "error"))
-	return exitWith(exitError)
+	return exitWith(plan.ExitFault)
 }
 
 func (a *app) printPlanJSON(p plan.Plan, ds schema.Diagnostics) error {
-	b, err := p.JSON("live", diagnosticsJSON(ds))
+	b, err := p.JSON(plan.ModeLive, diagnosticsJSON(ds))
 	if err != nil {
 		return err
 	}
@@ -110,25 +117,19 @@ func planExitCode(p plan.Plan, ds schema.Diagnostics, dryRun bool) int {
 		case d.Policy:
 			refused = true
 		default:
-			return exitError
+			return plan.ExitFault
 		}
 	}
-	if refused && code != exitError {
-		return exitRefused
+	if refused && code != plan.ExitFault {
+		return plan.ExitRefused
 	}
 	return code
 }
 
 // runPass converges once.
 func (a *app) runPass(ctx context.Context) error {
-	src, err := a.load(ctx)
+	src, err := a.loadSettled(ctx)
 	if err != nil {
-		return err
-	}
-	if src.Fatal {
-		return a.printFatal(src)
-	}
-	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	a.printDiagnostics(src.Diagnostics)

@@ -34,18 +34,7 @@ func writePlan(w io.Writer, s style, p plan.Plan, mode string) {
 
 	if len(p.Refused)+len(p.Held) > 0 {
 		fmt.Fprintf(w, "\n%s\n", s.bold("Needs attention"))
-		for _, r := range p.Refused {
-			fmt.Fprintf(w, "  %s refused: %s%s\n", s.red("!"), escape(r.Text), origin(s, r.Origin))
-		}
-		for _, c := range p.Held {
-			paint, word := s.red, "blocked"
-			if c.Benign {
-				paint, word = s.dim, "held"
-			}
-			for _, r := range c.Reasons {
-				fmt.Fprintf(w, "  %s %s %s: %s%s\n", paint("!"), escape(c.ID.String()), word, escape(r.Text), origin(s, r.Origin))
-			}
-		}
+		writeAttention(w, s, p, "  ")
 	}
 	if len(p.Changes) > 0 {
 		fmt.Fprintf(w, "\n%s\n", s.bold("Changes"))
@@ -62,6 +51,22 @@ func writePlan(w io.Writer, s style, p plan.Plan, mode string) {
 		}
 	}
 	fmt.Fprintf(w, "\n%s\n", planCounts(p))
+}
+
+// writeAttention prints what is refused and what is held back, a line a reason.
+func writeAttention(w io.Writer, s style, p plan.Plan, indent string) {
+	for _, r := range p.Refused {
+		fmt.Fprintf(w, "%s%s refused: %s%s\n", indent, s.red("!"), escape(r.Text), origin(s, r.Origin))
+	}
+	for _, c := range p.Held {
+		paint, word := s.red, "blocked"
+		if c.Benign {
+			paint, word = s.dim, "held"
+		}
+		for _, r := range c.Reasons {
+			fmt.Fprintf(w, "%s%s %s %s: %s%s\n", indent, paint("!"), escape(c.ID.String()), word, escape(r.Text), origin(s, r.Origin))
+		}
+	}
 }
 
 func driftHeading(p plan.Plan) string {

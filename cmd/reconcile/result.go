@@ -28,7 +28,7 @@ type stepJSON struct {
 func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen error) error {
 	code := passExitCode(r, ds)
 	if unseen != nil {
-		code = exitError
+		code = plan.ExitFault
 	}
 	if a.output == "json" {
 		if err := a.printResultJSON(r, ds, code); err != nil {
@@ -37,18 +37,7 @@ func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen 
 		return exitWith(code)
 	}
 	s := a.styleFor(a.std.out)
-	for _, reason := range r.Plan.Refused {
-		fmt.Fprintf(a.std.out, "%s refused: %s%s\n", s.red("!"), escape(reason.Text), origin(s, reason.Origin))
-	}
-	for _, c := range r.Plan.Held {
-		word, paint := "blocked", s.red
-		if c.Benign {
-			word, paint = "held", s.dim
-		}
-		for _, reason := range c.Reasons {
-			fmt.Fprintf(a.std.out, "%s %s %s: %s%s\n", paint("!"), escape(c.ID.String()), word, escape(reason.Text), origin(s, reason.Origin))
-		}
-	}
+	writeAttention(a.std.out, s, r.Plan, "")
 	for _, c := range r.Plan.Changes {
 		a.printChanged(s, c, r.Outcome)
 	}
@@ -123,14 +112,14 @@ func passCounts(r reconcile.PassResult) string {
 // passExitCode: mistakes and failures before refusals.
 func passExitCode(r reconcile.PassResult, ds schema.Diagnostics) int {
 	if r.Outcome.Err() != nil {
-		return exitError
+		return plan.ExitFault
 	}
 	code := planExitCode(r.Plan, ds, false)
-	if code == exitError {
+	if code == plan.ExitFault {
 		return code
 	}
 	if len(departed(r)) > 0 {
-		return exitError
+		return plan.ExitFault
 	}
 	return code
 }

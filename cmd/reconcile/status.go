@@ -90,7 +90,7 @@ func (a *app) status(ctx context.Context, name string) error {
 		a.printStatus(all, name != "", empty)
 	}
 	if err == nil && src.Fatal {
-		return exitWith(exitError)
+		return exitWith(plan.ExitFault)
 	}
 	return err
 }

@@ -44,7 +44,7 @@ func newValidateCommand(a *app) *cobra.Command {
 					count(warnings, "warning"), count(len(src.Ignored), "document"))
 			}
 			if err == nil && errs > 0 {
-				return exitWith(exitError)
+				return exitWith(plan.ExitFault)
 			}
 			return err
 		},
