@@ -31,6 +31,7 @@ var importTable = map[string]struct {
 	"hooks":                   {[]string{"reconcile/plan"}, "adapters know neither each other nor the executor"},
 	"repos":                   {nil, "git knows nothing of manifests"},
 	"repos/repostest":         {nil, "tests of every package use it"},
+	"forge":                   {nil, "forges are told about commits, and know nothing of ours"},
 	"dispatch":                {[]string{"reconcile/plan", "schedule"}, "adapters know neither each other nor the executor"},
 	"schedule":                {nil, "cron is pure: time is data"},
 	"helper":                  {nil, "it is what both binaries share, and nothing else"},
