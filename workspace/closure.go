@@ -180,9 +180,7 @@ func (t *Tree) enter(ctx context.Context, i *instance) []pending {
 	if a.manifest == nil {
 		return nil
 	}
-	for _, decl := range a.manifest.Repos {
-		t.addRepo(decl, a)
-	}
+	t.addRepos(ctx, a.manifest.Repos, a)
 	queue := make([]pending, len(a.manifest.Enable))
 	for n, e := range a.manifest.Enable {
 		queue[n] = pending{i, e}

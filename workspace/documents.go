@@ -64,7 +64,7 @@ func (t *Tree) addDocument(doc schema.Document) {
 func (t *Tree) settleRepos(ctx context.Context, objects []schema.EvalObject) {
 	for {
 		before := *t
-		t.openWorkspaceRepos()
+		t.openWorkspaceRepos(ctx)
 		t.decodeDocuments(ctx, objects)
 		t.discoverAgents(objects)
 		t.follow(ctx)
@@ -72,9 +72,9 @@ func (t *Tree) settleRepos(ctx context.Context, objects []schema.EvalObject) {
 		if len(late) == 0 || ctx.Err() != nil {
 			return
 		}
-		closers := t.closer
+		closers, answers := t.closer, t.git
 		*t = before
-		t.closer, t.lateRepos = closers, append(slices.Clip(t.lateRepos), late...)
+		t.closer, t.git, t.lateRepos = closers, answers, append(slices.Clip(t.lateRepos), late...)
 	}
 }
 

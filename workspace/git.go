@@ -3,8 +3,22 @@
 package workspace
 
 import (
+	"context"
+	"fmt"
 	"io/fs"
+	"net/url"
+	"path"
+	"strings"
 	"time"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// The summaries about repos in git.
+const (
+	summaryStale      = "repo is stale"
+	summaryNotFetched = "repo is not fetched yet"
 )
 
 // GitRequest asks for the files of a git repository.
@@ -34,4 +48,143 @@ type GitResult struct {
 	Pending bool
 	// OffRef: the pinned commit is no longer on its ref.
 	OffRef bool
+}
+
+// sourcer names a folder of a git repository by its content.
+type sourcer interface {
+	Source(dir string) (string, error)
+}
+
+// gitAnswers are the results of every request so far: what is looked at again
+// is not asked for again.
+type gitAnswers struct {
+	asked   []GitRequest // in their order, each once
+	results map[GitRequest]GitResult
+}
+
+// ask returns the results of requests.
+func (t *Tree) ask(ctx context.Context, requests []GitRequest) []GitResult {
+	g := &t.git
+	if g.results == nil {
+		g.results = map[GitRequest]GitResult{}
+	}
+	var fresh []GitRequest
+	for _, q := range requests {
+		if _, known := g.results[q]; !known {
+			fresh = append(fresh, q)
+		}
+	}
+	if len(fresh) > 0 {
+		results := t.opt.Git(ctx, fresh)
+		for i, q := range fresh {
+			g.results[q] = GitResult{Err: errNoResult}
+			if i < len(results) {
+				g.results[q] = results[i]
+			}
+		}
+		g.asked = append(g.asked, fresh...)
+	}
+	out := make([]GitResult, len(requests))
+	for i, q := range requests {
+		out[i] = g.results[q]
+	}
+	return out
+}
+
+// requestOf is how a repo is asked for.
+func requestOf(decl schema.Repo) GitRequest {
+	q := GitRequest{
+		Name: decl.Name.V, URL: decl.URL.V, Ref: decl.Ref.V,
+		Exec: decl.Git.V == "exec", SecretRef: decl.SecretRef.V,
+	}
+	if decl.Depth.IsSet() && decl.Depth.V == 0 {
+		q.Depth = -1
+	}
+	return q
+}
+
+// mayFetch reports whether a repo in git may be asked for, and blocks it when
+// not. by is the agent whose manifest names it, nil for the workspace file.
+func (t *Tree) mayFetch(r *repo, by *agent) bool {
+	pos := r.decl.URL.Pos
+	if where, isFile := strings.CutPrefix(r.decl.URL.V, "file://"); isFile {
+		u, err := url.Parse("file://" + where)
+		switch {
+		case !t.policy.fileURLs:
+			t.block(r, pos, plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", "the repo %s is a file:// repository", r.name)
+			return false
+		case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
+			t.block(r, pos, plan.CodeInvalid, summaryRepo, "write file:///absolute/path", "the repo %s: %q has no absolute path", r.name, r.decl.URL.V)
+			return false
+		case by != nil && by.repo.dir == "" && !t.policy.fileURLsAsked:
+			t.block(r, pos, plan.CodePolicy, summaryPolicy, "name it in the workspace file, or allow it there by policy.fileUrls: true",
+				"the manifest of a git repository may not name the repository %s of this host", r.decl.URL.V)
+			return false
+		}
+	}
+	switch {
+	case by != nil && by.repo.name != ownRepo && r.decl.SecretRef.IsSet():
+		t.block(r, r.decl.SecretRef.Pos, plan.CodePolicy, summaryPolicy, "name the repo, with its secretRef, in the workspace file",
+			"the manifest of the repo %s may not choose with which secret the repo %s is asked for", by.repo.name, r.name)
+		return false
+	case t.opt.Git == nil:
+		t.block(r, pos, plan.CodeUnsupported, summaryUnsupported, "", "the repo %s is a git repository", r.name)
+		return false
+	}
+	return true
+}
+
+// openGit asks for repos and takes what can be had of them.
+func (t *Tree) openGit(ctx context.Context, repos []*repo) {
+	if len(repos) == 0 {
+		return
+	}
+	requests := make([]GitRequest, len(repos))
+	for i, r := range repos {
+		requests[i] = requestOf(r.decl)
+	}
+	for i, res := range t.ask(ctx, requests) {
+		t.takeGit(repos[i], requests[i], res)
+	}
+}
+
+func (t *Tree) takeGit(r *repo, q GitRequest, res GitResult) {
+	pos := r.decl.URL.Pos
+	switch {
+	case res.Files == nil && res.Pending:
+		text := "the repo " + r.name + " was not fetched yet"
+		t.report.warn(pos, summaryNotFetched, "", "%s; what it holds is not known", text)
+		r.blocked = &plan.Reason{Code: plan.CodeUnknown, Text: text, Origin: pos.String()}
+		return
+	case res.Files == nil:
+		err := res.Err
+		if err == nil {
+			err = errNoResult
+		}
+		t.block(r, pos, plan.CodeUnknown, summaryRepo, "", "the repo %s: %v", r.name, err)
+		return
+	}
+	files, err := res.Files, error(nil)
+	if r.decl.Path.IsSet() {
+		files, err = subFolder(files, path.Clean(r.decl.Path.V))
+	}
+	if err != nil {
+		t.block(r, pos, plan.CodeUnknown, summaryRepo, "", "the repo %s: %v", r.name, err)
+		return
+	}
+	r.files, r.label = files, fmt.Sprintf("%s@%.12s", r.name, res.Commit)
+	if res.Err != nil {
+		t.report.spare(schema.Diagnostic{
+			Severity: schema.Error, Summary: summaryStale, Pos: pos,
+			Detail: fmt.Sprintf("the repo %s is used as it was%s: %v", r.name, since(res.Since), res.Err),
+		})
+	}
+}
+
+// since says when a remote was last asked with success.
+func since(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return " at " + at.UTC().Format(time.RFC3339)
 }

@@ -43,12 +43,11 @@ type Options struct {
 	Hash func(fs.FS) (string, error)
 	// Eval evaluates CUE of users; nil = EvalCUE.
 	Eval func(context.Context, schema.EvalRequest) (schema.EvalResponse, error)
-	// OpenGit opens the files of a commit of a git repository on this host; ref
-	// is a branch, tag or commit, "" the default branch. The file system's
-	// method Source(dir string) (string, error) names a folder of it by content
-	// for plan.Mount.From, and so does that of each fs.Sub of it. nil = file://
-	// URLs are not supported.
-	OpenGit func(path, ref string) (files fs.FS, commit string, err error)
+	// Git returns what can be had of git repositories, in the order of the
+	// requests. It is called once for those of the workspace file and once for
+	// those of each manifest that names new ones, and never twice for one
+	// request. nil = there is no git.
+	Git func(ctx context.Context, requests []GitRequest) []GitResult
 	// Revision returns the commit that a folder is a checkout of; nil = none.
 	Revision func(dir string) string
 
@@ -85,6 +84,7 @@ type Tree struct {
 	cueProblems schema.Diagnostics // of evaluating them
 	lateRepos   []string           // folders of the workspace that manifests name as repos
 	repos       map[string]*repo
+	git         gitAnswers
 	order       []string // of repos, as added
 	closure     closure
 	refused     map[schema.Pos][]plan.Reason // by policy.cue: start of an object → why

@@ -3,6 +3,8 @@
 package workspace
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -66,49 +68,62 @@ func (r *repo) display(name string) string {
 	return path.Join(r.label, name)
 }
 
-func (t *Tree) openWorkspaceRepos() {
+func (t *Tree) openWorkspaceRepos(ctx context.Context) {
 	t.repos = map[string]*repo{ownRepo: {name: ownRepo, files: t.files, root: t.folder, dir: t.root, agents: map[string]*agent{}}}
 	t.order = []string{ownRepo}
-	for _, decl := range t.file.Repos {
-		t.addRepo(decl, nil)
-	}
+	t.addRepos(ctx, t.file.Repos, nil)
 }
 
-// addRepo opens a repo. by is the agent whose manifest asks for it, nil for the
-// workspace file. One name for two places is an error.
-func (t *Tree) addRepo(decl schema.Repo, by *agent) {
+// addRepos opens repos. Those in git are asked for in one go. by is the agent
+// whose manifest asks for them, nil for the workspace file.
+func (t *Tree) addRepos(ctx context.Context, decls []schema.Repo, by *agent) {
+	var asked []*repo
+	for _, decl := range decls {
+		r := t.addRepo(decl)
+		switch {
+		case r == nil:
+		case isRemote(decl.URL.V):
+			if t.mayFetch(r, by) {
+				asked = append(asked, r)
+			}
+		default:
+			t.openFolder(r, by)
+		}
+	}
+	t.openGit(ctx, asked)
+}
+
+// addRepo adds a repo that is not opened yet, or returns nil. One name for two
+// places is an error.
+func (t *Tree) addRepo(decl schema.Repo) *repo {
 	if !decl.Name.IsSet() || !decl.URL.IsSet() || decl.Name.V == ownRepo {
-		return // reported with its document
+		return nil // reported with its document
 	}
 	if first, ok := t.repos[decl.Name.V]; ok {
 		if t.place(first.decl) != t.place(decl) {
 			t.report.fail(decl.Name.Pos, summaryRepoTwice, "rename one of them",
 				"%s is %s here and %s at %s", decl.Name.V, describe(decl), describe(first.decl), first.decl.Name.Pos)
 		}
-		return
+		return nil
 	}
 	r := &repo{name: decl.Name.V, decl: decl, agents: map[string]*agent{}}
 	t.repos[r.name] = r
 	t.order = append(t.order, r.name)
-	switch file, isFile := strings.CutPrefix(decl.URL.V, "file://"); {
-	case isFile:
-		t.openGit(r, file)
-	case isRemote(decl.URL.V):
-		reason := t.report.block(decl.URL.Pos, plan.CodeUnsupported, summaryUnsupported,
-			"clone it and give the path of the clone", "the repo %s is at %s; only folders and file:// repositories are", r.name, safeURL(decl.URL.V))
-		r.blocked = &reason
-	default:
-		t.openFolder(r, by)
-	}
+	return r
+}
+
+// block reports why nothing of r can be had, and keeps it.
+func (t *Tree) block(r *repo, pos schema.Pos, code plan.Code, summary, hint, format string, args ...any) {
+	reason := t.report.block(pos, code, summary, hint, format, args...)
+	r.blocked = &reason
 }
 
 // openFolder uses a folder in place.
 func (t *Tree) openFolder(r *repo, by *agent) {
 	dir := t.folderOf(r.decl)
 	if by != nil && by.repo.dir == "" && !within(dir, t.root) && t.policy.mounts != "any" {
-		reason := t.report.block(r.decl.URL.Pos, plan.CodePolicy, summaryPolicy, "",
+		t.block(r, r.decl.URL.Pos, plan.CodePolicy, summaryPolicy, "",
 			"the manifest of a git repository may not name the folder %s, which is outside of the workspace", dir)
-		r.blocked = &reason
 		return
 	}
 	if r.decl.Ref.IsSet() {
@@ -125,50 +140,6 @@ func (t *Tree) openFolder(r *repo, by *agent) {
 	}
 	t.report.fail(r.decl.URL.Pos, summaryRepo, "", "the folder of the repo %s: %v", r.name, err)
 	r.blocked = &plan.Reason{Code: plan.CodeInvalid, Text: summaryRepo, Origin: r.decl.URL.Pos.String()}
-}
-
-func (t *Tree) openGit(r *repo, where string) {
-	block := func(code plan.Code, summary, hint, format string, args ...any) {
-		reason := t.report.block(r.decl.URL.Pos, code, summary, hint, format, args...)
-		r.blocked = &reason
-	}
-	u, err := url.Parse("file://" + where)
-	switch {
-	case !t.policy.fileURLs:
-		block(plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", "the repo %s is a file:// repository", r.name)
-		return
-	case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
-		block(plan.CodeInvalid, summaryRepo, "write file:///absolute/path", "the repo %s: %q has no absolute path", r.name, r.decl.URL.V)
-		return
-	case t.opt.OpenGit == nil:
-		block(plan.CodeUnsupported, summaryUnsupported, "", "the repo %s is a file:// repository", r.name)
-		return
-	}
-	files, commit, err := t.opt.OpenGit(filepath.FromSlash(u.Path), r.decl.Ref.V)
-	if err == nil && r.decl.Path.IsSet() {
-		files, err = subFolder(files, path.Clean(r.decl.Path.V))
-	}
-	if err != nil {
-		block(plan.CodeUnknown, summaryRepo, "", "the repo %s: %v", r.name, err)
-		return
-	}
-	r.files, r.label = files, fmt.Sprintf("%s@%.12s", r.name, commit)
-}
-
-// sourcer names a folder of a git repository by its content.
-type sourcer interface {
-	Source(dir string) (string, error)
-}
-
-func subFolder(files fs.FS, dir string) (fs.FS, error) {
-	info, err := fs.Stat(files, dir)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder", dir)
-	}
-	return fs.Sub(files, dir)
 }
 
 // folderOf is the absolute path of a repo that is a folder.
@@ -257,4 +228,18 @@ func safeURL(s string) string {
 // within reports whether path is dir or below it. Both are clean.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+}
+
+// errNoResult stands for what Options.Git did not answer.
+var errNoResult = errors.New("there is no answer")
+
+func subFolder(files fs.FS, dir string) (fs.FS, error) {
+	info, err := fs.Stat(files, dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a folder", dir)
+	}
+	return fs.Sub(files, dir)
 }

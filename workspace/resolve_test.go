@@ -3,6 +3,7 @@
 package workspace
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -96,6 +97,37 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// hostGit answers for repositories of this host.
+func hostGit(_ context.Context, requests []GitRequest) []GitResult {
+	results := make([]GitResult, len(requests))
+	for i, q := range requests {
+		results[i] = openHere(q)
+	}
+	return results
+}
+
+func openHere(q GitRequest) GitResult {
+	where, ok := strings.CutPrefix(q.URL, "file://")
+	if !ok {
+		return GitResult{Pending: true}
+	}
+	r, err := repos.Open(where)
+	if err != nil {
+		return GitResult{Err: err}
+	}
+	commit := q.Commit
+	if commit == "" {
+		if commit, err = r.Commit(q.Ref); err != nil {
+			return GitResult{Err: err}
+		}
+	}
+	files, err := r.FS(commit)
+	if err != nil {
+		return GitResult{Err: err}
+	}
+	return GitResult{Files: files, Commit: commit}
+}
+
 func stage(t *testing.T, ar *txtar.Archive) *scenario {
 	t.Helper()
 	tmp, err := filepath.EvalSymlinks(t.TempDir())
@@ -106,18 +138,7 @@ func stage(t *testing.T, ar *txtar.Archive) *scenario {
 	s.opt = Options{
 		StateDir: s.state, Vars: map[string]string{}, SecretsDir: filepath.Join(tmp, "secrets"),
 		Cache: schema.NewCache(), Revision: repos.Revision,
-		OpenGit: func(path, ref string) (fs.FS, string, error) {
-			r, err := repos.Open(path)
-			if err != nil {
-				return nil, "", err
-			}
-			commit, err := r.Commit(ref)
-			if err != nil {
-				return nil, "", err
-			}
-			files, err := r.FS(commit)
-			return files, commit, err
-		},
+		Git: hostGit,
 	}
 	var env []string
 	var after []func()

@@ -14,6 +14,7 @@ type rules struct {
 	mounts         string // none, workspace or any
 	denyPlaintext  bool   // of Secret documents
 	fileURLs       bool
+	fileURLsAsked  bool // allowed, and not only by nobody's saying no
 	relabel        bool
 	registries     []registryRule
 	mountsFromHost bool // the host narrows what the workspace asks for
@@ -51,6 +52,7 @@ func strictest(host *schema.Policy, ws schema.Policy) rules {
 			r.registries = append(r.registries, registryRule{p.Registries, p.Pos})
 		}
 	}
+	r.fileURLsAsked = r.fileURLs && (host.FileURLs.V || ws.FileURLs.V)
 	r.relabel = ws.Relabel.V && (!host.Relabel.IsSet() || host.Relabel.V) || host.Relabel.V && !ws.Relabel.IsSet()
 	return r
 }

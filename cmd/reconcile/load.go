@@ -60,7 +60,7 @@ func (a *app) loadAs(ctx context.Context, name string) (source, error) {
 		HostPolicy:   policy,
 		NeverMounted: a.neverMounted(),
 		Cache:        cache,
-		OpenGit:      openGit,
+		Git:          fileGit,
 		Revision:     repos.Revision,
 	})
 	if err != nil {
@@ -84,6 +84,20 @@ func (a *app) neverMounted() []string {
 	return paths
 }
 
+// fileGit answers for file:// repositories of this host.
+func fileGit(_ context.Context, requests []workspace.GitRequest) []workspace.GitResult {
+	results := make([]workspace.GitResult, len(requests))
+	for i, q := range requests {
+		where, ok := strings.CutPrefix(q.URL, "file://")
+		if !ok {
+			results[i].Pending = true
+			continue
+		}
+		results[i].Files, results[i].Commit, results[i].Err = openGit(where, q.Ref)
+	}
+	return results
+}
+
 // openGit opens a commit of a git repository on this host.
 func openGit(path, ref string) (fs.FS, string, error) {
 	r, err := repos.Open(path)
@@ -95,7 +109,10 @@ func openGit(path, ref string) (fs.FS, string, error) {
 		return nil, "", err
 	}
 	files, err := r.FS(commit)
-	return files, commit, err
+	if err != nil {
+		return nil, "", err
+	}
+	return files, commit, nil
 }
 
 // cachePath is where the digests of documents that passed validation are kept
