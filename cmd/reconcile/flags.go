@@ -40,6 +40,9 @@ type app struct {
 	allowMassDelete   bool
 	acceptLostRecords bool
 	adopt             bool
+
+	webhook webhookFlags
+	report  reportFlags
 }
 
 func (a *app) addSharedFlags(fs *pflag.FlagSet) {
