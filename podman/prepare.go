@@ -15,6 +15,7 @@ import (
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 
+	"reconcile/atomicfile"
 	"reconcile/reconcile/plan"
 	"reconcile/tree"
 )
@@ -256,26 +257,12 @@ func helperMode(content []byte) fs.FileMode {
 }
 
 // writeFile replaces a file as a whole, unless it is right already.
-func writeFile(path string, content []byte, mode fs.FileMode) (err error) {
+func writeFile(path string, content []byte, mode fs.FileMode) error {
 	info, err := os.Stat(path)
 	if err == nil && info.Mode().Perm() == mode && info.Size() == int64(len(content)) {
 		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
 			return nil
 		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.Write(path, content, atomicfile.Options{Perm: mode, Sync: true})
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconcile/atomicfile"
 	"reconcile/reconcile/plan"
 )
 
@@ -63,7 +64,7 @@ func (s *Store) KeepSpecs(digests []string) error {
 		return fmt.Errorf("keep specs: %w", err)
 	}
 	for _, e := range entries {
-		if keep[e.Name()] || strings.HasPrefix(e.Name(), tempPrefix) {
+		if keep[e.Name()] || strings.HasPrefix(e.Name(), atomicfile.TempPrefix) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(s.specsDir(), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -136,12 +137,12 @@ func (s *Store) blobFile(name string) string { return filepath.Join(s.blobsDir()
 
 // putCache writes a file of the cache, whose folder may have been deleted.
 func (s *Store) putCache(path string, b []byte) error {
-	err := s.write.quick(path, b)
+	err := s.quick(path, b)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return s.write.quick(path, b)
+	return s.quick(path, b)
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/gofrs/flock"
+
+	"reconcile/atomicfile"
 )
 
 // hostKeyBytes is the length of the host key.
@@ -39,7 +41,7 @@ func HostKey(stateDir string, readOnly bool) ([]byte, error) {
 	}
 	key = make([]byte, hostKeyBytes)
 	rand.Read(key) // never fails: crypto/rand ends the program instead
-	if err := (fileWriter{fill: fillFile}).durable(path, key); err != nil {
+	if err := atomicfile.Write(path, key, atomicfile.Options{Sync: true}); err != nil {
 		return nil, fmt.Errorf("make host key: %w", err)
 	}
 	return key, nil

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"reconcile/atomicfile"
 	"reconcile/reconcile/plan"
 )
 
@@ -36,7 +37,7 @@ type Store struct {
 	dir      string
 	readOnly bool
 	owner    string
-	write    fileWriter
+	fill     func(f *os.File, b []byte) error // see atomicfile.Options
 
 	mu sync.Mutex // one writer of accepted at a time
 }
@@ -55,7 +56,7 @@ const (
 // is an empty one without an owner. Otherwise the caller holds the workspace's
 // lock, and the store is made when it is missing.
 func OpenStore(dir string, readOnly bool) (*Store, error) {
-	s := &Store{dir: dir, readOnly: readOnly, write: fileWriter{fill: fillFile}}
+	s := &Store{dir: dir, readOnly: readOnly}
 	if !readOnly {
 		if err := s.make(); err != nil {
 			return nil, fmt.Errorf("open record store: %w", err)
@@ -92,7 +93,7 @@ func (s *Store) Load() (plan.Records, error) {
 		return out, fmt.Errorf("load records: %w", err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) {
+		if strings.HasPrefix(e.Name(), atomicfile.TempPrefix) {
 			continue
 		}
 		r, err := readRecord(filepath.Join(dir, e.Name()))
@@ -118,7 +119,7 @@ func (s *Store) Put(ctx context.Context, r plan.Record) error {
 	if err != nil {
 		return fmt.Errorf("put record of %s: %w", r.ID, err)
 	}
-	if err := s.write.durable(s.recordFile(r), append(b, '\n')); err != nil {
+	if err := s.durable(s.recordFile(r), append(b, '\n')); err != nil {
 		return fmt.Errorf("put record of %s: %w", r.ID, err)
 	}
 	return nil
@@ -145,7 +146,7 @@ func (s *Store) Accept(ids ...string) error {
 	if err != nil {
 		return fmt.Errorf("accept objects: %w", err)
 	}
-	if err := s.write.durable(s.acceptedFile(), append(b, '\n')); err != nil {
+	if err := s.durable(s.acceptedFile(), append(b, '\n')); err != nil {
 		return fmt.Errorf("accept objects: %w", err)
 	}
 	return nil
@@ -168,7 +169,7 @@ func (s *Store) make() error {
 		if err := makeDir(dir); err != nil {
 			return err
 		}
-		if err := removeTemps(dir); err != nil {
+		if err := atomicfile.Clean(dir); err != nil {
 			return err
 		}
 	}
@@ -195,7 +196,7 @@ func (s *Store) makeOwner() (string, error) {
 	raw := make([]byte, ownerBytes)
 	rand.Read(raw) // never fails: crypto/rand ends the program instead
 	owner := hex.EncodeToString(raw)
-	return owner, s.write.durable(s.ownerFile(), []byte(owner+"\n"))
+	return owner, s.durable(s.ownerFile(), []byte(owner+"\n"))
 }
 
 func (s *Store) accepted() ([]string, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"reconcile/atomicfile"
 	"reconcile/reconcile/plan"
 )
 
@@ -243,7 +244,7 @@ func TestStoreDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := files(t, dir)
-	s.write.fill = func(f *os.File, b []byte) error {
+	s.fill = func(f *os.File, b []byte) error {
 		if _, err := f.Write(b[:len(b)/2]); err != nil {
 			return err
 		}
@@ -268,7 +269,7 @@ func TestStoreDiskFull(t *testing.T) {
 func TestStoreRemovesInterruptedWrites(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, false)
-	torn := filepath.Join(s.recordsDir(), tempPrefix+"1")
+	torn := filepath.Join(s.recordsDir(), atomicfile.TempPrefix+"1")
 	if err := os.WriteFile(torn, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
