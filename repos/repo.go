@@ -107,3 +107,13 @@ func (r *Repo) treeFS(hash plumbing.Hash) (*FS, error) {
 	}
 	return &FS{repo: r, root: t, trees: map[string]*object.Tree{".": t}}, nil
 }
+
+// DefaultBranch returns the name of the branch that HEAD stands for, whether it
+// has a commit or not; "" when HEAD is no branch.
+func (r *Repo) DefaultBranch() string {
+	head, err := r.git.Reference(plumbing.HEAD, false)
+	if err != nil || !head.Target().IsBranch() {
+		return ""
+	}
+	return head.Target().Short()
+}
