@@ -2,7 +2,10 @@
 
 package plan
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // decision is what is to happen to one ID. It is a wish first; a hold on it
 // takes the whole wish back.
@@ -51,6 +54,7 @@ type rival struct {
 type hold struct {
 	reasons        []Reason
 	policy, benign bool
+	until          time.Time // when it ends by itself; zero = it does not
 }
 
 type decisions map[ID]*decision
@@ -120,6 +124,10 @@ func (v *view) decide() (decisions, []Reason) {
 func (v *view) converge(r *Resource, all decisions) *decision {
 	d := &decision{id: r.ID, name: r.Name, origin: r.Origin, res: r, digest: v.digests[r.ID]}
 	v.choose(d, all)
+	if v.busy[d.id] {
+		d.holdBack(CodeBusy, busyText)
+		return d
+	}
 	if d.hold = v.standing(r); d.hold != nil {
 		return d
 	}

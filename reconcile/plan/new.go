@@ -58,6 +58,9 @@ func (p *Plan) report(v *view, d *decision) {
 		p.Changes = append(p.Changes, c)
 	}
 	if h := d.held(); h != nil {
+		if !h.until.IsZero() && (p.Wake.IsZero() || h.until.Before(p.Wake)) {
+			p.Wake = h.until
+		}
 		c := base
 		c.Actions, c.Reasons, c.Policy, c.Benign = d.actions, h.reasons, h.policy, h.benign
 		p.Held = append(p.Held, c)

@@ -23,8 +23,12 @@ type Observed struct {
 	Incomplete []Reason
 
 	Records Records
-	// Busy are IDs with a step under way.
+	// Busy are IDs with a step under way, or with one since the objects were
+	// looked at: what is known of them is no longer so. Nothing is planned for
+	// them.
 	Busy []ID
+	// Backoff says what failed lately and is not to be tried again yet.
+	Backoff []Backoff
 	// Specs are specs by digest, as far as they are still known, for
 	// before → after.
 	Specs map[string]json.RawMessage
@@ -103,6 +107,16 @@ type Object struct {
 	Drift []Reason
 }
 
+// Backoff says that a step of a resource failed, for as long as the resource
+// is asked for with the same digest. A step is a step of the resource, or the
+// wait for it of something that needs it.
+type Backoff struct {
+	ID     ID
+	Digest string    // of the desired spec; "" when nothing asked for it
+	Until  time.Time // when to try again
+	Detail string    // what failed, in words for a person
+}
+
 // Records is what neither git nor the runtime can hold.
 type Records struct {
 	// Owner is the id of this record store; "" when it does not exist yet.
@@ -119,8 +133,10 @@ type RecordKind string
 // The kinds of records.
 const (
 	RecordPorts RecordKind = "ports" // Data: container port/protocol → host port
-	// RecordRestarts has in Data "count", the restarts of this ID so far, and
-	// "digest", the spec they were counted for: a new spec counts from zero.
+	// RecordRestarts has in Data "count", the restarts of this ID so far,
+	// "streak", those since it last ran for long, and "digest", the spec they
+	// were counted for: a new spec counts from zero. "stopped" is "true" after
+	// it was stopped as somebody wished: its next start is no restart.
 	RecordRestarts RecordKind = "restarts"
 	// RecordBrake has in Data "held", "true" while the mass-delete brake keeps
 	// the instance. Without it the brake would release itself as soon as enough

@@ -16,6 +16,10 @@ type Options struct {
 	AcceptLostRecords bool
 	// Adopt treats objects of this workspace's name under another root as ours.
 	Adopt bool
+	// Supervise has containers that exit again and again restarted later and
+	// later, since somebody looks again at Plan.Wake. Without it they are
+	// restarted at once.
+	Supervise bool
 }
 
 // Plan is what to do and why. See [New].

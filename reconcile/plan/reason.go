@@ -41,6 +41,8 @@ const (
 	CodeKept           Code = "kept"
 	CodeFinished       Code = "finished" // its restart policy or outcome says it is done
 	CodeRestartLimit   Code = "restart-limit"
+	CodeCrashLoop      Code = "crash-loop" // exits again and again; restarted later
+	CodeBackoff        Code = "backoff"    // its last step failed; tried again later
 	CodeBusy           Code = "busy"
 	CodeMassDelete     Code = "mass-delete"
 	CodeEmptyWorkspace Code = "empty-workspace"

@@ -9,11 +9,19 @@ import (
 
 // Restarts is what a [RecordRestarts] counts for an object with the digest; 0
 // when it counted for another one, or is no such record.
-func (r Record) Restarts(digest string) int {
-	if of := r.Data["digest"]; of != "" && of != digest {
+func (r Record) Restarts(digest string) int { return r.counted("count", digest) }
+
+// isOf reports whether a [RecordRestarts] is of an object with the digest.
+func (r Record) isOf(digest string) bool {
+	of := r.Data["digest"]
+	return of == "" || of == digest
+}
+
+func (r Record) counted(what, digest string) int {
+	if !r.isOf(digest) {
 		return 0
 	}
-	n, err := strconv.Atoi(r.Data["count"])
+	n, err := strconv.Atoi(r.Data[what])
 	if err != nil || n < 0 {
 		return 0
 	}

@@ -2,6 +2,8 @@
 
 package plan
 
+import "maps"
+
 // remove decides about an ID that nothing asks for.
 func (v *view) remove(id ID) *decision {
 	objs := v.objects[id]
@@ -13,6 +15,9 @@ func (v *view) remove(id ID) *decision {
 		d.because(CodeRemoved, "no longer in the workspace")
 	}
 	if d.hold = v.spare(d, objs); d.hold == nil {
+		d.hold = v.backedOff(id, "", d.origin)
+	}
+	if d.hold == nil {
 		d.doomed = objs
 	}
 	return d
@@ -56,6 +61,12 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 // that may use them stays.
 func (v *view) keepUsed(all decisions) {
 	user, h := v.inSession, &hold{benign: true}
+	for _, id := range sortedIDs(maps.Keys(v.busy)) { // an object of it may be in the making
+		if id.Kind.Role() == RoleInstance {
+			user, h = id.String(), &hold{}
+			break
+		}
+	}
 	for _, id := range v.ids {
 		if d := all[id]; d != nil && d.hold != nil && id.Kind.Role() == RoleInstance {
 			user, h = id.String(), &hold{}

@@ -19,7 +19,7 @@ func (v *view) wishStarted(d *decision) {
 	case StateCreated: // by a pass that did not get further; starting it counts as nothing
 		d.because(CodeUnfinished, "it was created and never started")
 	case StateExited:
-		if d.finished() || v.exhausted(d) {
+		if d.finished() || v.exhausted(d) || v.crashLoops(d) {
 			return
 		}
 		d.departed(CodeStopped, fmt.Sprintf("it exited with %d", d.current.ExitCode))
@@ -48,29 +48,6 @@ func (d *decision) finished() bool {
 	}
 	d.note = &hold{reasons: []Reason{{CodeFinished, text, d.origin}}, benign: true}
 	return true
-}
-
-// exhausted notes an exited object that has been restarted as often as allowed.
-func (v *view) exhausted(d *decision) bool {
-	limit := d.res.Restart.Max
-	if limit <= 0 || v.restarts(d) < limit {
-		return false
-	}
-	text := fmt.Sprintf("it exited with %d and was restarted %d times, as often as allowed", d.current.ExitCode, limit)
-	d.note = &hold{reasons: []Reason{{CodeRestartLimit, text, d.origin}}}
-	return true
-}
-
-// restarts returns how often the present spec was restarted.
-func (v *view) restarts(d *decision) int {
-	return v.records[recordKey{d.id, RecordRestarts}].Restarts(d.current.Digest)
-}
-
-func (v *view) countRestart(d *decision) Record {
-	return Record{ID: d.id, Kind: RecordRestarts, At: v.opts.Now, Data: map[string]string{
-		"count":  strconv.Itoa(v.restarts(d) + 1),
-		"digest": d.current.Digest,
-	}}
 }
 
 // wishPortsKept has the ports that the runtime chose recorded, so that a

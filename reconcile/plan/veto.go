@@ -39,9 +39,6 @@ func (v *view) veto(d *decision, all decisions) *hold {
 	fault := func(code Code, text string) *hold {
 		return &hold{reasons: []Reason{{code, text, d.origin}}}
 	}
-	if v.busy[d.id] {
-		return fault(CodeBusy, busyText)
-	}
 	if slices.ContainsFunc(v.objects[d.id], v.lost) {
 		h := fault(CodeRecordsLost, lostText)
 		h.policy = true
@@ -56,7 +53,10 @@ func (v *view) veto(d *decision, all decisions) *hold {
 	if h := v.nameTaken(d, all); h != nil {
 		return h
 	}
-	return v.needsHeld(d, all)
+	if h := v.needsHeld(d, all); h != nil {
+		return h
+	}
+	return v.backedOff(d.id, d.digest, d.origin)
 }
 
 // missingInputs holds a creation that cannot succeed.
@@ -117,11 +117,16 @@ func (v *view) needsHeld(d *decision, all decisions) *hold {
 	var h *hold
 	for _, n := range d.res.Needs {
 		on := all[n.On]
-		if on == nil || on.reaches(n.Until) {
+		if on == nil {
 			continue
 		}
-		next := &hold{reasons: []Reason{{CodeBlockedBy, fmt.Sprintf("it needs %s %s", n.On, n.Until), n.Origin}}}
-		next.inherit(on)
+		var next *hold
+		if !on.reaches(n.Until) {
+			next = &hold{reasons: []Reason{{CodeBlockedBy, fmt.Sprintf("it needs %s %s", n.On, n.Until), n.Origin}}}
+			next.inherit(on)
+		} else if next = v.waitBackedOff(d, n, on); next == nil {
+			continue
+		}
 		if h == nil {
 			h = next
 			continue

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // view is the input of [New], indexed and in one spelling: IDs canonical,
@@ -39,6 +40,7 @@ type view struct {
 	inSession string
 	wanted    map[bearing]bool // proper names
 	busy      map[ID]bool
+	backoff   map[ID]Backoff
 	existed   map[ID]bool // after the last pass
 	records   map[recordKey]Record
 	observed  Observed // for Inputs, Specs and the owner
@@ -72,7 +74,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 		desired: map[ID]*Resource{}, digests: map[ID]string{}, needed: map[ID]Reason{},
 		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
 		foreign: map[bearing]Object{}, wanted: map[bearing]bool{},
-		busy: map[ID]bool{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
+		busy: map[ID]bool{}, backoff: map[ID]Backoff{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
 	}
 	v.partial, v.unseen = v.sortReasons(d.Partial), v.sortReasons(o.Incomplete)
 	v.indexDesired(d.Resources)
@@ -173,6 +175,12 @@ func (v *view) indexObserved(o Observed) {
 	for _, id := range o.Busy {
 		v.busy[id.canonical()] = true
 	}
+	for _, b := range o.Backoff {
+		b.ID = b.ID.canonical()
+		if have, twice := v.backoff[b.ID]; !twice || b.compare(have) > 0 {
+			v.backoff[b.ID] = b
+		}
+	}
 	for _, id := range o.Converged {
 		v.existed[id.canonical()] = true
 	}
@@ -184,8 +192,9 @@ func compareObjects(a, b Object) int {
 
 // digestAs is the digest of what r asks for, in the version of label.
 func (v *view) digestAs(r *Resource, label string) string {
-	if KnownDigest(label) {
-		return v.digests[r.ID]
+	version, _, _ := strings.Cut(label, ":")
+	if digest := v.digests[r.ID]; strings.HasPrefix(digest, version+":") {
+		return digest
 	}
 	return r.Spec.DigestAs(label)
 }

@@ -45,6 +45,9 @@ func (v *view) wishStopped(d *decision) {
 		}
 	}
 	if len(d.halted) > 0 {
+		if d.current != nil {
+			d.records = append(d.records, v.restartsRecord(d, restarts{stopped: true}))
+		}
 		d.action(ActionStop)
 		d.because(CodeKept, "it is to be stopped")
 		return

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The curve on which a container that exits by itself is restarted: the k-th
+// restart waits restartFirst·2^(k−1), at most restartMost, after the exit. One
+// that ran for restartStable begins anew.
+const (
+	restartFirst  = 10 * time.Second
+	restartMost   = 300 * time.Second
+	restartStable = 600 * time.Second
+)
+
+// restartDelay is how long the restart after streak others waits.
+func restartDelay(streak int) time.Duration {
+	d := restartFirst
+	for range streak {
+		d *= 2
+		if d >= restartMost {
+			return restartMost
+		}
+	}
+	return d
+}
+
+// exhausted notes an exited object that has been restarted as often as allowed.
+func (v *view) exhausted(d *decision) bool {
+	limit := d.res.Restart.Max
+	if limit <= 0 || v.restarts(d).count < limit {
+		return false
+	}
+	text := fmt.Sprintf("it exited with %d and was restarted %d times, as often as allowed", d.current.ExitCode, limit)
+	d.note = &hold{reasons: []Reason{{CodeRestartLimit, text, d.origin}}}
+	return true
+}
+
+// crashLoops notes an exited object that it is too early to restart.
+func (v *view) crashLoops(d *decision) bool {
+	at := v.restartAt(d)
+	if !at.After(v.opts.Now) {
+		return false
+	}
+	text := fmt.Sprintf("CrashLoopBackOff until %s: it exited with %d, and has been restarted %d times",
+		v.clock(at), d.current.ExitCode, v.restarts(d).count)
+	d.note = &hold{reasons: []Reason{{CodeCrashLoop, text, d.origin}}, until: at}
+	return true
+}
+
+// restartAt is when the exited object may be started again; zero = at once.
+func (v *view) restartAt(d *decision) time.Time {
+	r := v.restarts(d)
+	if !v.opts.Supervise || d.current.Finished.IsZero() || r.stopped {
+		return time.Time{}
+	}
+	delay := restartDelay(r.streak)
+	at := d.current.Finished.Add(delay)
+	if at.Sub(v.opts.Now) > delay { // the clock was set back
+		return time.Time{}
+	}
+	return at
+}
+
+// clock is a time of day for people, in the zone of the pass.
+func (v *view) clock(t time.Time) string { return t.In(v.opts.Now.Location()).Format("15:04:05") }
+
+// restarts is what a RecordRestarts says of the present object.
+type restarts struct {
+	count, streak int
+	stopped       bool
+}
+
+func (v *view) restarts(d *decision) restarts {
+	rec, o := v.records[recordKey{d.id, RecordRestarts}], d.current
+	r := restarts{count: rec.Restarts(o.Digest), streak: rec.counted("streak", o.Digest)}
+	r.stopped = rec.isOf(o.Digest) && rec.Data["stopped"] == "true"
+	if ran := o.Finished.Sub(o.Started); !o.Started.IsZero() && ran >= restartStable {
+		r.streak = 0
+	}
+	return r
+}
+
+func (v *view) countRestart(d *decision) Record {
+	r := v.restarts(d)
+	if r.stopped {
+		return v.restartsRecord(d, restarts{})
+	}
+	return v.restartsRecord(d, restarts{count: r.count + 1, streak: r.streak + 1})
+}
+
+func (v *view) restartsRecord(d *decision, r restarts) Record {
+	data := map[string]string{
+		"count":  strconv.Itoa(r.count),
+		"streak": strconv.Itoa(r.streak),
+		"digest": d.current.Digest,
+	}
+	if r.stopped {
+		data["stopped"] = "true"
+	}
+	return Record{ID: d.id, Kind: RecordRestarts, At: v.opts.Now, Data: data}
+}
