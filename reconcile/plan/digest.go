@@ -12,32 +12,82 @@ import (
 	"strings"
 )
 
-// digestVersion is the version in which new digests are made. A change of the
-// canonical form needs a new version, and [Spec.DigestAs] keeps the old one, or
-// an upgrade of the tool recreates everything.
-const digestVersion = "v1"
+// The versions of digests. A change of the canonical form needs a new version,
+// and [Spec.DigestAs] keeps the old one, or an upgrade of the tool recreates
+// everything.
+const (
+	// digestV1 counts every field.
+	digestV1 = "v1"
+	// digestV2 leaves out where the files of a copy come from, since their hash
+	// says what they are: the same files are the same agent, from a folder or
+	// from any mirror of a repository. Specs without such a copy stay in v1, in
+	// which they are the same.
+	digestV2 = "v2"
+)
 
-// Digest returns "v1:" and the SHA-256, in hex, of the canonical JSON of s.
-// Equal specs have equal digests on every machine and in every build.
+// Digest returns the version, ":" and the SHA-256, in hex, of the canonical
+// JSON of s. Equal specs have equal digests on every machine and in every build.
 func (s Spec) Digest() string {
-	sum := sha256.Sum256(s.canonicalJSON())
-	return digestVersion + ":" + hex.EncodeToString(sum[:])
+	for _, m := range s.mounts() {
+		if m.fromElsewhere() {
+			return s.digestIn(digestV2)
+		}
+	}
+	return s.digestIn(digestV1)
 }
 
 // DigestAs returns the digest of s in the version that label, the digest of an
-// object, carries. A version that this build does not know is answered in the
-// current one, so that the two differ; see [KnownDigest].
+// object, carries. A version that this build does not know is answered as by
+// Digest, so that the two differ; see [KnownDigest].
 func (s Spec) DigestAs(label string) string {
-	// There is one version so far; each further one adds a branch here.
-	_ = label
-	return s.Digest()
+	if !KnownDigest(label) {
+		return s.Digest()
+	}
+	version, _, _ := strings.Cut(label, ":")
+	return s.digestIn(version)
 }
 
 // KnownDigest reports whether this build can make digests in the version that
 // label carries.
 func KnownDigest(label string) bool {
 	version, _, ok := strings.Cut(label, ":")
-	return ok && version == digestVersion
+	return ok && (version == digestV1 || version == digestV2)
+}
+
+func (s Spec) digestIn(version string) string {
+	if version == digestV2 {
+		s = s.counted()
+	}
+	sum := sha256.Sum256(s.canonicalJSON())
+	return version + ":" + hex.EncodeToString(sum[:])
+}
+
+// counted is s without what v2 leaves out.
+func (s Spec) counted() Spec {
+	if s.Container == nil {
+		return s
+	}
+	c := *s.Container
+	c.Mounts = slices.Clone(c.Mounts)
+	for i, m := range c.Mounts {
+		if m.fromElsewhere() {
+			c.Mounts[i].From = ""
+		}
+	}
+	s.Container = &c
+	return s
+}
+
+// fromElsewhere reports whether m is a copy of files that its hash says all of.
+func (m Mount) fromElsewhere() bool {
+	return m.Type == MountCopy && m.TreeHash != "" && m.From != ""
+}
+
+func (s Spec) mounts() []Mount {
+	if s.Container == nil {
+		return nil
+	}
+	return s.Container.Mounts
 }
 
 // canonicalJSON returns s as JSON with sorted keys and no white space.

@@ -35,7 +35,7 @@ func TestDigestIsFrozen(t *testing.T) {
 			if err := json.Unmarshal(raw, &want); err != nil {
 				t.Fatal(err)
 			}
-			if got := want.Spec.Digest(); got != want.Digest {
+			if got := want.Spec.DigestAs(want.Digest); got != want.Digest {
 				t.Errorf("digest %s, want %s", got, want.Digest)
 			}
 		})
@@ -67,6 +67,36 @@ func TestDigestAs(t *testing.T) {
 	}
 	if !plan.KnownDigest(s.Digest()) || plan.KnownDigest("v1") || plan.KnownDigest("") {
 		t.Error("KnownDigest is wrong about v1")
+	}
+}
+
+// Where the files of a copy come from does not count, and what was labelled
+// before that was so is still what it was.
+func TestDigestOfCopies(t *testing.T) {
+	of := func(m plan.Mount) plan.Spec {
+		return plan.Spec{Container: &plan.ContainerSpec{Image: "i", Mounts: []plan.Mount{m}}}
+	}
+	copied := plan.Mount{Type: plan.MountCopy, Source: "/s", Target: "/code", From: "/w/a", TreeHash: "ab"}
+	here := of(copied)
+	copied.From = "git+file:///m/1.git#aa"
+	there := of(copied)
+	copied.TreeHash = "cd"
+	changed := of(copied)
+	if here.Digest() != there.Digest() || here.Digest() == changed.Digest() {
+		t.Errorf("digests: folder %s, mirror %s, other files %s", here.Digest(), there.Digest(), changed.Digest())
+	}
+	copied.TreeHash = ""
+	unknown := of(copied)
+	copied.From = "/w/a"
+	if of(copied).Digest() == unknown.Digest() {
+		t.Error("without a hash of the files their place does not count")
+	}
+	const old = "v1:96e32d0d1a7cca0a5c9f8a3a0a4ee3c1b58f4f8e4ea8b9a3d6a7a9b3a2c1d0e9"
+	if here.DigestAs(old) == there.DigestAs(old) || here.DigestAs(old) == here.Digest() {
+		t.Error("v1 is not what it was")
+	}
+	if again := here.DigestAs(here.Digest()); again != here.Digest() {
+		t.Errorf("in its own version: %s, want %s", again, here.Digest())
 	}
 }
 

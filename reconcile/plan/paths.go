@@ -42,7 +42,21 @@ func (v *view) specPaths(r *Resource, o Object) []string {
 	if before == nil {
 		return nil
 	}
-	return diffPaths(before, specTree(r.Spec.canonicalJSON()))
+	after := specTree(r.Spec.canonicalJSON())
+	dropOrigins(before)
+	dropOrigins(after)
+	return diffPaths(before, after)
+}
+
+// dropOrigins drops where copies come from, which does not count.
+func dropOrigins(tree any) {
+	spec, _ := tree.(map[string]any)
+	mounts, _ := spec["mounts"].([]any)
+	for _, m := range mounts {
+		if mount, ok := m.(map[string]any); ok && mount["treeHash"] != nil {
+			delete(mount, "from")
+		}
+	}
 }
 
 // specTree returns what is inside the one field of a spec, so that paths begin

@@ -3,8 +3,9 @@
 package plan
 
 // Spec is what a resource should look like at the runtime. Exactly one field
-// is set. Every field of every spec counts: its digest is over the canonical
-// JSON of this type, so a field that must not count does not belong here.
+// is set. Every field of every spec counts, but for Mount.From beside a
+// TreeHash: its digest is over the canonical JSON of this type, so a field that
+// must not count does not belong here.
 //
 // Here and in all types below, fields stand in the order of their JSON names:
 // what encoding/json writes is then the canonical form.
