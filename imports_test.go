@@ -95,6 +95,7 @@ var homes = []struct {
 	{"github.com/robfig/cron/", []string{"schedule", "schema"}, "the format checks an expression, schedule follows it"},
 	{"github.com/modelcontextprotocol/", []string{"cmd/agent-server"}, "MCP is spoken by the helper only"},
 	{"github.com/google/jsonschema-go/", []string{"cmd/agent-server"}, "it belongs to the MCP SDK"},
+	{"github.com/prometheus/", []string{"cmd/reconcile"}, "what is counted is known where everything is wired"},
 	{"github.com/spf13/", []string{"cmd/reconcile"}, "the command line is one package"},
 	{"os/exec", []string{"workspace", "podman", "hooks", "repos", "cmd"}, "processes are started by adapters"},
 	{"gopkg.in/yaml", nil, "go.yaml.in/yaml/v4 is our YAML"},
