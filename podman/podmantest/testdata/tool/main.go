@@ -27,6 +27,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -140,9 +141,15 @@ func serve(args []string) error {
 	}))
 }
 
+// patience is how long get and resolve go on asking. Whenever a container of any
+// network comes or goes Podman's name server (aardvark-dns) starts afresh: it then
+// loses questions, refuses them, or does not know a name that exists. A resolver
+// asks again 5 s after a question that was lost, so less would be no patience.
+const patience = 30 * time.Second
+
 func get(args []string) error {
-	client := http.Client{Timeout: 5 * time.Second}
-	r, err := client.Get(args[0])
+	client := http.Client{Timeout: patience}
+	r, err := withName(func() (*http.Response, error) { return client.Get(args[0]) })
 	if err != nil {
 		return err
 	}
@@ -152,9 +159,21 @@ func get(args []string) error {
 	return err
 }
 
+// withName tries again for as long as no address is known.
+func withName[T any](try func() (T, error)) (T, error) {
+	end := time.Now().Add(patience)
+	for {
+		v, err := try()
+		if _, ok := errors.AsType[*net.DNSError](err); !ok || time.Now().After(end) {
+			return v, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 func resolve(names []string) error {
 	for _, name := range names {
-		addrs, err := net.LookupHost(name)
+		addrs, err := withName(func() ([]string, error) { return net.LookupHost(name) })
 		if err != nil {
 			return err
 		}
