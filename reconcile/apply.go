@@ -80,6 +80,7 @@ type StepResult struct {
 type Outcome struct {
 	Steps       []StepResult
 	Interrupted bool // the context ended while something was left to do
+	Superseded  bool // a newer plan took over what was left to do
 }
 
 // Err joins the errors of all failed steps, in the order of the plan, and says

@@ -21,6 +21,7 @@ import (
 //
 //	cache/specs/DIGEST.json  specs, for before → after
 //	cache/blobs/NAME         bytes that other packages keep
+//	cache/history.jsonl      the last passes, see history.go
 //	cache/converged.json     IDs that existed after the last pass
 
 // PutSpec keeps the spec with the digest as JSON.

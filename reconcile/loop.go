@@ -62,19 +62,6 @@ type LoopOptions struct {
 	Ended   func(PassRecord, PassResult, Loaded)
 }
 
-// PassRecord is one line of history. Field names are part of the JSON output.
-type PassRecord struct {
-	Number   int          `json:"number"` // counts up for as long as the state directory lives
-	Began    time.Time    `json:"began"`
-	Ended    time.Time    `json:"ended,omitzero"`
-	Causes   []Cause      `json:"causes"`
-	Revision string       `json:"revision"` // of the workspace; "" without git
-	Result   Result       `json:"result"`
-	ExitCode int          `json:"exit_code"` // what the same pass would have exited with at a command line
-	Changes  []PassChange `json:"changes"`   // what was done, or was tried
-	Errors   []string     `json:"errors"`    // of failed steps, of diagnostics, of loading
-}
-
 // PassChange is what a pass did to one resource.
 type PassChange struct {
 	ID     plan.ID     `json:"id"`

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 	"reconcile/reconcile/reconciletest"
 )
@@ -38,6 +39,7 @@ type memory struct {
 	putErr    error
 	loadErr   error
 	specReads int
+	history   []reconcile.PassRecord
 }
 
 func newMemory() *memory {
@@ -114,6 +116,25 @@ func (m *memory) PutConverged(ids []plan.ID) error {
 	defer m.mu.Unlock()
 	m.converged = ids
 	return nil
+}
+
+func (m *memory) AppendHistory(r reconcile.PassRecord) (reconcile.PassRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r.Number = len(m.history) + 1
+	m.history = append(m.history, r)
+	return r, nil
+}
+
+func (m *memory) History(limit int) ([]reconcile.PassRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := slices.Clone(m.history)
+	slices.Reverse(out)
+	if limit > 0 && len(out) > limit {
+		out = out[:limit]
+	}
+	return out, nil
 }
 
 func newRuntime() *reconciletest.Runtime {

@@ -19,6 +19,11 @@ type Keeper interface {
 	// KeepSpecs forgets every spec but those with the digests.
 	KeepSpecs(digests []string) error
 	PutConverged(ids []plan.ID) error
+	// AppendHistory keeps what is worth keeping of a pass, and numbers it.
+	AppendHistory(r PassRecord) (PassRecord, error)
+	// History returns the records of the last passes, the newest first; limit
+	// 0 = all.
+	History(limit int) ([]PassRecord, error)
 	// Accept remembers owners and roots whose objects were taken over. It is
 	// on disk before it returns.
 	Accept(ids ...string) error
@@ -43,6 +48,9 @@ type PassResult struct {
 	Outcome Outcome
 	After   plan.Observed // as Before when there was nothing to do
 	Status  []Status
+	// Err is why the pass could not begin or why its end could not be seen or
+	// kept; the rest is then what is known.
+	Err error
 }
 
 // afterTimeout bounds the look around after a pass that was interrupted.
@@ -53,6 +61,12 @@ const afterTimeout = 30 * time.Second
 // could not begin or whose end could not be seen, and the result then holds
 // what is known.
 func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
+	res, err := pass(ctx, rt, k, d, o)
+	res.Err = err
+	return res, err
+}
+
+func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
 	if o.Plan.Now.IsZero() {
 		o.Plan.Now = time.Now()
 	}

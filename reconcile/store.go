@@ -39,7 +39,8 @@ type Store struct {
 	owner    string
 	fill     func(f *os.File, b []byte) error // see atomicfile.Options
 
-	mu sync.Mutex // one writer of accepted at a time
+	mu     sync.Mutex // one writer of accepted and of history at a time
+	passes int        // the highest number that a pass has had
 }
 
 // errReadOnly answers a write to a store that was opened to be read.

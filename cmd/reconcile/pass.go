@@ -63,7 +63,7 @@ func (a *app) runDryRun(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return exitWith(planExitCode(p, ds, true))
+	return exitWith(reconcile.ExitCode(p, ds, true))
 }
 
 // planOnly observes and plans, and changes nothing.
@@ -105,25 +105,6 @@ func (a *app) printPlanJSON(p plan.Plan, ds schema.Diagnostics) error {
 	}
 	_, err = io.WriteString(a.std.out, escapeJSON(string(b)))
 	return err
-}
-
-// planExitCode joins what the plan says with what the diagnostics say:
-// mistakes before refusals before changes.
-func planExitCode(p plan.Plan, ds schema.Diagnostics, dryRun bool) int {
-	code, refused := p.ExitCode(dryRun), false
-	for _, d := range ds {
-		switch {
-		case d.Severity != schema.Error:
-		case d.Policy:
-			refused = true
-		default:
-			return plan.ExitFault
-		}
-	}
-	if refused && code != plan.ExitFault {
-		return plan.ExitRefused
-	}
-	return code
 }
 
 // runPass converges once.

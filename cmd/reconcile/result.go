@@ -26,7 +26,7 @@ type stepJSON struct {
 // exit code. unseen is why its end could not be seen or kept: how things stand
 // is then what was last known.
 func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen error) error {
-	code := passExitCode(r, ds)
+	code := r.ExitCode(ds)
 	if unseen != nil {
 		code = plan.ExitFault
 	}
@@ -42,7 +42,7 @@ func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen 
 		a.printChanged(s, c, r.Outcome)
 	}
 	if unseen == nil {
-		for _, st := range departed(r) {
+		for _, st := range r.Departed() {
 			hint := ""
 			if st.Handle != "" && st.ID.Kind.Role() == plan.RoleInstance {
 				hint = "; `reconcile logs " + st.ID.String() + "` shows what it wrote"
@@ -107,41 +107,6 @@ func passCounts(r reconcile.PassResult) string {
 		text += fmt.Sprintf("; %d blocked", sum.Blocked)
 	}
 	return text
-}
-
-// passExitCode: mistakes and failures before refusals.
-func passExitCode(r reconcile.PassResult, ds schema.Diagnostics) int {
-	if r.Outcome.Err() != nil {
-		return plan.ExitFault
-	}
-	code := planExitCode(r.Plan, ds, false)
-	if code == plan.ExitFault {
-		return code
-	}
-	if len(departed(r)) > 0 {
-		return plan.ExitFault
-	}
-	return code
-}
-
-// departed returns what was to be done, was done, and is not so any more when
-// the pass ends: a container that exits at once.
-func departed(r reconcile.PassResult) []reconcile.Status {
-	changed := map[plan.ID]bool{}
-	for _, c := range r.Plan.Changes {
-		changed[c.ID] = true
-	}
-	failed := map[plan.ID]bool{}
-	for _, st := range r.Outcome.Steps {
-		failed[st.Step.Target] = failed[st.Step.Target] || st.State != reconcile.StepDone
-	}
-	var out []reconcile.Status
-	for _, st := range r.Status {
-		if changed[st.ID] && !failed[st.ID] && !st.InSync {
-			out = append(out, st)
-		}
-	}
-	return out
 }
 
 func (a *app) printResultJSON(r reconcile.PassResult, ds schema.Diagnostics, code int) error {
