@@ -243,12 +243,11 @@ func (t *Tree) hashFolders(ctx context.Context) {
 
 // source is what plan.Mount.From says of a folder.
 func (r *repo) source(dir string) (string, error) {
-	if r.dir != "" {
-		return filepath.Join(r.dir, filepath.FromSlash(dir)), nil
+	if s, ok := r.files.(sourcer); ok {
+		return s.Source(dir)
 	}
-	s, ok := r.files.(sourcer)
-	if !ok {
+	if r.dir == "" {
 		return "", fmt.Errorf("the repo %s cannot name its folders", r.name)
 	}
-	return s.Source(dir)
+	return filepath.Join(r.dir, filepath.FromSlash(dir)), nil
 }

@@ -3,6 +3,7 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -16,9 +17,17 @@ import (
 
 // Options says what to load and what may be asked of the host.
 type Options struct {
-	Dir     string // of the workspace
-	Name    string // of the workspace; "" = its file's, else the folder's
-	Profile string // active profile; "" = the workspace file's, else default
+	Dir string // of the workspace
+	// Files, when set, are the workspace's instead of those in Dir, such as those
+	// of a commit. They have the method Source of [GitResult.Files]. Dir, absolute
+	// and without links, is then the folder in which they are or will be checked
+	// out: what instances mount is below it, see [Result.NeedsCheckout].
+	Files fs.FS
+	Root  string // what Desired.Root says; "" = Dir
+	Name  string // of the workspace; "" = its file's, else DefaultName
+	// DefaultName is for a workspace whose file says none; "" = the folder's.
+	DefaultName string
+	Profile     string // active profile; "" = the workspace file's, else default
 	// Vars overrides and adds workspace variables.
 	Vars map[string]string
 	// LookupEnv reads the operator's environment. Only the names of {env: NAME}
@@ -48,7 +57,7 @@ type Options struct {
 	// those of each manifest that names new ones, and never twice for one
 	// request. nil = there is no git.
 	Git func(ctx context.Context, requests []GitRequest) []GitResult
-	// Revision returns the commit that a folder is a checkout of; nil = none.
+	// Revision returns the commit that a folder, Dir, is a checkout of; nil = none.
 	Revision func(dir string) string
 
 	// wrap replaces the workspace's file system in tests.
@@ -61,7 +70,8 @@ type Tree struct {
 	opt    Options
 	root   string // absolute, without symlinks
 	files  fs.FS
-	folder *os.Root // behind files, while they are read
+	folder *os.Root // behind files, while they are read; nil for a commit
+	commit *linkFS  // files, of a commit; nil for a folder
 	report report
 	closer []func() error
 
@@ -114,21 +124,9 @@ func Load(ctx context.Context, o Options) (*Tree, schema.Diagnostics, error) {
 }
 
 func open(o Options) (*Tree, error) {
-	root, err := filepath.Abs(o.Dir)
-	if err != nil {
+	t := &Tree{opt: o, file: &schema.Workspace{}, cue: map[string][]byte{}, refused: map[schema.Pos][]plan.Reason{}}
+	if err := t.openFiles(); err != nil {
 		return nil, fmt.Errorf("open workspace: %w", err)
-	}
-	if root, err = filepath.EvalSymlinks(root); err != nil {
-		return nil, fmt.Errorf("open workspace: %w", err)
-	}
-	dir, err := os.OpenRoot(root)
-	if err != nil {
-		return nil, fmt.Errorf("open workspace: %w", err)
-	}
-	t := &Tree{
-		opt: o, root: root, folder: dir, files: dir.FS(), closer: []func() error{dir.Close},
-		file: &schema.Workspace{}, cue: map[string][]byte{},
-		refused: map[schema.Pos][]plan.Reason{},
 	}
 	if o.wrap != nil {
 		t.folder, t.files = nil, o.wrap(t.files)
@@ -228,12 +226,11 @@ func (t *Tree) settleName() {
 	case t.file.Name.IsSet():
 		t.name = t.file.Name.V
 		return // checked with its file
-	default:
-		t.name = label(filepath.Base(t.root))
 	}
-	if !schema.IsName(t.name) {
+	base := cmp.Or(t.opt.DefaultName, filepath.Base(t.root))
+	if t.name = label(base); !schema.IsName(t.name) {
 		t.report.fail(at("."), summaryNoName, "write a workspace.yaml with metadata.name",
-			"no DNS label can be made of the folder's name %q", filepath.Base(t.root))
+			"no DNS label can be made of the folder's name %q", base)
 		t.name = ""
 	}
 }

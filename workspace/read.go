@@ -102,7 +102,7 @@ func (t *Tree) linkBroken(display string, required bool, err error) {
 
 // resolved is where a link of the workspace leads, as a slash path in it.
 func (t *Tree) resolved(name string) string {
-	target, err := filepath.EvalSymlinks(filepath.Join(t.root, filepath.FromSlash(name)))
+	target, err := t.real(filepath.Join(t.root, filepath.FromSlash(name)))
 	if err != nil {
 		return ""
 	}
@@ -113,7 +113,12 @@ func (t *Tree) resolved(name string) string {
 	return filepath.ToSlash(rel)
 }
 
+// leadsToFolder reports whether a link leads to a folder outside of the
+// workspace.
 func (t *Tree) leadsToFolder(name string) bool {
+	if t.commit != nil {
+		return false // there is nothing outside of a commit
+	}
 	info, err := os.Stat(filepath.Join(t.root, filepath.FromSlash(name)))
 	return err == nil && info.IsDir()
 }

@@ -129,17 +129,53 @@ func (t *Tree) openFolder(r *repo, by *agent) {
 	if r.decl.Ref.IsSet() {
 		t.report.warn(r.decl.Ref.Pos, "field has no effect", "", "a folder is used as it is")
 	}
-	dir, err := filepath.EvalSymlinks(dir)
+	dir, err := t.real(dir)
+	if err == nil && t.isOurs(dir) {
+		t.block(r, r.decl.URL.Pos, plan.CodePolicy, summaryPolicy, "", "the repo %s: %s is in the state directory or that of secrets", r.name, dir)
+		return
+	}
 	if err == nil {
-		var root *os.Root
-		if root, err = os.OpenRoot(dir); err == nil {
-			t.closer = append(t.closer, root.Close)
-			r.files, r.root, r.dir, r.label = root.FS(), root, dir, t.labelOf(dir)
-			return
-		}
+		err = t.useFolder(r, dir)
+	}
+	if err == nil {
+		return
 	}
 	t.report.fail(r.decl.URL.Pos, summaryRepo, "", "the folder of the repo %s: %v", r.name, err)
 	r.blocked = &plan.Reason{Code: plan.CodeInvalid, Text: summaryRepo, Origin: r.decl.URL.Pos.String()}
+}
+
+func (t *Tree) useFolder(r *repo, dir string) error {
+	if name, ok := t.ofCommit(dir); ok {
+		files, err := t.commit.Sub(name)
+		if err != nil {
+			return err
+		}
+		r.files, r.dir, r.label = files, dir, t.labelOf(dir)
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	t.closer = append(t.closer, root.Close)
+	r.files, r.root, r.dir, r.label = root.FS(), root, dir, t.labelOf(dir)
+	return nil
+}
+
+// isOurs reports whether a folder is in the state directory or that of secrets,
+// where the workspace itself is not.
+func (t *Tree) isOurs(dir string) bool {
+	for _, own := range []string{t.opt.StateDir, t.opt.SecretsDir} {
+		if own == "" {
+			continue
+		}
+		real, err := filepath.EvalSymlinks(own)
+		in := within(dir, filepath.Clean(own)) || err == nil && within(dir, real)
+		if in && !within(dir, t.root) {
+			return true
+		}
+	}
+	return false
 }
 
 // folderOf is the absolute path of a repo that is a folder.
@@ -169,7 +205,7 @@ func (t *Tree) inside(dir string) (string, bool) {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(t.root, dir)
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
+	if real, err := t.real(dir); err == nil {
 		dir = real
 	}
 	rel, err := filepath.Rel(t.root, dir)

@@ -23,6 +23,9 @@ type Result struct {
 	// NameUnknown: the workspace file is there but cannot be read, so that
 	// Desired.Workspace is a guess.
 	NameUnknown bool
+	// NeedsCheckout: an instance mounts something below Options.Dir, which must
+	// be there before anything is started.
+	NeedsCheckout bool
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
 }
@@ -59,7 +62,7 @@ func (t *Tree) Resolve() Result {
 	partial = append(partial, t.reportUnread(&r.report, r.mounted)...)
 
 	d := plan.Desired{
-		Workspace: t.name, Root: t.root, Revision: t.revision,
+		Workspace: t.name, Root: cmp.Or(t.opt.Root, t.root), Revision: t.revision,
 		Source: r.source().String(), Partial: sortReasons(partial),
 		NoFile: !t.fileSeen,
 		Empty:  t.fileDoc == nil && len(t.documents) == 0 && !t.fileSeen,
@@ -71,9 +74,16 @@ func (t *Tree) Resolve() Result {
 	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
 	return Result{
 		Desired: d, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
-		NameUnknown: t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
-		Fatal:       t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
+		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
+		NeedsCheckout: r.mountsOwnFiles(),
+		Fatal:         t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
+}
+
+// mountsOwnFiles reports whether an instance mounts something of the workspace
+// itself, and not a copy.
+func (r *resolver) mountsOwnFiles() bool {
+	return slices.ContainsFunc(r.mounts, func(c mountClaim) bool { return within(c.mount.Source, r.tree.root) })
 }
 
 // hintAtEnabling helps whoever has agents and no workspace file yet.

@@ -54,7 +54,7 @@ func (r *resolver) volume(i *instance, v schema.Volume, others []plan.Mount) (pl
 	case t.policy.mounts == "workspace" && !inside:
 		return m, refuse("%s is outside of the workspace", v.Host.V)
 	case inside:
-		if link, err := firstLink(t.root, source); err != nil {
+		if link, err := t.link(t.root, source); err != nil {
 			return m, []plan.Reason{r.report.block(v.Host.Pos, plan.CodeInvalid, "invalid volume", "", "%s: %v", v.Host.V, cause(err))}
 		} else if link != "" {
 			return m, refuse("%s leads through the symbolic link %s", v.Host.V, t.labelOf(link))
@@ -99,7 +99,12 @@ func firstLink(top, path string) (string, error) {
 // forbidden refuses to mount our own places: the state and secrets folders,
 // the host's policy, Podman's socket, and whatever holds one of them.
 func (r *resolver) forbidden(source string, pos schema.Pos) []plan.Reason {
+	root := r.tree.root
 	for _, place := range r.secretPlaces() {
+		// A workspace may be checked out below the state directory.
+		if place.state && within(root, place.path) && within(source, root) {
+			continue
+		}
 		if within(source, place.path) || within(place.path, source) {
 			return []plan.Reason{r.report.block(pos, plan.CodePolicy, summaryPolicy, "", "%s would give away %s", source, place.what)}
 		}
@@ -107,7 +112,12 @@ func (r *resolver) forbidden(source string, pos schema.Pos) []plan.Reason {
 	return nil
 }
 
-type secretPlace struct{ path, what string }
+type secretPlace struct {
+	path, what string
+	state      bool // the state directory
+}
+
+const stateDirectory = "the state directory"
 
 func (r *resolver) secretPlaces() []secretPlace {
 	if r.places != nil {
@@ -119,12 +129,13 @@ func (r *resolver) secretPlaces() []secretPlace {
 			return
 		}
 		path = filepath.Clean(path)
-		r.places = append(r.places, secretPlace{path, what})
+		state := what == stateDirectory
+		r.places = append(r.places, secretPlace{path, what, state})
 		if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
-			r.places = append(r.places, secretPlace{real, what})
+			r.places = append(r.places, secretPlace{real, what, state})
 		}
 	}
-	add(o.StateDir, "the state directory")
+	add(o.StateDir, stateDirectory)
 	add(o.SecretsDir, "the secrets directory")
 	if o.HostPolicy != nil && o.HostPolicy.Pos.File != "" {
 		if file, err := filepath.Abs(o.HostPolicy.Pos.File); err == nil {
