@@ -134,7 +134,7 @@ func BenchmarkDryRun(b *testing.B) {
 	dryRun := func(keep bool) func() {
 		return func() {
 			a := newApp()
-			src, err := a.load(b.Context())
+			src, err := a.load(b.Context(), reachHost)
 			if err != nil || src.Fatal {
 				b.Fatal(err, src.Diagnostics)
 			}
@@ -156,7 +156,7 @@ func BenchmarkDryRun(b *testing.B) {
 	}
 	b.Run("cold", func(b *testing.B) { compare(b, floor, dryRun(false)) })
 	a := newApp()
-	src, err := a.load(b.Context())
+	src, err := a.load(b.Context(), reachHost)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -51,7 +51,7 @@ type destroyOptions struct{ yes, volumes, data bool }
 
 func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	// The workspace may have mistakes or be half gone: only its name counts.
-	src, err := a.load(ctx)
+	src, err := a.load(ctx, reachHost)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 			return err
 		}
 	}
-	if err := a.converge(ctx, d, nil, nil); err != nil {
+	if err := a.converge(ctx, d, nil, nil, nil); err != nil {
 		return err
 	}
 	if !opt.data {

@@ -15,6 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"reconcile/repos"
+	"reconcile/schema"
+	"reconcile/tree"
 )
 
 // app is one invocation: its flags, streams and environment.
@@ -31,10 +35,23 @@ type app struct {
 	profile    string
 	secretsDir string
 	policyFile string
-	parallel   int
-	timeout    time.Duration
-	verbose    bool
-	color      string
+	locked     bool
+
+	gitCredentials string
+	gitSSHKey      string
+	gitKnownHosts  []string
+	verify         string
+	allowedSigners []string
+	openPGPKeys    []string
+	poll           time.Duration
+
+	store    *repos.Store  // of git mirrors, once opened
+	cache    *schema.Cache // of validated documents, once read
+	hasher   tree.Hasher
+	parallel int
+	timeout  time.Duration
+	verbose  bool
+	color    string
 
 	dryRun            bool
 	allowMassDelete   bool
@@ -46,7 +63,7 @@ type app struct {
 }
 
 func (a *app) addSharedFlags(fs *pflag.FlagSet) {
-	fs.StringVarP(&a.workspace, "workspace", "C", ".", "directory of the workspace")
+	fs.StringVarP(&a.workspace, "workspace", "C", ".", "directory of the workspace, or its git `URL`[#REF][:FOLDER]")
 	fs.StringVarP(&a.output, "output", "o", "text", "output `format`: text or json")
 	fs.StringVar(&a.podman, "podman", "", "`URL` of the Podman service (default: found, or started)")
 	fs.StringVar(&a.stateDir, "state-dir", "", "`directory` of records and caches")
@@ -55,6 +72,13 @@ func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.profile, "profile", "", "active `profile` of manifests")
 	fs.StringVar(&a.secretsDir, "secrets-dir", "", "`directory` with a file per secret")
 	fs.StringVar(&a.policyFile, "policy", "", "`file` with the host's policy")
+	fs.BoolVar(&a.locked, "locked", false, "fail when workspace.lock lacks something that can be locked")
+	fs.StringVar(&a.gitCredentials, "git-credentials", "", "`file` with git credentials, https://user:token@host a line")
+	fs.StringVar(&a.gitSSHKey, "git-ssh-key", "", "private key `file` for git over ssh (default: the agent, then ~/.ssh/id_*)")
+	fs.StringArrayVar(&a.gitKnownHosts, "git-known-hosts", nil, "known_hosts `file` for git over ssh; may be repeated (default: the user's and the host's)")
+	fs.StringVar(&a.verify, "verify", verifyOff, "which commits of a workspace in git are taken: off (all) or signed")
+	fs.StringArrayVar(&a.allowedSigners, "allowed-signers", nil, "`file` with SSH keys that sign commits, as git's gpg.ssh.allowedSignersFile; may be repeated")
+	fs.StringArrayVar(&a.openPGPKeys, "openpgp-keys", nil, "`file` with armored OpenPGP keys that sign commits; may be repeated")
 	fs.IntVar(&a.parallel, "parallel", 0, "steps at the same time (0: two per core, at least four)")
 	fs.DurationVar(&a.timeout, "timeout", 2*time.Minute, "time limit of each step")
 	fs.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
@@ -101,10 +125,22 @@ func (a *app) check(formats ...string) error {
 	if a.timeout <= 0 {
 		return fmt.Errorf("--timeout: %v is not positive", a.timeout)
 	}
+	if a.verify != verifyOff && a.verify != verifySigned {
+		return fmt.Errorf("--verify: %q is not one of off, signed", a.verify)
+	}
+	if a.verify == verifySigned && len(a.allowedSigners)+len(a.openPGPKeys) == 0 {
+		return errors.New("--verify signed needs --allowed-signers or --openpgp-keys: it is not known whose signatures count")
+	}
 	if a.stateDir == "" {
 		a.stateDir = a.defaultStateDir()
 	}
-	for _, p := range []*string{&a.stateDir, &a.secretsDir, &a.policyFile, &a.varFile} {
+	files := []*string{&a.stateDir, &a.secretsDir, &a.policyFile, &a.varFile, &a.gitCredentials, &a.gitSSHKey}
+	for _, list := range [][]string{a.gitKnownHosts, a.allowedSigners, a.openPGPKeys} {
+		for i := range list {
+			files = append(files, &list[i])
+		}
+	}
+	for _, p := range files {
 		if *p == "" {
 			continue
 		}

@@ -25,7 +25,7 @@ func newGraphCommand(a *app) *cobra.Command {
 			if err := a.check("text", "dot", "mermaid", "json"); err != nil {
 				return err
 			}
-			src, err := a.load(cmd.Context())
+			src, err := a.load(cmd.Context(), reachHost)
 			if err != nil {
 				return err
 			}

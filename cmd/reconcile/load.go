@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"reconcile/reconcile/plan"
 	"reconcile/repos"
@@ -21,22 +23,108 @@ type source struct {
 	workspace.Result
 	name, root string
 	cache      *schema.Cache
+	at         location
+	reach      reach
+	sources    []sourceState // git repositories, the workspace's own first
+	folders    []string      // that are read in place
+	refused    []plan.Reason // newer commits that are not taken
+	checkout   func() error  // brings the checkout up to date; nil when nothing mounts it
 }
 
 // load reads and resolves the workspace. Problems of its files are
 // diagnostics of the source, not errors.
-func (a *app) load(ctx context.Context) (source, error) { return a.loadAs(ctx, "") }
+func (a *app) load(ctx context.Context, to reach) (source, error) { return a.loadAs(ctx, to, "") }
 
 // loadAs is load of a workspace that has the name where its file says none; "" =
-// the name of its folder.
-func (a *app) loadAs(ctx context.Context, name string) (source, error) {
-	dir, err := filepath.Abs(a.workspace)
+// the name of its folder or repository.
+func (a *app) loadAs(ctx context.Context, to reach, name string) (source, error) {
+	at, err := locate(a.workspace)
 	if err != nil {
 		return source{}, err
 	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return source{}, fmt.Errorf("open workspace: %w", err)
+	git := a.newGitSources(to)
+	o := loadOptions{at: at, name: name, git: git, reach: to}
+	if at.git == nil {
+		return a.loadFiles(ctx, o)
 	}
+	return a.loadGit(ctx, o)
+}
+
+// loadGit reads a workspace from the commit that counts.
+func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
+	g, own := *o.at.git, o.at.git.source()
+	f := o.git.ask(ctx, []repos.Source{own})[0]
+	if f.Commit == "" && o.reach == reachHost && errors.Is(f.Err, repos.ErrNotHere) {
+		// Never fetched here: there is nothing to fall back to.
+		o.git = a.newGitSources(reachPeek)
+		f = o.git.ask(ctx, []repos.Source{own})[0]
+	}
+	state := newSourceState("workspace", own, f)
+	if f.Commit == "" {
+		return source{}, fmt.Errorf("workspace %s: %w", o.at.root(), f.Err)
+	}
+	acc, err := a.accept(g, f.Commit, o.reach == reachFetch)
+	if err != nil {
+		return source{}, err
+	}
+	origin := o.at.root() + ":1:1"
+	o.refused = acc.reasons(origin)
+	state.Commit = acc.Commit
+	if acc.Refused != "" {
+		state.Refused = o.refused[0].Text
+	}
+	o.git.remember(state)
+	if acc.Commit == "" {
+		a.printDiagnostics(refusalDiagnostics(o.refused))
+		return source{}, exitWith(plan.ExitRefused)
+	}
+	files, err := a.filesOf(o.git.store, g, acc.Commit)
+	if err != nil {
+		return source{}, fmt.Errorf("workspace %s: %w", o.at.root(), err)
+	}
+	o.files, o.commit = files, acc.Commit
+	src, err := a.loadFiles(ctx, o)
+	if err == nil && f.Err != nil {
+		src.Diagnostics = append(src.Diagnostics, staleDiagnostic(origin, state)).Sort()
+	}
+	return src, err
+}
+
+// filesOf are the files of the workspace's folder at a commit.
+func (a *app) filesOf(store *repos.Store, g gitWorkspace, commit string) (fs.FS, error) {
+	files, err := store.FS(g.source(), commit)
+	if err != nil || g.subdir == "." {
+		return files, err
+	}
+	return files.Sub(g.subdir)
+}
+
+func staleDiagnostic(origin string, s sourceState) schema.Diagnostic {
+	since := "it was never reached"
+	if !s.Since.IsZero() {
+		since = "it was last reached at " + s.Since.UTC().Format(time.RFC3339)
+	}
+	return schema.Diagnostic{
+		Severity: schema.Error, Summary: "workspace is stale", Pos: schema.ParsePos(origin),
+		Detail: fmt.Sprintf("%s; %s; commit %.12s is used", s.Error, since, s.Commit),
+	}
+}
+
+// loadOptions say which files are the workspace.
+type loadOptions struct {
+	at    location
+	name  string
+	git   *gitSources
+	reach reach
+
+	// Of a git workspace.
+	files   fs.FS
+	commit  string
+	refused []plan.Reason
+}
+
+// loadFiles reads and resolves a workspace whose files are at hand.
+func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 	vars, err := a.variables()
 	if err != nil {
 		return source{}, err
@@ -45,13 +133,9 @@ func (a *app) loadAs(ctx context.Context, name string) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	cache := schema.NewCache()
-	if b, err := os.ReadFile(a.cachePath()); err == nil {
-		_ = cache.Load(b) // a cache that cannot be read is an empty one
-	}
-	tree, treeDiags, err := workspace.Load(ctx, workspace.Options{
-		Dir:          dir,
-		Name:         name,
+	opt := workspace.Options{
+		Dir:          o.at.dir,
+		Name:         o.name,
 		Profile:      a.profile,
 		Vars:         vars,
 		LookupEnv:    a.lookupEnv,
@@ -59,18 +143,43 @@ func (a *app) loadAs(ctx context.Context, name string) (source, error) {
 		SecretsDir:   a.secretsDir,
 		HostPolicy:   policy,
 		NeverMounted: a.neverMounted(),
-		Cache:        cache,
-		Git:          fileGit,
+		Cache:        a.validationCache(),
+		Hash:         a.hasher.Hash,
+		Git:          o.git.git,
 		Revision:     repos.Revision,
-	})
+	}
+	if o.at.git != nil {
+		opt.Dir, opt.Files, opt.Root = a.checkout(*o.at.git), o.files, o.at.root()
+		opt.DefaultName = o.at.git.name()
+		opt.Revision = func(string) string { return o.commit }
+	}
+	tree, treeDiags, err := workspace.Load(ctx, opt)
 	if err != nil {
 		return source{}, err
 	}
-	s := source{Result: tree.Resolve(), cache: cache, root: dir}
-	s.Diagnostics = append(append(diags, treeDiags...), s.Diagnostics...).Sort()
+	s := source{
+		Result: tree.Resolve(), cache: opt.Cache, root: o.at.root(), at: o.at,
+		sources: o.git.states(), reach: o.reach, folders: tree.Folders(), refused: o.refused,
+	}
+	if o.at.git != nil && s.NeedsCheckout {
+		s.checkout = func() error { return a.checkOut(ctx, *o.at.git, o.files) }
+	}
+	s.Diagnostics = append(append(append(diags, treeDiags...), s.Diagnostics...), refusalDiagnostics(o.refused)...).Sort()
 	s.Fatal = s.Fatal || diags.HasErrors()
 	s.name = s.Desired.Workspace
 	return s, nil
+}
+
+// validationCache remembers which documents passed validation, between loads
+// and between runs.
+func (a *app) validationCache() *schema.Cache {
+	if a.cache == nil {
+		a.cache = schema.NewCache()
+		if b, err := os.ReadFile(a.cachePath()); err == nil {
+			_ = a.cache.Load(b) // a cache that cannot be read is an empty one
+		}
+	}
+	return a.cache
 }
 
 // neverMounted are the host's paths, beyond those that every workspace is
@@ -82,37 +191,6 @@ func (a *app) neverMounted() []string {
 		paths = append(paths, socket)
 	}
 	return paths
-}
-
-// fileGit answers for file:// repositories of this host.
-func fileGit(_ context.Context, requests []workspace.GitRequest) []workspace.GitResult {
-	results := make([]workspace.GitResult, len(requests))
-	for i, q := range requests {
-		where, ok := strings.CutPrefix(q.URL, "file://")
-		if !ok {
-			results[i].Pending = true
-			continue
-		}
-		results[i].Files, results[i].Commit, results[i].Err = openGit(where, q.Ref)
-	}
-	return results
-}
-
-// openGit opens a commit of a git repository on this host.
-func openGit(path, ref string) (fs.FS, string, error) {
-	r, err := repos.Open(path)
-	if err != nil {
-		return nil, "", err
-	}
-	commit, err := r.Commit(ref)
-	if err != nil {
-		return nil, "", err
-	}
-	files, err := r.FS(commit)
-	if err != nil {
-		return nil, "", err
-	}
-	return files, commit, nil
 }
 
 // cachePath is where the digests of documents that passed validation are kept

@@ -46,7 +46,7 @@ func newLogsCommand(a *app) *cobra.Command {
 }
 
 func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {
-	src, err := a.load(ctx)
+	src, err := a.load(ctx, reachHost)
 	if err != nil {
 		return err
 	}

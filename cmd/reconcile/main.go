@@ -52,6 +52,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	cmd.SetOut(std.out)
 	cmd.SetErr(std.err)
 	err := cmd.ExecuteContext(ctx)
+	a.close()
 	var code exitCode
 	switch {
 	case err == nil:

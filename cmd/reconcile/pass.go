@@ -31,8 +31,8 @@ func (a *app) planOptions() plan.Options {
 
 // loadSettled loads a workspace that is to be planned. One that cannot be is
 // reported here, and the error is its exit code.
-func (a *app) loadSettled(ctx context.Context) (source, error) {
-	src, err := a.load(ctx)
+func (a *app) loadSettled(ctx context.Context, to reach) (source, error) {
+	src, err := a.load(ctx, to)
 	if err != nil {
 		return source{}, err
 	}
@@ -45,7 +45,7 @@ func (a *app) loadSettled(ctx context.Context) (source, error) {
 // runDryRun prints what a pass would do. Nothing that it reaches can write: the
 // store is opened read only and the runtime is a Reader.
 func (a *app) runDryRun(ctx context.Context) error {
-	src, err := a.loadSettled(ctx)
+	src, err := a.loadSettled(ctx, reachPeek)
 	if err != nil {
 		return err
 	}
@@ -109,12 +109,12 @@ func (a *app) printPlanJSON(p plan.Plan, ds schema.Diagnostics) error {
 
 // runPass converges once.
 func (a *app) runPass(ctx context.Context) error {
-	src, err := a.loadSettled(ctx)
+	src, err := a.loadSettled(ctx, reachFetch)
 	if err != nil {
 		return err
 	}
 	a.printDiagnostics(src.Diagnostics)
-	return a.converge(ctx, src.Desired, src.Diagnostics, func() {
+	return a.converge(ctx, src.Desired, src.Diagnostics, src.checkout, func() {
 		a.saveCache(src.cache)
 	})
 }
@@ -123,8 +123,9 @@ func (a *app) runPass(ctx context.Context) error {
 // like its arguments, to end.
 const settleTime = 300 * time.Millisecond
 
-// converge makes the host match d, shows progress and prints the result.
-func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostics, afterwards func()) error {
+// converge makes the host match d, shows progress and prints the result. first,
+// if set, is done under the workspace's lock before anything else.
+func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostics, first func() error, afterwards func()) error {
 	dir := a.workspaceDir(d.Workspace)
 	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{
 		PID: os.Getpid(), Command: "reconcile", Since: time.Now(),
@@ -133,6 +134,11 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 		return err
 	}
 	defer lock.Release()
+	if first != nil {
+		if err := first(); err != nil {
+			return err
+		}
+	}
 	store, err := reconcile.OpenStore(dir, false)
 	if err != nil {
 		return err

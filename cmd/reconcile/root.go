@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -14,7 +15,8 @@ func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "reconcile [WORKSPACE]",
 		Short: "Make the containers of this host match a directory of agent manifests",
-		Long: `reconcile reads a workspace (a directory of agent manifests), works out what
+		Long: `reconcile reads a workspace (a directory of agent manifests, or
+URL[#REF][:FOLDER] of one in git), works out what
 should run, compares it with what does run on Podman, and makes the second
 match the first.
 
@@ -65,6 +67,10 @@ func (a *app) takeWorkspace(cmd *cobra.Command, args []string) error {
 	if cmd.Flags().Changed("workspace") {
 		return errors.New("the workspace is given twice: as an argument and by -C")
 	}
+	if address, _, _ := strings.Cut(args[0], "#"); isGitAddress(address) || isBare(address) {
+		a.workspace = args[0]
+		return nil
+	}
 	if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
 		if cmd.HasParent() {
 			return fmt.Errorf("%q is not a directory", args[0])
@@ -73,7 +79,7 @@ func (a *app) takeWorkspace(cmd *cobra.Command, args []string) error {
 		if near := cmd.Root().SuggestionsFor(args[0]); len(near) > 0 {
 			hint = fmt.Sprintf("; did you mean the command %q?", near[0])
 		}
-		return fmt.Errorf("%q is neither a command nor a directory%s", args[0], hint)
+		return fmt.Errorf("%q is neither a command nor a directory nor a git URL%s", args[0], hint)
 	}
 	a.workspace = args[0]
 	return nil

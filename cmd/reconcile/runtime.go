@@ -14,7 +14,6 @@ import (
 
 	"reconcile/podman"
 	"reconcile/reconcile"
-	"reconcile/repos"
 	"reconcile/schema"
 )
 
@@ -95,7 +94,7 @@ func (a *app) findName(ctx context.Context, src source, guessed bool) (source, e
 	case len(names) > 1:
 		return source{}, fmt.Errorf("several workspaces are run from %s, and no workspace file says which is meant: %s", src.root, strings.Join(names, ", "))
 	}
-	return a.loadAs(ctx, names[0])
+	return a.loadAs(ctx, src.reach, names[0])
 }
 
 func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
@@ -103,7 +102,7 @@ func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
 		URL:        a.podman,
 		RunDir:     a.runDir(),
 		StateDir:   a.stateDir,
-		OpenSource: repos.OpenSource,
+		OpenSource: a.openSource,
 		SecretsDir: a.secretsDir,
 		LookupEnv:  a.lookupEnv,
 		Owner:      store.Owner(),

@@ -36,7 +36,7 @@ func newStatusCommand(a *app) *cobra.Command {
 // status shows what runs even when the workspace has mistakes: then nothing is
 // known of what should.
 func (a *app) status(ctx context.Context, name string) error {
-	src, err := a.load(ctx)
+	src, err := a.load(ctx, reachHost)
 	if err != nil {
 		return err
 	}

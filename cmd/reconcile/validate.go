@@ -22,7 +22,7 @@ func newValidateCommand(a *app) *cobra.Command {
 			if err := a.check("text", "json"); err != nil {
 				return err
 			}
-			src, err := a.load(cmd.Context())
+			src, err := a.load(cmd.Context(), reachHost)
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ func newWhyCommand(a *app) *cobra.Command {
 			if err := a.check("text", "json"); err != nil {
 				return err
 			}
-			src, err := a.load(cmd.Context())
+			src, err := a.load(cmd.Context(), reachHost)
 			if err != nil {
 				return err
 			}

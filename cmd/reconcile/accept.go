@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"reconcile/atomicfile"
+	"reconcile/reconcile/plan"
+	"reconcile/repos"
+	"reconcile/schema"
+)
+
+// accepted is which commit of a git workspace counts. It is kept beside the
+// checkout, so that a refused commit does not take the place of the one before.
+type accepted struct {
+	Commit  string    `json:"commit"`
+	Refused string    `json:"refused,omitempty"` // the newest commit, which was not accepted
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since,omitzero"` // of the refusal
+}
+
+// reasons is the refusal as a plan says it; nil when nothing was refused.
+func (acc accepted) reasons(origin string) []plan.Reason {
+	if acc.Refused == "" {
+		return nil
+	}
+	return []plan.Reason{{
+		Code: plan.CodePolicy, Origin: origin,
+		Text: fmt.Sprintf("commit %.12s is refused: %s", acc.Refused, acc.Reason),
+	}}
+}
+
+// accept decides whether the commit that the remote has now may be used. keep
+// writes the decision down.
+func (a *app) accept(g gitWorkspace, commit string, keep bool) (accepted, error) {
+	old, err := a.loadAccepted(g)
+	if err != nil {
+		return accepted{}, err
+	}
+	acc := accepted{Commit: commit}
+	if a.verify == verifySigned {
+		if err := a.verifyCommit(g.source(), commit); err != nil {
+			acc = accepted{Commit: old.Commit, Refused: commit, Reason: err.Error(), Since: time.Now().UTC().Truncate(time.Second)}
+			// What was accepted before there was a policy has to pass it too.
+			if old.Commit != "" && a.verifyCommit(g.source(), old.Commit) != nil {
+				acc.Commit = ""
+			}
+			if old.Refused == commit {
+				acc.Since = old.Since
+			}
+		}
+	}
+	if keep && acc != old {
+		err = a.saveAccepted(g, acc)
+	}
+	return acc, err
+}
+
+// The values of --verify.
+const (
+	verifyOff    = "off"
+	verifySigned = "signed"
+)
+
+// verifyCommit holds a commit to the signature policy.
+func (a *app) verifyCommit(src repos.Source, commit string) error {
+	return fmt.Errorf("commit %.12s of %s: signatures are not checked by this build", commit, repos.Redact(src.URL))
+}
+
+func (a *app) acceptedFile(g gitWorkspace) string {
+	return filepath.Join(a.checkoutDir(g), "accepted.json")
+}
+
+func (a *app) loadAccepted(g gitWorkspace) (accepted, error) {
+	b, err := os.ReadFile(a.acceptedFile(g))
+	if errors.Is(err, fs.ErrNotExist) {
+		return accepted{}, nil
+	}
+	if err != nil {
+		return accepted{}, fmt.Errorf("read accepted commit: %w", err)
+	}
+	var acc accepted
+	if json.Unmarshal(b, &acc) != nil {
+		return accepted{}, nil // only a cache: the next accepted commit is as good
+	}
+	return acc, nil
+}
+
+func (a *app) saveAccepted(g gitWorkspace, acc accepted) error {
+	b, err := json.MarshalIndent(acc, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(a.acceptedFile(g), append(b, '\n'), atomicfile.Options{}); err != nil {
+		return fmt.Errorf("keep accepted commit: %w", err)
+	}
+	return nil
+}
+
+// checkOut brings the folder that instances may mount to the commit.
+func (a *app) checkOut(_ context.Context, g gitWorkspace, files fs.FS) error {
+	return fmt.Errorf("check out %s: not supported by this build", g.root())
+}
+
+// refusalDiagnostics are the refusals as diagnostics.
+func refusalDiagnostics(reasons []plan.Reason) schema.Diagnostics {
+	var ds schema.Diagnostics
+	for _, r := range reasons {
+		ds = append(ds, schema.Diagnostic{
+			Severity: schema.Error, Policy: true, Summary: "refused by policy", Detail: r.Text, Pos: schema.ParsePos(r.Origin),
+			Hint: "sign the commit with a key of --allowed-signers or --openpgp-keys",
+		})
+	}
+	return ds
+}
