@@ -218,6 +218,11 @@ func (t *Tree) ignorePatterns(dir string) []gitignore.Pattern {
 	if dir != "." {
 		domain = strings.Split(dir, "/")
 	}
+	return parseIgnore(src, domain)
+}
+
+// parseIgnore reads a .reconcileignore of the folder that domain names.
+func parseIgnore(src []byte, domain []string) []gitignore.Pattern {
 	var patterns []gitignore.Pattern
 	for line := range strings.Lines(string(src)) {
 		line = strings.TrimRight(line, "\r\n")
