@@ -69,6 +69,9 @@ func diagnose(t *testing.T, ar *txtar.Archive) string {
 			opts.Kind = KindWorkspace
 		}
 		_, ds := DecodeFile(f.Name, src, opts)
+		if path.Base(f.Name) == LockFile {
+			_, ds = DecodeLock(f.Name, src)
+		}
 		for _, d := range ds {
 			fmt.Fprintln(&out, d)
 		}

@@ -13,6 +13,7 @@ const (
 	summaryControl  = "control character"
 	summaryEmpty    = "empty document"
 	summaryDupKey   = "duplicate key"
+	summaryMerge    = "merge conflict"
 
 	// The kind.
 	summaryUnknownKind    = "unknown kind"

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	commitA = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	commitB = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+	fullLock = `# Ours.
+
+apiVersion: reconcile/v1alpha1
+kind: Lock
+repos:
+  # Stays until the next release.
+  tools:
+    url: https://git.example.org/tools.git
+    ref: v1 # not v2
+    commit: ` + commitA + `
+  utils:
+    url: git@example.org:org/utils.git
+    commit: ` + commitA + `
+images:
+  docker.io/library/alpine:3: ` + digestA + `
+approvals:
+  web: [hooks]
+`
+)
+
+func TestDecodeLock(t *testing.T) {
+	l, ds := DecodeLock("workspace.lock", []byte(fullLock))
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	at := func(line, col int, s string) Str { return Str{s, Pos{"workspace.lock", line, col}} }
+	want := &Lock{
+		Repos: []LockedRef{{
+			Name: at(7, 3, "tools"), URL: at(8, 10, "https://git.example.org/tools.git"), Ref: at(9, 10, "v1"), Commit: at(10, 13, commitA),
+		}, {
+			Name: at(11, 3, "utils"), URL: at(12, 10, "git@example.org:org/utils.git"), Commit: at(13, 13, commitA),
+		}},
+		Images: []LockedDigest{{Name: at(15, 3, "docker.io/library/alpine:3"), Digest: at(15, 31, digestA)}},
+	}
+	if diff := cmp.Diff(want, l); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got, ok := l.Repo("utils"); !ok || got != want.Repos[1] {
+		t.Errorf("Repo(utils) = %v, %v", got, ok)
+	}
+	if got, ok := l.Image("docker.io/library/alpine:3"); !ok || got != want.Images[0] {
+		t.Errorf("Image = %v, %v", got, ok)
+	}
+	var none *Lock
+	if _, ok := none.Repo("utils"); ok {
+		t.Error("a nil Lock has a repo")
+	}
+	if _, ok := none.Image("x"); ok {
+		t.Error("a nil Lock has an image")
+	}
+}
+
+func TestEditLock(t *testing.T) {
+	digits := strings.Repeat("1", 40)
+	tests := []struct {
+		name string
+		old  string
+		ch   LockChanges
+		want string
+	}{
+		{"a new file", "", LockChanges{
+			Repos: map[string]*LockEntry{
+				"b": {URL: "https://x.org/b.git", Ref: "main", Commit: digits},
+				"a": {URL: "https://x.org/a.git", Commit: commitA},
+			},
+			Images: map[string]string{"docker.io/library/alpine:3": digestA, "gone": ""},
+		}, "# " + lockHead + `
+
+apiVersion: reconcile/v1alpha1
+kind: Lock
+repos:
+  a:
+    url: https://x.org/a.git
+    commit: ` + commitA + `
+  b:
+    url: https://x.org/b.git
+    ref: main
+    commit: '` + digits + `'
+images:
+  docker.io/library/alpine:3: ` + digestA + `
+`},
+		{"nothing", fullLock, LockChanges{
+			Repos:  map[string]*LockEntry{"utils": {URL: "git@example.org:org/utils.git", Commit: commitA}, "gone": nil},
+			Images: map[string]string{"docker.io/library/alpine:3": digestA},
+		}, fullLock},
+		{"changes keep comments", fullLock, LockChanges{
+			Repos:  map[string]*LockEntry{"tools": {URL: "https://git.example.org/tools.git", Ref: "v1", Commit: commitB}},
+			Images: map[string]string{"docker.io/library/alpine:3": digestB},
+		}, strings.Replace(strings.Replace(fullLock, commitA, commitB, 1), digestA, digestB, 1)},
+		{"in order", fullLock, LockChanges{
+			Repos:    map[string]*LockEntry{"tower": {URL: "https://x.org/t", Commit: commitB}},
+			Contexts: map[string]*LockEntry{"docs": {URL: "https://x.org/d", Ref: "main", Commit: commitB}},
+		}, strings.NewReplacer("  utils:", "  tower:\n    url: https://x.org/t\n    commit: "+commitB+"\n  utils:",
+			"images:", "contexts:\n  docs:\n    url: https://x.org/d\n    ref: main\n    commit: "+commitB+"\nimages:").Replace(fullLock)},
+		{"a ref is new, and one goes", fullLock, LockChanges{Repos: map[string]*LockEntry{
+			"tools": {URL: "https://git.example.org/tools.git", Commit: commitA},
+			"utils": {URL: "git@example.org:org/utils.git", Ref: "v2", Commit: commitA},
+		}}, strings.NewReplacer("    ref: v1 # not v2\n", "", "utils.git\n", "utils.git\n    ref: v2\n").Replace(fullLock)},
+		{"removal", fullLock, LockChanges{
+			Repos:  map[string]*LockEntry{"utils": nil},
+			Images: map[string]string{"docker.io/library/alpine:3": ""},
+		}, strings.NewReplacer("  utils:\n    url: git@example.org:org/utils.git\n    commit: "+commitA+"\n", "",
+			"images:\n  docker.io/library/alpine:3: "+digestA+"\n", "").Replace(fullLock)},
+		{"written by hand", "{apiVersion: reconcile/v1alpha1, kind: Lock, images:, repos: {a: {commit: " + commitA + ", url: 'https://x.org/a'}}}", LockChanges{
+			Repos:  map[string]*LockEntry{"a": {URL: "https://x.org/a", Commit: commitB}},
+			Images: map[string]string{"x.org/i:1": digestA},
+			Hooks:  map[string]string{"web/preinstall": digestB},
+		}, `apiVersion: reconcile/v1alpha1
+kind: Lock
+images:
+  x.org/i:1: ` + digestA + `
+repos:
+  a:
+    commit: ` + commitB + `
+    url: 'https://x.org/a'
+hooks:
+  web/preinstall: ` + digestB + `
+`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := EditLock([]byte(tt.old), tt.ch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if _, ds := DecodeLock(LockFile, got); len(ds) > 0 {
+				t.Errorf("the result is not well-formed: %v", ds)
+			}
+			if again, err := EditLock(got, tt.ch); err != nil || string(again) != string(got) {
+				t.Errorf("a second time: %v\n%s", err, again)
+			}
+		})
+	}
+}
+
+func TestEditLockRefuses(t *testing.T) {
+	for old, want := range map[string]string{
+		"{apiVersion: reconcile/v1alpha1, kind: Lock, a: b}": "unknown field",
+		"<<<<<<< x\napiVersion: reconcile/v1alpha1":          "merge conflict",
+		strings.Replace(fullLock, "  utils:\n    url", "  utils: &u\n    url", 1) + "hooks:\n  a: &d " + digestA + "\n  b: *d\n": "aliases",
+	} {
+		got, err := EditLock([]byte(old), LockChanges{Repos: map[string]*LockEntry{"a": {URL: "https://x.org/a", Commit: commitA}}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("EditLock(%q) = %q, %v, want an error with %q", old, got, err, want)
+		}
+	}
+	if got, err := EditLock(nil, LockChanges{Repos: map[string]*LockEntry{"a": {URL: "https://x.org/a", Commit: "main"}}}); err == nil {
+		t.Errorf("a branch for a commit gives %q", got)
+	}
+}
+
+// Two people who update different repos can merge without a conflict.
+func TestLockMerges(t *testing.T) {
+	entry := func(commit string) *LockEntry { return &LockEntry{URL: "https://x.org/r", Ref: "main", Commit: commit} }
+	edit := func(old []byte, ch map[string]*LockEntry) []byte {
+		got, err := EditLock(old, LockChanges{Repos: ch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	base := edit(nil, map[string]*LockEntry{"a": entry(commitA), "b": entry(commitA), "c": entry(commitA), "d": entry(commitA), "e": entry(commitA)})
+	left := map[string]*LockEntry{"a": entry(commitB), "d": nil}
+	right := map[string]*LockEntry{"b": entry(commitB), "f": entry(commitA)}
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"base": base, "left": edit(base, left), "right": edit(base, right)} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("git", "merge-file", "-p", "left", "base", "right")
+	cmd.Dir = dir
+	merged, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("merge: %v\n%s", err, merged)
+	}
+	if diff := cmp.Diff(string(edit(edit(base, left), right)), string(merged)); diff != "" {
+		t.Errorf("one after the other, and merged (-want +got):\n%s", diff)
+	}
+}
+
+func FuzzLock(f *testing.F) {
+	f.Add([]byte(fullLock))
+	f.Add([]byte("{apiVersion: reconcile/v1alpha1, kind: Lock, repos: , hooks: {a: &x " + digestA + ", b: *x}}"))
+	f.Add([]byte("apiVersion: reconcile/v1alpha1\nkind: Lock\nrepos: !!map {? a : {}}\n--- \n"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		_, ds := DecodeLock(LockFile, src)
+		got, err := EditLock(src, LockChanges{Repos: map[string]*LockEntry{"new": {URL: "https://x.org/n", Commit: commitA}}})
+		if err != nil || len(bytes.TrimSpace(src)) == 0 {
+			return
+		}
+		if ds.HasErrors() {
+			t.Fatalf("a file with errors was edited: %v", ds)
+		}
+		l, ds := DecodeLock(LockFile, got)
+		if e, ok := l.Repo("new"); ds.HasErrors() || !ok || e.Commit.V != commitA {
+			t.Errorf("%q became %q: %v", src, got, ds)
+		}
+	})
+}

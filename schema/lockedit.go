@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// LockChanges are entries of a lock file to set or to remove, by name.
+type LockChanges struct {
+	Repos    map[string]*LockEntry // nil = remove
+	Contexts map[string]*LockEntry
+	Images   map[string]string // full reference → digest; "" = remove
+	Hooks    map[string]string
+}
+
+// LockEntry is what a lock file says of a ref.
+type LockEntry struct {
+	URL    string
+	Ref    string // "" = the default branch
+	Commit string
+}
+
+const lockHead = "Written by `reconcile update`. Commit this file: every run uses what it says."
+
+// EditLock returns the lock file old with the changes made; an empty old is no
+// file yet. Entries that are not changed keep their comments, new ones are put
+// in the order of names, and a file in which nothing changes is returned as it
+// is. What is returned is well-formed; old must be.
+func EditLock(old []byte, ch LockChanges) ([]byte, error) {
+	doc, err := parseLock(old)
+	if err != nil {
+		return nil, fmt.Errorf("edit lock file: %w", err)
+	}
+	root := doc.Content[0]
+	changed := editRefs(root, "repos", ch.Repos)
+	changed = editRefs(root, "contexts", ch.Contexts) || changed
+	changed = editDigests(root, "images", ch.Images) || changed
+	changed = editDigests(root, "hooks", ch.Hooks) || changed
+	if !changed {
+		return old, nil
+	}
+	root.Style &^= yaml.FlowStyle // one fact a line, which merges
+	out, err := yaml.Dump(doc, yaml.WithV4Defaults())
+	if err != nil {
+		return nil, fmt.Errorf("edit lock file: %w", err)
+	}
+	if _, ds := DecodeLock(LockFile, out); ds.HasErrors() {
+		return nil, fmt.Errorf("edit lock file: it would not be well-formed: %s", ds[0])
+	}
+	return out, nil
+}
+
+func parseLock(old []byte) (*yaml.Node, error) {
+	if len(bytes.TrimSpace(old)) == 0 {
+		root := mapNode()
+		root.Content = []*yaml.Node{textNode("apiVersion"), textNode(lockVersion), textNode("kind"), textNode(lockKind)}
+		return &yaml.Node{Kind: yaml.DocumentNode, HeadComment: "# " + lockHead, Content: []*yaml.Node{root}}, nil
+	}
+	if _, ds := DecodeLock(LockFile, old); ds.HasErrors() {
+		return nil, errors.New(ds[0].String())
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(old, &doc); err != nil {
+		return nil, err
+	}
+	if hasAlias(&doc) {
+		return nil, errors.New("it has YAML aliases; write out what they stand for")
+	}
+	return &doc, nil
+}
+
+func hasAlias(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
+}
+
+func editRefs(root *yaml.Node, section string, entries map[string]*LockEntry) bool {
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		e := entries[name]
+		if e == nil {
+			changed = removeEntry(root, section, name) || changed
+			continue
+		}
+		at := entryOf(sectionOf(root, section), name, mapNode)
+		for _, f := range []struct{ key, value string }{{"url", e.URL}, {"ref", e.Ref}, {"commit", e.Commit}} {
+			changed = setField(at, f.key, f.value) || changed
+		}
+	}
+	return changed
+}
+
+func editDigests(root *yaml.Node, section string, digests map[string]string) bool {
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(digests)) {
+		digest := digests[name]
+		if digest == "" {
+			changed = removeEntry(root, section, name) || changed
+			continue
+		}
+		at := entryOf(sectionOf(root, section), name, func() *yaml.Node { return textNode("") })
+		changed = setText(at, digest) || changed
+	}
+	return changed
+}
+
+// sectionOf returns a section of the file, and makes it when it is missing.
+func sectionOf(root *yaml.Node, section string) *yaml.Node {
+	order := []string{"apiVersion", "kind", "repos", "contexts", "images", "hooks", "approvals"}
+	s := valueOf(root, section)
+	if s == nil {
+		s = mapNode()
+		insert(root, section, s, func(key string) bool { return slices.Index(order, key) > slices.Index(order, section) })
+	}
+	if s.Kind != yaml.MappingNode { // it is empty
+		*s = *mapNode()
+	}
+	s.Style &^= yaml.FlowStyle
+	return s
+}
+
+// entryOf returns an entry of a section, and makes it when it is missing.
+func entryOf(section *yaml.Node, name string, fresh func() *yaml.Node) *yaml.Node {
+	e := valueOf(section, name)
+	if e == nil {
+		e = fresh()
+		insert(section, name, e, func(key string) bool { return key > name })
+	}
+	e.Style &^= yaml.FlowStyle
+	return e
+}
+
+// setField sets a field of an entry, or removes it when value is empty. New
+// fields come in the order in which they are set.
+func setField(e *yaml.Node, key, value string) bool {
+	v := valueOf(e, key)
+	switch {
+	case value == "" && v == nil:
+		return false
+	case value == "":
+		return remove(e, key)
+	case v != nil:
+		return setText(v, value)
+	}
+	order := []string{"url", "ref", "commit"}
+	insert(e, key, textNode(value), func(other string) bool { return slices.Index(order, other) > slices.Index(order, key) })
+	return true
+}
+
+// setText sets a text and reports whether it was another.
+func setText(n *yaml.Node, value string) bool {
+	if n.Kind == yaml.ScalarNode && n.Value == value {
+		return false
+	}
+	n.Kind, n.Tag, n.Value, n.Style, n.Content, n.Alias = yaml.ScalarNode, "!!str", value, 0, nil, nil
+	return true
+}
+
+// removeEntry removes an entry, and its section when nothing else is in it.
+func removeEntry(root *yaml.Node, section, name string) bool {
+	s := valueOf(root, section)
+	if s == nil || !remove(s, name) {
+		return false
+	}
+	if len(s.Content) == 0 {
+		remove(root, section)
+	}
+	return true
+}
+
+// valueOf returns the value of a key of a map, or nil.
+func valueOf(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// insert adds an entry to a map, before the first key that comes after it.
+func insert(n *yaml.Node, key string, value *yaml.Node, after func(key string) bool) {
+	at := len(n.Content)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if after(n.Content[i].Value) {
+			at = i
+			break
+		}
+	}
+	n.Content = slices.Insert(n.Content, at, textNode(key), value)
+}
+
+func remove(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			n.Content = slices.Delete(n.Content, i, i+2)
+			return true
+		}
+	}
+	return false
+}
+
+func mapNode() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} }
+
+func textNode(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
