@@ -68,7 +68,7 @@ func checkRun(ts *testscript.TestScript, args []string, code int) {
 		return slices.Contains([]string{"logs", "schema", "completion", "--help", "-h", "--color=always"}, a)
 	})
 	for name, text := range map[string]string{"stdout": stdout, "stderr": stderr} {
-		if i := strings.IndexFunc(text, control); i >= 0 && !raw {
+		if i := strings.IndexFunc(text, isControl); i >= 0 && !raw {
 			ts.Fatalf("%s has a control character at byte %d: %q", name, i, text)
 		}
 		for _, c := range scriptOf(ts).canaries {
@@ -109,7 +109,7 @@ func asksForJSON(args []string) bool {
 		slices.Contains(args, "-ojson") || slices.Contains(args, "--output=json")
 }
 
-func control(r rune) bool {
+func isControl(r rune) bool {
 	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r))
 }
 
