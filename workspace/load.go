@@ -87,6 +87,7 @@ type Tree struct {
 	ignored   []schema.Ignored
 	partial   []plan.Reason
 	unread    []unread // folders that cannot be read
+	lookAgain bool     // a file is being written
 	revision  string
 
 	scan        scan

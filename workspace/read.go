@@ -21,6 +21,7 @@ const (
 	summaryNotRead    = "file is not read"
 	summaryTooLarge   = "file too large"
 	summaryLeaves     = "symbolic link leaves the workspace"
+	summaryWriting    = "file is being written"
 )
 
 // maxFile is how large a file may be.
@@ -30,8 +31,10 @@ const maxFile = 8 << 20
 // messages. Problems are reported; they make the tree partial when the file may
 // hold objects. required says that the file must be a document.
 func (t *Tree) read(files fs.FS, name, display string, required bool) ([]byte, bool) {
-	src, size, err := readAll(files, name)
+	src, size, err := readWhole(files, name)
 	switch {
+	case errors.Is(err, errWriting):
+		t.beingWritten(display, src, required)
 	case err != nil && escapes(err):
 		t.linkLeaves(display, required)
 	case err != nil:
@@ -44,6 +47,23 @@ func (t *Tree) read(files fs.FS, name, display string, required bool) ([]byte, b
 	}
 	return nil, false
 }
+
+// errWriting says that only a part of a file may be there.
+var errWriting = errors.New(summaryWriting)
+
+// readWhole is readAll of a file that nobody writes to meanwhile; with the error
+// errWriting, src is what there is of it.
+func readWhole(files fs.FS, name string) (src []byte, size int64, err error) {
+	for range 3 {
+		if src, size, err = readAll(files, name); !errors.Is(err, errChanged) {
+			return src, size, err
+		}
+	}
+	return src, size, errWriting
+}
+
+// errChanged says that a file has changed while it was read.
+var errChanged = errors.New("the file has changed while it was read")
 
 // readAll reads at most one byte more than a file may hold; size is that of the
 // whole file.
@@ -63,7 +83,44 @@ func readAll(files fs.FS, name string) (src []byte, size int64, err error) {
 	size = min(info.Size(), maxFile)
 	buf := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
 	n, err := io.Copy(buf, io.LimitReader(f, maxFile+1))
+	if err == nil {
+		err = readInPeace(f, info)
+	}
 	return buf.Bytes(), max(info.Size(), n), err
+}
+
+// readInPeace returns an error if somebody writes to f, or did since before.
+func readInPeace(f fs.File, before fs.FileInfo) error {
+	if BeingWritten(f) {
+		return errWriting
+	}
+	after, err := f.Stat()
+	if err == nil && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
+		return errChanged
+	}
+	return err
+}
+
+// plainData is how much of a file without an apiVersion shows that there will be
+// none.
+const plainData = 4096
+
+// beingWritten reports a file of which only a part may be there. Whatever it
+// says is not acted on; one that holds no object yet only keeps things from being
+// deleted, and what is plainly no object of anybody is as good as complete.
+func (t *Tree) beingWritten(display string, part []byte, required bool) {
+	object := required || bytes.Contains(part, []byte("apiVersion"))
+	if !object && len(part) >= plainData {
+		return
+	}
+	t.lookAgain = true
+	t.isPartial(at(display), summaryWriting)
+	hint, detail := "name it in "+ignoreFile+" if it holds no objects", "somebody has it open for writing"
+	if object {
+		t.report.fail(at(display), summaryWriting, hint, "%s; nothing is done until it is closed", detail)
+		return
+	}
+	t.report.warn(at(display), summaryWriting, hint, "%s; nothing is deleted until it is closed", detail)
 }
 
 // tooLarge reports a large file. Data that is plainly no object of anybody is

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
@@ -26,9 +27,15 @@ type Result struct {
 	// NeedsCheckout: an instance mounts something below Options.Dir, which must
 	// be there before anything is started.
 	NeedsCheckout bool
+	// LookAgain is when to load again although nothing tells of a change, since a
+	// file was being written; 0 = never.
+	LookAgain time.Duration
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
 }
+
+// lookAgain is how soon a file that is being written is looked at again.
+const lookAgain = time.Second
 
 // resolver is one run of Resolve.
 type resolver struct {
@@ -72,8 +79,12 @@ func (t *Tree) Resolve() Result {
 		d.Resources = append(d.Resources, *res)
 	}
 	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
+	var again time.Duration
+	if t.lookAgain {
+		again = lookAgain
+	}
 	return Result{
-		Desired: d, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
+		Desired: d, LookAgain: again, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
 		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
 		NeedsCheckout: r.mountsOwnFiles(),
 		Fatal:         t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),

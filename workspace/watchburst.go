@@ -65,6 +65,7 @@ func (w *Watcher) settled(now time.Time) bool {
 		w.reader().fill(dir, f)
 		w.burst.sure = w.burst.sure || f.sum != was
 	}
+	w.publish()
 	open := w.openDocuments(w.burst.dirty)
 	if len(open) > 0 && now.Before(w.burst.first.Add(w.opt.Ceiling)) {
 		w.burst.last = now

@@ -146,37 +146,35 @@ func (w *Watcher) event(ev fsnotify.Event, ok bool) {
 		w.burst.rebuild = true
 	case !w.reader().matters(dir, f, name, itself != nil):
 		return
-	case name == ignoreFile && f.only == nil, moved && f.only != nil:
+	case name == ignoreFile && f.only == nil, name == gitLogs && f.only != nil,
+		ev.Has(fsnotify.Rename) && itself != nil: // its watches go by names of folders
 		w.burst.rebuild = true
-	case moved:
-		w.move(path, f, ev.Has(fsnotify.Create))
+	case ev.Has(fsnotify.Remove):
+		delete(w.view.folders, path) // what it held went before
+	case ev.Has(fsnotify.Create):
+		w.arrive(path, f)
 	}
 	w.burst.note(now, dir, ev.Has(fsnotify.Write))
 }
 
-// move deals with an entry that has come to the folder parent or gone from it.
-func (w *Watcher) move(path string, parent *folder, came bool) {
-	for _, dir := range w.view.drop(path) {
-		w.notes.Remove(dir) //nolint:errcheck // the kernel has removed those of folders that are gone
-	}
-	if !came {
-		return
-	}
+// arrive deals with an entry that has come to the folder parent.
+func (w *Watcher) arrive(path string, parent *folder) {
 	info, err := os.Lstat(path)
-	if err != nil || !info.IsDir() {
+	if err != nil || !info.IsDir() || parent.only != nil || w.notes == nil {
 		return
 	}
 	r := w.reader()
 	if !r.matters(filepath.Dir(path), parent, filepath.Base(path), true) {
 		return
 	}
+	delete(w.view.folders, path) // another one of its name
 	r.add = w.notes.Add
 	r.tree(path, &folder{rules: parent.rules, root: parent.root})
+	for _, dir := range r.added {
+		w.burst.note(time.Now(), dir, false)
+	}
 	if r.err != nil {
 		w.closeNotes()
 		w.setReason(reasonOf(r.err))
-		w.burst.rebuild = false
-		return
 	}
-	w.publish()
 }

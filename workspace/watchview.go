@@ -60,21 +60,6 @@ func (v view) differs(o view) []string {
 	return dirs
 }
 
-// drop forgets a folder and all below it, and returns their paths.
-func (v view) drop(dir string) []string {
-	if v.folders[dir] == nil {
-		return nil
-	}
-	var gone []string
-	for path := range v.folders {
-		if path == dir || strings.HasPrefix(path, dir+"/") {
-			gone = append(gone, path)
-			delete(v.folders, path)
-		}
-	}
-	return gone
-}
-
 // count is the number of folders that are watched for what they hold.
 func (v view) count() int {
 	n := 0
@@ -92,6 +77,7 @@ type viewer struct {
 	ignored func(path string, dir bool) bool // nil = nothing
 	add     func(dir string) error           // is called before a folder is read; nil = nobody
 	err     error                            // the first of add that is a limit of the system
+	added   []string                         // the folders that are new in view
 	view    view
 }
 
@@ -135,15 +121,19 @@ func (r *viewer) some(dir string, names ...string) {
 	}
 }
 
+// gitLogs is where git writes down each commit that it checks out or makes.
+const gitLogs = "logs"
+
 // git adds the places that tell which commit is checked out in root.
 func (r *viewer) git(root string) {
 	dir := gitDir(root)
 	if dir == "" {
 		return
 	}
-	r.some(dir, "HEAD", "logs")
-	if info, err := os.Lstat(filepath.Join(dir, "logs")); err == nil && info.IsDir() {
-		r.some(filepath.Join(dir, "logs"), "HEAD")
+	logs := filepath.Join(dir, gitLogs)
+	r.some(dir, "HEAD", gitLogs)
+	if info, err := os.Lstat(logs); err == nil && info.IsDir() {
+		r.some(logs, "HEAD")
 	}
 }
 
@@ -167,6 +157,7 @@ func (r *viewer) tree(dir string, f *folder) {
 // be missed: it is watched before it is read.
 func (r *viewer) put(dir string, f *folder) []entry {
 	r.view.folders[dir] = f
+	r.added = append(r.added, dir)
 	if r.add != nil && r.err == nil {
 		if err := r.add(dir); isLimit(err) {
 			r.err = err

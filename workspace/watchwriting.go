@@ -9,26 +9,34 @@ import (
 	"time"
 )
 
-// fresh is how long ago a file must have been written to count as finished where
-// the system does not tell who has it open.
-const fresh = 100 * time.Millisecond
+// settledAfter is how long nothing must have been written to a file where the
+// system does not tell who has it open.
+const settledAfter = 100 * time.Millisecond
 
 // BeingWritten reports whether somebody has the file f open for writing, so that
-// only a part of it may be there. On Linux the kernel is asked with a lease, which
-// it grants to the owner of the file and to root. Where that is not to be had, a
-// file counts as being written until 100 ms after the last write.
+// only a part of it may be there. On Linux the kernel is asked by means of a
+// lease, which it grants to the owner of the file and to root. Where it does not
+// tell, a file that was just written to is looked at for 100 ms. Files that are
+// not the operating system's never are.
 func BeingWritten(f fs.File) bool {
-	if c, ok := f.(syscall.Conn); ok {
-		if writing, known := lease(c); known {
-			return writing
-		}
+	c, ok := f.(syscall.Conn)
+	if !ok {
+		return false
 	}
-	info, err := f.Stat()
+	if writing, known := lease(c); known {
+		return writing
+	}
+	before, err := f.Stat()
 	if err != nil {
 		return false
 	}
-	age := time.Since(info.ModTime())
-	return age.Abs() < fresh
+	age := time.Since(before.ModTime()).Abs()
+	if age >= settledAfter {
+		return false
+	}
+	time.Sleep(settledAfter - age)
+	after, err := f.Stat()
+	return err == nil && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()))
 }
 
 // openForWriting is BeingWritten of the file path.
