@@ -89,7 +89,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if !opt.data {
 		return nil
 	}
-	return a.removeWork(ctx, d)
+	return a.removeWork(ctx, d, src.at)
 }
 
 // confirm asks on the terminal; without one the answer is no.
@@ -105,9 +105,9 @@ func (a *app) confirm(question string) error {
 	return nil
 }
 
-// removeWork deletes the agents' private work folders, unless an instance that
-// stayed works in one of them.
-func (a *app) removeWork(ctx context.Context, d plan.Desired) error {
+// removeWork deletes the agents' private work folders and the checkout of a
+// workspace in git, unless an instance that stayed works in one of them.
+func (a *app) removeWork(ctx context.Context, d plan.Desired, at location) error {
 	dir := a.workspaceDir(d.Workspace)
 	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{PID: os.Getpid(), Command: "reconcile destroy", Since: time.Now()})
 	if err != nil {
@@ -128,6 +128,12 @@ func (a *app) removeWork(ctx context.Context, d plan.Desired) error {
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "data", "agents")); err != nil {
 		return fmt.Errorf("delete work folders: %w", err)
+	}
+	if at.git == nil {
+		return nil
+	}
+	if err := os.RemoveAll(a.checkoutDir(*at.git)); err != nil {
+		return fmt.Errorf("delete checkout: %w", err)
 	}
 	return nil
 }
