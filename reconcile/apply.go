@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -108,10 +107,15 @@ var errInterrupted = errors.New("interrupted")
 // all other steps get o.Grace to end by themselves. Apply returns when every
 // step that it started has returned.
 func Apply(ctx context.Context, rt Runtime, rec Records, p plan.Plan, d plan.Desired, o ApplyOptions) Outcome {
-	w := newWalk(rt, rec, p, d, o.withDefaults())
-	w.run(ctx)
-	undone := func(r StepResult) bool { return r.State != StepDone }
-	return Outcome{Steps: w.results, Interrupted: ctx.Err() != nil && slices.ContainsFunc(w.results, undone)}
+	x := newExecutor(rt, rec, o)
+	x.take(p, d)
+	for {
+		x.start(ctx)
+		if x.idle() {
+			return x.close(ctx)
+		}
+		x.finish(<-x.ended)
+	}
 }
 
 func (o ApplyOptions) withDefaults() ApplyOptions {
@@ -159,15 +163,14 @@ func stepContext(ctx context.Context, op plan.Op, timeout, grace time.Duration) 
 func errTimeout(d time.Duration) error { return fmt.Errorf("not done within %s", d) }
 
 // timeout is how long a step may take.
-func (w *walk) timeout(s plan.Step) time.Duration {
-	r := w.resources[s.Target.String()]
-	t := w.opt.StepTimeout
+func (o ApplyOptions) timeout(s plan.Step, r plan.Resource) time.Duration {
+	t := o.StepTimeout
 	if r.StartTimeout > 0 {
 		t = r.StartTimeout
 	}
 	switch {
 	case s.Op == plan.OpPrepare:
-		return max(t, w.opt.PrepareTimeout)
+		return max(t, o.PrepareTimeout)
 	case s.Op == plan.OpStop && r.Spec.Container != nil:
 		// A stop takes what the container may take, and then kills it.
 		return t + time.Duration(r.Spec.Container.StopTimeout)*time.Second
@@ -175,11 +178,12 @@ func (w *walk) timeout(s plan.Step) time.Duration {
 	return t
 }
 
-// perform carries out one step.
-func (w *walk) perform(ctx context.Context, s plan.Step, made plan.Object) (plan.Object, error) {
-	inner, cancel := stepContext(ctx, s.Op, w.timeout(s), w.opt.Grace)
+// perform carries out one step of w. It changes neither x nor w, and may run
+// beside anything that does.
+func (x *executor) perform(ctx context.Context, w *walk, s plan.Step, made plan.Object) (plan.Object, error) {
+	inner, cancel := stepContext(ctx, s.Op, x.opt.timeout(s, w.resources[s.Target.String()]), x.opt.Grace)
 	defer cancel()
-	obj, err := w.dispatch(inner, s, made)
+	obj, err := x.dispatch(inner, w.desired, s, made)
 	switch {
 	case err == nil:
 		return obj, nil
@@ -193,18 +197,18 @@ func (w *walk) perform(ctx context.Context, s plan.Step, made plan.Object) (plan
 	return plan.Object{}, fmt.Errorf("%s %s: %w", s.Op, s.Target, err)
 }
 
-func (w *walk) dispatch(ctx context.Context, s plan.Step, made plan.Object) (plan.Object, error) {
+func (x *executor) dispatch(ctx context.Context, d plan.Desired, s plan.Step, made plan.Object) (plan.Object, error) {
 	if s.Op == plan.OpRecord {
 		r, err := record(s, made)
 		if err != nil {
 			return plan.Object{}, err
 		}
-		return plan.Object{}, w.rec.Put(ctx, r)
+		return plan.Object{}, x.rec.Put(ctx, r)
 	}
 	if s.Object == "" && needsObject(s.Op) {
 		return plan.Object{}, errors.New("the plan names no object and creates none")
 	}
-	return w.rt.Do(ctx, s, w.desired)
+	return x.rt.Do(ctx, s, d)
 }
 
 // needsObject reports whether steps of the op act on an object that exists.

@@ -39,8 +39,7 @@ type PassRecord struct {
 
 // AppendHistory keeps the record of a pass that did or tried something, or
 // whose result, errors or revision are others than those of the pass before.
-// It returns the record with its number; one that is not kept has the number
-// of the next that is.
+// It returns the record with its number, which is 0 for one that is not kept.
 func (s *Store) AppendHistory(r PassRecord) (PassRecord, error) {
 	if s.readOnly {
 		return r, fmt.Errorf("append history: %w", errReadOnly)
@@ -50,10 +49,11 @@ func (s *Store) AppendHistory(r PassRecord) (PassRecord, error) {
 	lines, last := readHistory(s.historyFile())
 	// The file may be deleted at any time; numbers go on.
 	s.passes = max(s.passes, last.Number)
-	r.Number = s.passes + 1
+	r.Number = 0
 	if len(lines) > 0 && !r.worthKeeping(last) {
 		return r, nil
 	}
+	r.Number = s.passes + 1
 	line, err := json.Marshal(r.cut())
 	if err != nil {
 		return r, fmt.Errorf("append history: %w", err)

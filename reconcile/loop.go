@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -46,8 +47,9 @@ type LoopOptions struct {
 	// Load says what should be now. It must not wait for the network. An error
 	// means that it is not known: what runs goes on, and Load is tried again.
 	Load func(ctx context.Context, causes []Cause) (Loaded, error)
-	// Plan returns the options of the next plan; Now is set by the loop. nil =
-	// the defaults.
+	// Plan returns the options of the next plan; Now and Supervise are set by
+	// the loop. nil = the defaults. It is called once for each look, before
+	// Load.
 	Plan  func() plan.Options
 	Apply ApplyOptions // Progress is called from the loop's goroutines, one event at a time
 	// Interval is between two periodic looks, give or take a tenth; 0 = 1 minute.
@@ -56,8 +58,11 @@ type LoopOptions struct {
 	Quiet time.Duration
 	// Settle is how long what was started must have run before a pass ends.
 	Settle time.Duration
-	// Planned, Ended, if set, are told of each pass. Looks that change nothing
-	// and find nothing new end too.
+	// Planned, Ended, if set, are told of each pass, from the loop's goroutine,
+	// which does nothing else meanwhile. Looks that change nothing and find
+	// nothing new end too. Planned is told again of a pass to which a later look
+	// adds, with what is added. The record that Ended gets has the number 0 when
+	// it says nothing that the history does not.
 	Planned func(PassRecord, plan.Plan)
 	Ended   func(PassRecord, PassResult, Loaded)
 }
@@ -83,20 +88,107 @@ const (
 	ResultInterrupted Result = "interrupted" // the loop ended
 )
 
+// LoopStatus is what a loop is about.
+type LoopStatus struct {
+	Running bool       // a pass is under way
+	Busy    []plan.ID  // with a step under way, sorted
+	Last    PassRecord // of the last pass that ended; Ended zero = there is none
+	// Statuses compare desired with actual as they were when the last pass
+	// ended that knew both.
+	Statuses []Status
+	Looked   time.Time // when it was last known what should be and what is; zero = never
+	Next     time.Time // when the loop looks again, if nobody asks before
+}
+
 // Loop keeps the host as the workspace says. Notifications say "look again",
-// never what to do.
-type Loop struct{ opt LoopOptions }
+// never what to do. Its methods may be called from any goroutine.
+//
+// A pass is of one desired state. It begins with a look that finds something
+// to do, and it ends with another when every step of it has ended. A look in
+// between that finds the same desired state adds to the pass what is to be done
+// beside it; one that finds another desired state supersedes it: its steps that
+// have not started are dropped, the pulls and waits that are done without are
+// cancelled, and whatever else is under way goes on beside the next pass.
+type Loop struct {
+	rt     Runtime
+	keeper Keeper
+	opt    LoopOptions
+	inbox  inbox
+	pings  chan struct{}
+	ended  chan struct{}
+	status atomic.Pointer[LoopStatus]
+}
 
 // NewLoop returns a loop that has not begun.
-func NewLoop(rt Runtime, k Keeper, o LoopOptions) *Loop { return &Loop{opt: o} }
+func NewLoop(rt Runtime, k Keeper, o LoopOptions) *Loop {
+	if o.Interval <= 0 {
+		o.Interval = time.Minute
+	}
+	if o.Quiet <= 0 {
+		o.Quiet = 50 * time.Millisecond
+	}
+	if o.Plan == nil {
+		o.Plan = func() plan.Options { return plan.Options{} }
+	}
+	if o.Planned == nil {
+		o.Planned = func(PassRecord, plan.Plan) {}
+	}
+	if o.Ended == nil {
+		o.Ended = func(PassRecord, PassResult, Loaded) {}
+	}
+	l := &Loop{rt: rt, keeper: k, opt: o, pings: make(chan struct{}), ended: make(chan struct{})}
+	l.inbox.wake = make(chan struct{}, 1)
+	l.status.Store(&LoopStatus{})
+	return l
+}
 
-// Notify asks for a look. It never blocks.
-func (l *Loop) Notify(c Cause) {}
+// Notify asks for a look. It never blocks. Notifications that come within
+// Quiet of each other share one.
+func (l *Loop) Notify(c Cause) { _ = l.inbox.put(c, nil) }
 
 // Await asks for a look and returns the record of the first pass that began
-// after the call and was not superseded.
-func (l *Loop) Await(ctx context.Context, c Cause) (PassRecord, error) { panic("not built") }
+// to load after the call, or was looked at again after it, and was not
+// superseded. It is an error when ctx or the loop ends before.
+func (l *Loop) Await(ctx context.Context, c Cause) (PassRecord, error) {
+	w := make(waiter, 1)
+	if err := l.inbox.put(c, w); err != nil {
+		return PassRecord{}, err
+	}
+	select {
+	case rec := <-w:
+		return rec, nil
+	case <-ctx.Done():
+		return PassRecord{}, ctx.Err()
+	case <-l.ended:
+	}
+	select {
+	case rec := <-w: // told while the loop ended
+		return rec, nil
+	default:
+		return PassRecord{}, errLoopEnded
+	}
+}
+
+// Ping returns when the loop has answered: it is alive.
+func (l *Loop) Ping(ctx context.Context) error {
+	select {
+	case l.pings <- struct{}{}:
+		return nil
+	case <-l.ended:
+		return errLoopEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Status is what the loop was about when something last happened in it.
+func (l *Loop) Status() LoopStatus { return *l.status.Load() }
 
 // Run looks, plans and applies until ctx ends, and returns when every step that
-// it started has ended.
-func (l *Loop) Run(ctx context.Context) error { panic("not built") }
+// it started has ended. A loop runs once.
+func (l *Loop) Run(ctx context.Context) error {
+	defer close(l.ended)
+	e := newEngine(l)
+	e.run(ctx)
+	return nil
+}

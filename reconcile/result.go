@@ -141,7 +141,7 @@ func (r PassResult) errors(l Loaded) []string {
 		}
 	}
 	failed := map[plan.ID]string{}
-	for _, b := range r.Before.Backoff {
+	for _, b := range slices.Concat(r.Before.Backoff, r.After.Backoff) {
 		failed[b.ID] = b.Detail
 	}
 	for _, c := range r.Plan.Held {

@@ -30,9 +30,11 @@ const (
 	WordPaused  Word = "Paused"
 	WordStopped Word = "Stopped" // as it should be
 	WordBroken  Word = "Broken"
-	WordRemoved Word = "Removed" // it was there after the last pass and is gone
-	WordWaiting Word = "Waiting" // not there yet
-	WordBlocked Word = "Blocked" // not there, and will not be until somebody acts
+	// WordCrashLoop: it exits again and again; a reason says until when it rests.
+	WordCrashLoop Word = "CrashLoopBackOff"
+	WordRemoved   Word = "Removed" // it was there after the last pass and is gone
+	WordWaiting   Word = "Waiting" // not there yet
+	WordBlocked   Word = "Blocked" // not there, and will not be until somebody acts
 )
 
 // exited returns the word for a container that should run and does not.
@@ -219,6 +221,9 @@ func (s *summary) word(st Status, held bool) Word {
 		if st.Desired == string(plan.WantStopped) {
 			return WordStopped
 		}
+		if s.heldFor(st.ID.String(), plan.CodeCrashLoop) {
+			return WordCrashLoop
+		}
 		return exited(*st.ExitCode)
 	case plan.StateCreated:
 		return WordCreated
@@ -237,8 +242,13 @@ func (s *summary) word(st Status, held bool) Word {
 // onlyWaits reports whether nothing is wrong with the resource itself.
 func (s *summary) onlyWaits(key string) bool {
 	return !slices.ContainsFunc(s.held[key].Reasons, func(r plan.Reason) bool {
-		return r.Code != plan.CodeBlockedBy && r.Code != plan.CodeBusy
+		return r.Code != plan.CodeBlockedBy && r.Code != plan.CodeBusy && r.Code != plan.CodeBackoff
 	})
+}
+
+// heldFor reports whether a reason with the code stands in the way.
+func (s *summary) heldFor(key string, code plan.Code) bool {
+	return slices.ContainsFunc(s.held[key].Reasons, func(r plan.Reason) bool { return r.Code == code })
 }
 
 // reasons lists why a resource is not as it should be, each reason once: what

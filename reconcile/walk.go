@@ -4,95 +4,108 @@ package reconcile
 
 import (
 	"cmp"
-	"container/heap"
-	"context"
-	"fmt"
-	"time"
+	"slices"
 
 	"reconcile/reconcile/plan"
 )
 
-// walk is one plan being carried out. Its fields belong to the goroutine of
-// run; steps run in goroutines of their own and report through ended.
+// walk is the graph of a plan and how far each step of it is. It belongs to an
+// [executor].
 type walk struct {
-	rt        Runtime
-	rec       Records
 	desired   plan.Desired
-	opt       ApplyOptions
 	resources map[string]plan.Resource // by ID in its text form, as below
 
 	steps   []plan.Step
-	results []StepResult
+	results []StepResult // State "" = not ended
 	targets []string
-	users   [][]int // by step: the steps that are after it
-	missing []int   // by step: how many steps it is still after
-	depth   []int   // by step: length of the longest chain that leads to it
-	chain   []int   // by step: length of the longest chain that it is part of
+	index   map[string]int // by step ID: the last step that has it
+	users   [][]int        // by step: the steps that are after it
+	missing []int          // by step: how many steps it is still after
+	depth   []int          // by step: length of the longest chain that leads to it
+	chain   []int          // by step: length of the longest chain that it is part of
 
-	acting  pool
-	waiting pool
-	parked  map[string][]int // ready, but another step of the resource runs
-	lanes   map[string]bool  // resources with a step under way
 	made    map[string]plan.Object
-	ended   chan ending
+	open    map[string]int  // by resource: its steps that have not ended
+	begun   map[string]bool // resources of which a step that is not cuttable has started
+	failed  map[string]bool // resources of which a step failed or was skipped
+	carried []StepResult    // of steps of earlier plans that ended meanwhile
 }
 
-// pool holds the steps that may start and counts those under way.
-type pool struct {
-	ready   readyHeap
-	running int
-	limit   int
-}
-
-type ending struct {
-	step int
-	obj  plan.Object
-	err  error
-}
-
-func newWalk(rt Runtime, rec Records, p plan.Plan, d plan.Desired, o ApplyOptions) *walk {
-	n := len(p.Steps)
+func newWalk(p plan.Plan, d plan.Desired) *walk {
 	w := &walk{
-		rt: rt, rec: rec, desired: d, opt: o,
+		desired:   d,
 		resources: make(map[string]plan.Resource, len(d.Resources)),
-		steps:     make([]plan.Step, n),
-		results:   make([]StepResult, n),
-		targets:   make([]string, n),
-		users:     make([][]int, n),
-		missing:   make([]int, n),
-		depth:     make([]int, n),
-		chain:     make([]int, n),
-		parked:    map[string][]int{},
-		lanes:     map[string]bool{},
+		index:     make(map[string]int, len(p.Steps)),
 		made:      map[string]plan.Object{},
-		ended:     make(chan ending),
+		open:      map[string]int{},
+		begun:     map[string]bool{},
+		failed:    map[string]bool{},
 	}
 	for _, r := range d.Resources {
 		w.resources[r.ID.String()] = r
 	}
-	copy(w.steps, p.Steps)
-	index := make(map[string]int, n)
-	for i, s := range w.steps {
-		w.results[i].Step = s
-		w.targets[i] = s.Target.String()
-		index[s.ID] = i
-	}
-	for i, s := range w.steps {
-		w.missing[i] = len(s.After)
+	w.add(p.Steps)
+	return w
+}
+
+// fits reports whether steps can be added: whatever they come after is among
+// them, or among the steps that ended well or have not ended.
+func (w *walk) fits(steps []plan.Step) bool {
+	added := make(map[string]bool, len(steps))
+	for _, s := range steps {
 		for _, id := range s.After {
-			if j, ok := index[id]; ok {
-				w.users[j] = append(w.users[j], i)
+			i, known := w.index[id]
+			if !added[id] && (!known || w.results[i].State != "" && w.results[i].State != StepDone) {
+				return false
+			}
+		}
+		added[s.ID] = true
+	}
+	return true
+}
+
+// add adds steps in a topological order. Of resources that have been worked on
+// before, what did not succeed is forgotten: it is tried again.
+func (w *walk) add(steps []plan.Step) (first int) {
+	first = len(w.steps)
+	again := map[string]bool{}
+	for i, s := range steps {
+		target := s.Target.String()
+		again[target] = true
+		w.steps = append(w.steps, s)
+		w.results = append(w.results, StepResult{Step: s})
+		w.targets = append(w.targets, target)
+		w.index[s.ID] = first + i
+		w.open[target]++
+		delete(w.failed, target)
+	}
+	for i := range w.results[:first] {
+		if again[w.targets[i]] && (w.results[i].State == StepFailed || w.results[i].State == StepSkipped) {
+			w.results[i].State = stepForgotten
+		}
+	}
+	w.users = append(w.users, make([][]int, len(steps))...)
+	w.missing = append(w.missing, make([]int, len(steps))...)
+	for i, s := range w.steps[first:] {
+		for _, id := range s.After {
+			j, ok := w.index[id]
+			switch {
+			case ok && w.results[j].State == StepDone:
+			case ok:
+				w.users[j] = append(w.users[j], first+i)
+				fallthrough
+			default: // never reached
+				w.missing[first+i]++
 			}
 		}
 	}
 	w.measure()
-	w.acting = pool{ready: readyHeap{less: w.less}, limit: o.Parallel}
-	w.waiting = pool{ready: readyHeap{less: w.less}, limit: o.Parallel * waitsPerStep}
-	return w
+	return first
 }
 
 // measure finds the chains of a plan, whose steps are in a topological order.
 func (w *walk) measure() {
+	w.depth, w.chain = make([]int, len(w.steps)), make([]int, len(w.steps))
 	height := make([]int, len(w.steps)) // of the longest chain that leads on
 	for i := len(w.steps) - 1; i >= 0; i-- {
 		for _, user := range w.users[i] {
@@ -114,132 +127,24 @@ func (w *walk) less(a, b int) bool {
 	return cmp.Or(cmp.Compare(w.chain[b], w.chain[a]), cmp.Compare(w.depth[b], w.depth[a]), cmp.Compare(a, b)) < 0
 }
 
-// pool returns where a step waits for its turn.
-func (w *walk) pool(i int) *pool {
-	if w.steps[i].Op == plan.OpWait {
-		return &w.waiting
-	}
-	return &w.acting
-}
-
-func (w *walk) push(i int) { heap.Push(&w.pool(i).ready, i) }
-
-func (w *walk) run(ctx context.Context) {
-	for i, s := range w.steps {
-		w.opt.Progress(Event{State: StepQueued, Step: s})
-		if w.missing[i] == 0 {
-			w.push(i)
-		}
-	}
-	done := ctx.Done()
-	for {
-		w.startAll(ctx, &w.acting)
-		w.startAll(ctx, &w.waiting)
-		if w.acting.running+w.waiting.running == 0 {
-			break
-		}
-		select {
-		case e := <-w.ended:
-			w.finish(e)
-		case <-done:
-			done = nil // once is enough: what is under way ends or is cancelled
-		}
-	}
-	// What is left was never reached: the walk was interrupted, or the plan
-	// has a cycle or names steps that it lacks.
-	for i := range w.results {
-		if w.results[i].State != "" {
-			continue
-		}
-		why := errInterrupted.Error()
-		if ctx.Err() == nil {
-			why = fmt.Sprintf("the plan never gets to what it comes after: %q", w.steps[i].After)
-		}
-		w.skip(i, why)
+// end books how step i ended.
+func (w *walk) end(i int, state StepState) {
+	w.results[i].State = state
+	w.open[w.targets[i]]--
+	if state != StepDone {
+		w.failed[w.targets[i]] = true
 	}
 }
 
-// startAll starts every step of a pool that may start now.
-func (w *walk) startAll(ctx context.Context, p *pool) {
-	for p.running < p.limit && p.ready.Len() > 0 && ctx.Err() == nil {
-		i := heap.Pop(&p.ready).(int)
-		target := w.targets[i]
-		if w.lanes[target] {
-			w.parked[target] = append(w.parked[target], i)
-			continue
-		}
-		p.running++
-		w.start(ctx, i)
-	}
+// done reports whether every step of a resource succeeded.
+func (w *walk) done(target string) bool {
+	n, known := w.open[target]
+	return known && n == 0 && !w.failed[target]
 }
 
-func (w *walk) start(ctx context.Context, i int) {
-	s := w.steps[i]
-	made := w.made[w.targets[i]]
-	if s.Object == "" && needsObject(s.Op) {
-		s.Object = made.Handle
-		w.steps[i] = s
-	}
-	w.lanes[w.targets[i]] = true
-	w.results[i].Started = time.Now()
-	w.opt.Progress(Event{State: StepStarted, Step: s})
-	go func() {
-		obj, err := w.perform(ctx, s, made)
-		w.ended <- ending{step: i, obj: obj, err: err}
-	}()
-}
-
-// finish books the end of a step and lets go what it held up.
-func (w *walk) finish(e ending) {
-	s, r := w.steps[e.step], &w.results[e.step]
-	target := w.targets[e.step]
-	w.pool(e.step).running--
-	delete(w.lanes, target)
-	for _, i := range w.parked[target] {
-		w.push(i)
-	}
-	delete(w.parked, target)
-
-	r.Step, r.Object, r.Err = s, e.obj, e.err
-	r.Duration = time.Since(r.Started)
-	if e.err != nil {
-		r.State, r.Detail = StepFailed, e.err.Error()
-		w.opt.Progress(Event{State: StepFailed, Step: s, Elapsed: r.Duration, Detail: r.Detail, Err: e.err})
-		w.skipUsers(e.step)
-		return
-	}
-	r.State = StepDone
-	if s.Op == plan.OpCreate {
-		w.made[target] = e.obj
-	}
-	w.opt.Progress(Event{State: StepDone, Step: s, Elapsed: r.Duration})
-	for _, user := range w.users[e.step] {
-		w.missing[user]--
-		if w.missing[user] == 0 {
-			w.push(user)
-		}
-	}
-}
-
-// skipUsers skips all that depends on a step that failed.
-func (w *walk) skipUsers(failed int) {
-	s := w.steps[failed]
-	why := fmt.Sprintf("%s of %s failed", s.Op, s.Target)
-	todo := w.users[failed]
-	for len(todo) > 0 {
-		i := todo[0]
-		todo = todo[1:]
-		if w.results[i].State != "" {
-			continue
-		}
-		w.skip(i, why)
-		todo = append(todo[:len(todo):len(todo)], w.users[i]...)
-	}
-}
-
-func (w *walk) skip(i int, why string) {
-	w.results[i].State, w.results[i].Detail = StepSkipped, why
-	w.opt.Progress(Event{State: StepSkipped, Step: w.steps[i], Detail: why})
+// outcome is how the steps ended.
+func (w *walk) outcome() []StepResult {
+	return slices.DeleteFunc(slices.Concat(w.carried, w.results), func(r StepResult) bool { return r.State == stepForgotten })
 }
 
 // readyHeap holds steps that may start, the first of them on top.

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"cmp"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// What failed is tried again after backoffFirst, doubled with each failure up
+// to backoffMost. It is forgotten when nothing has failed for backoffForget.
+const (
+	backoffFirst  = time.Second
+	backoffMost   = 5 * time.Minute
+	backoffForget = 2 * backoffMost
+)
+
+// backoffDelay is how long the try after n failures in a row waits.
+func backoffDelay(n int) time.Duration {
+	d := backoffFirst
+	for range n - 1 {
+		d *= 2
+		if d >= backoffMost {
+			d = backoffMost
+			break
+		}
+	}
+	return jitter(d)
+}
+
+// jitter is d, give or take a tenth, so that what began together does not go
+// on together.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()*2-1)*float64(d)/10)
+}
+
+// failures are the resources of which a step failed, by ID in its text form.
+type failures map[string]*failure
+
+// failure is what is known of the failing steps of one resource, and what was
+// asked for then: when anything else is, they count for nothing.
+type failure struct {
+	id     plan.ID
+	digest string
+	want   plan.Want
+	inputs map[plan.Input]string // those that were known
+	count  int                   // in a row
+	until  time.Time
+	detail string
+}
+
+// add books a step that failed. Whatever else fails before the next try is of
+// the same failure.
+func (fs failures) add(s plan.Step, err error, d plan.Desired, inputs map[plan.Input]plan.Fact, now time.Time) {
+	key := s.Target.String()
+	f := fs[key]
+	if f != nil && now.Before(f.until) {
+		return
+	}
+	if f == nil {
+		f = &failure{}
+		fs[key] = f
+	}
+	f.id, f.detail = s.Target, err.Error()
+	f.digest, f.want, f.inputs = asked(s.Target, d, inputs)
+	f.count++
+	f.until = now.Add(backoffDelay(f.count))
+}
+
+// asked is what d wants of a resource.
+func asked(id plan.ID, d plan.Desired, inputs map[plan.Input]plan.Fact) (digest string, want plan.Want, known map[plan.Input]string) {
+	known = map[plan.Input]string{}
+	i := slices.IndexFunc(d.Resources, func(r plan.Resource) bool { return r.ID.Compare(id) == 0 })
+	if i < 0 || d.Destroy {
+		return "", "", known
+	}
+	r := d.Resources[i]
+	for _, in := range r.Spec.Inputs() {
+		if f := inputs[in]; f.State == plan.FactKnown {
+			known[in] = f.Value
+		}
+	}
+	return r.Spec.Digest(), r.Want, known
+}
+
+// forget forgets what is old, and the failures of what is asked for otherwise.
+func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, now time.Time) {
+	maps.DeleteFunc(fs, func(_ string, f *failure) bool {
+		if now.Sub(f.until) > backoffForget {
+			return true
+		}
+		digest, want, known := asked(f.id, d, inputs)
+		if digest != f.digest || want != f.want {
+			return true
+		}
+		for in, value := range known {
+			if was, ok := f.inputs[in]; ok && was != value {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// facts is what the planner is told, sorted by ID.
+func (fs failures) facts() []plan.Backoff {
+	var out []plan.Backoff
+	for _, f := range fs {
+		out = append(out, plan.Backoff{ID: f.id, Digest: f.digest, Until: f.until, Detail: f.detail})
+	}
+	slices.SortFunc(out, func(a, b plan.Backoff) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
+	return out
+}
+
+// next is when the first of them may be tried again after now; zero = never.
+func (fs failures) next(now time.Time) time.Time {
+	var next time.Time
+	for _, f := range fs {
+		if f.until.After(now) {
+			next = earlier(next, f.until)
+		}
+	}
+	return next
+}
+
+// earlier returns the first of two times; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

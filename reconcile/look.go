@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// look is one look at what should be and what is.
+type look struct {
+	began   time.Time
+	causes  []Cause
+	waiters []waiter
+	options plan.Options
+
+	loaded   Loaded
+	observed plan.Observed // of loaded.Desired
+	err      error         // nothing could be seen
+
+	// idle: nothing of the pass under way was left to be done when the look
+	// began, and after is what is then, of that pass's desired state.
+	idle     bool
+	final    bool // what the pass started has settled as well
+	after    plan.Observed
+	afterErr error
+}
+
+// look begins a look. It ends in a goroutine of its own, since loading and
+// observing may take a while.
+func (e *engine) look(ctx context.Context, now time.Time) {
+	e.ask(now)
+	l := look{began: now, causes: e.causes, waiters: e.waiters}
+	if !e.intervalAt.After(now) {
+		l.causes = addCauses(l.causes, CauseInterval)
+	}
+	if !e.retryAt.IsZero() && !e.retryAt.After(now) {
+		l.causes = addCauses(l.causes, CauseRetry)
+	}
+	if !e.wakeAt.IsZero() && !e.wakeAt.After(now) {
+		l.causes = addCauses(l.causes, e.wakeCause(now))
+		e.wakeAt = time.Time{}
+	}
+	e.causes, e.waiters, e.asked, e.again = nil, nil, time.Time{}, false
+	if slices.ContainsFunc(l.causes, Cause.manual) {
+		clear(e.failed)
+		e.lookFail = 0
+	}
+	l.options = e.opt.Plan()
+	l.options.Supervise = true
+	var pass *plan.Desired
+	if e.pass != nil && e.x.idle() {
+		l.idle, l.final = true, !e.pass.settled.IsZero() && !e.pass.settled.After(now)
+		pass = &e.pass.loaded.Desired
+	}
+	e.x.mark()
+	e.looking = true
+	go func() {
+		l.see(ctx, e.rt, e.keeper, e.opt.Load, pass)
+		e.looked <- l
+	}()
+}
+
+// manual causes have everything tried again at once.
+func (c Cause) manual() bool { return c == CauseCommand || c == CauseSignal || c == CausePush }
+
+// fresh causes come from outside, and not from what the loop itself did.
+func (c Cause) fresh() bool {
+	return c != CauseRuntime && c != CauseInterval && c != CauseWake && c != CauseRetry
+}
+
+// wakeCause says what a look at now was waited for.
+func (e *engine) wakeCause(now time.Time) Cause {
+	for _, f := range e.failed {
+		if !f.until.After(now) {
+			return CauseRetry
+		}
+	}
+	return CauseWake
+}
+
+// see loads and observes; pass is the desired state of the pass that the look
+// may end, or nil.
+func (l *look) see(ctx context.Context, r Reader, m Memory, load func(context.Context, []Cause) (Loaded, error), pass *plan.Desired) {
+	l.loaded, l.err = load(ctx, l.causes)
+	if l.err != nil {
+		l.err = fmt.Errorf("load workspace: %w", l.err)
+	}
+	if l.err == nil && !l.loaded.Fatal {
+		l.observed, l.err = Observe(ctx, r, m, l.loaded.Desired)
+	}
+	switch {
+	case pass == nil:
+	case l.err == nil && !l.loaded.Fatal && sameDesired(*pass, l.loaded.Desired):
+		l.after = l.observed
+	default:
+		l.after, l.afterErr = Observe(ctx, r, m, *pass)
+	}
+}
+
+func sameDesired(a, b plan.Desired) bool { return reflect.DeepEqual(a, b) }
+
+// see acts on what a look saw.
+func (e *engine) see(ctx context.Context, l look) {
+	now := time.Now()
+	e.looking, e.lookedAt = false, now
+	if ctx.Err() != nil {
+		return
+	}
+	e.intervalAt = now.Add(jitter(e.opt.Interval))
+	var p plan.Plan
+	var o plan.Observed
+	planned := l.err == nil && !l.loaded.Fatal
+	if planned {
+		e.lookFail, e.retryAt, e.status.Looked = 0, time.Time{}, now
+		p, o = e.plan(&l, now)
+		e.wakeAt = earlier(p.Wake, e.failed.next(now))
+	}
+	if l.final {
+		e.endPass(e.x.close(ctx), l.after, l.afterErr)
+		if planned && (len(l.causes) == 0 && len(p.Steps) == 0 || e.churns(l, p, now)) {
+			return
+		}
+	}
+	switch {
+	case l.err != nil:
+		e.lookAgainLater(now)
+		e.endEmpty(l, PassResult{Err: l.err})
+	case l.loaded.Fatal:
+		e.lookFail, e.retryAt, e.wakeAt = 0, time.Time{}, time.Time{}
+		e.endEmpty(l, PassResult{})
+	case e.pass == nil:
+		e.beginPass(ctx, l, o, p)
+	case e.joins(l, o, p):
+		e.joinPass(l, o, p)
+	case l.idle:
+		e.endPass(e.x.close(ctx), l.after, l.afterErr)
+		e.beginPass(ctx, l, o, p)
+	case e.x.idle():
+		// Its last step ended while the look was under way, which may have seen
+		// things as they were before.
+		e.causes, e.waiters = addCauses(l.causes, e.causes...), append(l.waiters, e.waiters...)
+		e.asked, e.again = l.began, true
+		return
+	default:
+		e.supersede(&l)
+		e.beginPass(ctx, l, o, p)
+	}
+	if planned {
+		e.watchBusy(l.loaded.Desired, o, p)
+	}
+}
+
+// lookAgainLater has what could not be seen or kept tried again.
+func (e *engine) lookAgainLater(now time.Time) {
+	e.lookFail++
+	e.retryAt = now.Add(backoffDelay(e.lookFail))
+}
+
+// churns reports whether pass after pass finds something to do although nobody
+// asks for anything and nothing fails. The next one then waits.
+func (e *engine) churns(l look, p plan.Plan, now time.Time) bool {
+	if p.Empty() || slices.ContainsFunc(l.causes, Cause.fresh) {
+		e.churn = 0
+		return false
+	}
+	e.churn++
+	if e.churn < churnFree {
+		return false
+	}
+	e.retryAt = now.Add(backoffDelay(e.churn - churnFree + 1))
+	e.waiters = append(e.waiters, l.waiters...)
+	return true
+}
+
+// plan makes a plan of what was seen and of what the executor is about.
+func (e *engine) plan(l *look, now time.Time) (plan.Plan, plan.Observed) {
+	o := l.observed
+	e.failed.forget(l.loaded.Desired, o.Inputs, now)
+	o.Backoff = e.failed.facts()
+	for _, id := range e.x.touched {
+		o.Busy = append(o.Busy, id)
+	}
+	slices.SortFunc(o.Busy, plan.ID.Compare)
+	l.options.Now = now
+	return decide(e.keeper, l.loaded.Desired, o, l.options)
+}
+
+// watchBusy has the loop look again when what could not be planned because
+// something was busy can be.
+func (e *engine) watchBusy(d plan.Desired, o plan.Observed, p plan.Plan) {
+	e.blockers = nil
+	if len(o.Busy) == 0 {
+		return
+	}
+	busy, held, needs := map[string]bool{}, map[string]bool{}, map[string][]plan.Need{}
+	for _, id := range o.Busy {
+		busy[id.String()] = true
+	}
+	for _, c := range p.Held {
+		held[c.ID.String()] = true
+	}
+	for _, r := range d.Resources {
+		needs[r.ID.String()] = r.Needs
+	}
+	blockers, seen := map[string]bool{}, map[string]bool{}
+	var follow func(id string)
+	follow = func(id string) {
+		if seen[id] {
+			return
+		}
+		seen[id] = true
+		if busy[id] {
+			blockers[id] = true
+		}
+		for _, n := range needs[id] {
+			if on := n.On.String(); busy[on] || held[on] {
+				follow(on)
+			}
+		}
+	}
+	for _, c := range p.Held {
+		if id := c.ID.String(); !c.Benign && !e.pending(id) && !e.x.walk.done(id) || e.carried(id) {
+			follow(id)
+		}
+	}
+	for id := range blockers {
+		e.again = e.again || !e.pending(id)
+	}
+	e.blockers = blockers
+}
+
+// carried reports whether the step under way for a resource is of an earlier
+// plan.
+func (e *engine) carried(id string) bool {
+	t := e.x.lanes[id]
+	return t != nil && t.index < 0
+}
