@@ -78,7 +78,14 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 		a.printDiagnostics(refusalDiagnostics(o.refused))
 		return source{}, exitWith(plan.ExitRefused)
 	}
-	files, err := a.filesOf(o.git.store, g, acc.Commit)
+	if acc.Commit != f.Commit {
+		// A mirror keeps an older commit only for who asks for it.
+		own.Commit = acc.Commit
+		if older := o.git.ask(ctx, []repos.Source{own})[0]; older.Commit == "" {
+			return source{}, fmt.Errorf("workspace %s: the last good commit %.12s: %w", o.at.root(), acc.Commit, older.Err)
+		}
+	}
+	files, err := filesOf(o.git.store, own, g.subdir, acc.Commit)
 	if err != nil {
 		return source{}, fmt.Errorf("workspace %s: %w", o.at.root(), err)
 	}
@@ -90,13 +97,13 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 	return src, err
 }
 
-// filesOf are the files of the workspace's folder at a commit.
-func (a *app) filesOf(store *repos.Store, g gitWorkspace, commit string) (fs.FS, error) {
-	files, err := store.FS(g.source(), commit)
-	if err != nil || g.subdir == "." {
+// filesOf are the files of a folder at a commit.
+func filesOf(store *repos.Store, src repos.Source, dir, commit string) (fs.FS, error) {
+	files, err := store.FS(src, commit)
+	if err != nil || dir == "." {
 		return files, err
 	}
-	return files.Sub(g.subdir)
+	return files.Sub(dir)
 }
 
 func staleDiagnostic(origin string, s sourceState) schema.Diagnostic {

@@ -33,7 +33,8 @@ type refresher struct {
 
 	mu      sync.Mutex
 	wanted  map[repos.Source]*wanted
-	states  []sourceState // of the last load
+	asked   map[repos.Source]bool // by the load under way, or the last one
+	states  []sourceState         // of the last load
 	folders []string
 	wake    chan struct{} // holds one: something is due
 	slots   chan struct{}
@@ -87,6 +88,9 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 func (r *refresher) load(ctx context.Context) (source, error) {
 	git := &gitSources{store: r.store, ask: r.look}
 	o := loadOptions{at: r.at, name: r.name, git: git, reach: reachFetch}
+	r.mu.Lock()
+	r.asked = map[repos.Source]bool{}
+	r.mu.Unlock()
 	var src source
 	var err error
 	if r.at.git == nil {
@@ -112,6 +116,7 @@ func (r *refresher) look(_ context.Context, sources []repos.Source) []repos.Fetc
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, src := range sources {
+		r.asked[src] = true
 		w := r.wantLocked(src)
 		if w.asked && w.last.Err != nil && (out[i].Err == nil || out[i].Commit == "") {
 			out[i].Err = w.last.Err
@@ -139,12 +144,8 @@ func (r *refresher) wantLocked(src repos.Source) *wanted {
 
 // forget stops polling what the last load did not ask for.
 func (r *refresher) forget() {
-	asked := map[repos.Source]bool{}
-	for _, s := range r.states {
-		asked[s.source] = true
-	}
 	for src, w := range r.wanted {
-		if !asked[src] && !w.flying {
+		if !r.asked[src] && !w.flying {
 			delete(r.wanted, src)
 		}
 	}
