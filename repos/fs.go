@@ -3,14 +3,17 @@
 package repos
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
@@ -19,12 +22,21 @@ import (
 // [fs.ReadDirFS], [fs.ReadFileFS], [fs.ReadLinkFS] and [fs.SubFS].
 //
 // Symlinks are listed and can be read with ReadLink, but no path leads through
-// one. Submodules are left out.
+// one. Submodules are folders in what [Store.FS] returns, and elsewhere left out.
 type FS struct {
-	repo  *Repo
-	root  *object.Tree
-	trees map[string]*object.Tree // by path; folders that were opened
+	treeIn
+	folders map[string]treeIn // by path; folders that were opened
+	store   *Store            // opens submodules; nil = there are none
+	modules map[string]module // by path
 }
+
+// treeIn is a folder; that of a submodule is in a repository of its own.
+type treeIn struct {
+	repo *Repo
+	tree *object.Tree
+}
+
+func newFS(root treeIn) *FS { return &FS{treeIn: root, folders: map[string]treeIn{".": root}} }
 
 var (
 	errSymlink = errors.New("is a symbolic link")
@@ -47,7 +59,7 @@ func (f *FS) Open(name string) (fs.File, error) {
 	case e.Type() == fs.ModeSymlink:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errSymlink}
 	}
-	r, err := e.blob.Reader()
+	r, err := e.reader()
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
@@ -74,13 +86,13 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
 	}
-	t, err := f.tree(name)
+	n, err := f.folder(name)
 	if err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
-	entries := make([]fs.DirEntry, 0, len(t.Entries))
-	for _, te := range t.Entries {
-		if e, ok := f.describe(te); ok {
+	entries := make([]fs.DirEntry, 0, len(n.tree.Entries))
+	for _, te := range n.tree.Entries {
+		if e, ok := f.describe(n, name, te); ok {
 			entries = append(entries, e)
 		}
 	}
@@ -120,36 +132,85 @@ func (f *FS) Sub(dir string) (fs.FS, error) {
 	if !fs.ValidPath(dir) {
 		return nil, &fs.PathError{Op: "sub", Path: dir, Err: fs.ErrInvalid}
 	}
-	t, err := f.tree(dir)
+	n, err := f.folder(dir)
 	if err != nil {
 		return nil, &fs.PathError{Op: "sub", Path: dir, Err: err}
 	}
-	return &FS{repo: f.repo, root: t, trees: map[string]*object.Tree{".": t}}, nil
+	sub := newFS(n)
+	sub.store, sub.modules = f.store, f.modulesBelow(dir)
+	return sub, nil
 }
 
-func (f *FS) tree(name string) (*object.Tree, error) {
-	if t, ok := f.trees[name]; ok {
-		return t, nil
+// modulesBelow returns the submodules below the folder dir, by their paths in it.
+func (f *FS) modulesBelow(dir string) map[string]module {
+	if dir == "." {
+		return f.modules
 	}
-	parent, err := f.tree(path.Dir(name))
+	below := map[string]module{}
+	for p, m := range f.modules {
+		if rest, ok := strings.CutPrefix(p, dir+"/"); ok {
+			below[rest] = m
+		}
+	}
+	return below
+}
+
+// gitlink returns the commit of the submodule name.
+func (f *FS) gitlink(name string) (commit string, ok bool) {
+	if !fs.ValidPath(name) || name == "." {
+		return "", false
+	}
+	n, err := f.folder(path.Dir(name))
 	if err != nil {
-		return nil, err
+		return "", false
 	}
-	te := find(parent, path.Base(name))
+	te := find(n.tree, path.Base(name))
+	if te == nil || te.Mode != filemode.Submodule {
+		return "", false
+	}
+	return te.Hash.String(), true
+}
+
+func (f *FS) folder(name string) (treeIn, error) {
+	if n, ok := f.folders[name]; ok {
+		return n, nil
+	}
+	parent, err := f.folder(path.Dir(name))
+	if err != nil {
+		return treeIn{}, err
+	}
+	te := find(parent.tree, path.Base(name))
+	m, isModule := f.modules[name]
 	switch {
-	case te == nil:
-		return nil, fs.ErrNotExist
+	case te == nil, te.Mode == filemode.Submodule && !isModule:
+		return treeIn{}, fs.ErrNotExist
 	case te.Mode == filemode.Symlink:
-		return nil, errSymlink
+		return treeIn{}, errSymlink
+	case te.Mode == filemode.Submodule:
+		return f.enter(name, m)
 	case te.Mode != filemode.Dir:
-		return nil, errors.New("is not a folder")
+		return treeIn{}, errors.New("is not a folder")
 	}
-	t, err := object.GetTree(f.repo.git.Storer, te.Hash)
+	t, err := parent.repo.tree(te.Hash)
 	if err != nil {
-		return nil, fmt.Errorf("read tree %s: %w", te.Hash, err)
+		return treeIn{}, err
 	}
-	f.trees[name] = t
-	return t, nil
+	f.folders[name] = treeIn{parent.repo, t}
+	return f.folders[name], nil
+}
+
+// enter opens a submodule.
+func (f *FS) enter(name string, m module) (treeIn, error) {
+	repo, err := f.store.anywhere(m.u, func(r *Repo) bool { return r.has(m.commit) })
+	if err != nil {
+		return treeIn{}, fmt.Errorf("submodule %q: %w", name, err)
+	}
+	files, err := repo.FS(m.commit)
+	if err != nil {
+		return treeIn{}, fmt.Errorf("submodule %q: %w", name, err)
+	}
+	f.folders[name] = files.treeIn
+	return files.treeIn, nil
 }
 
 func (f *FS) entry(op, name string) (*info, error) {
@@ -157,17 +218,17 @@ func (f *FS) entry(op, name string) (*info, error) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	if name == "." {
-		return &info{fs: f, name: ".", mode: fs.ModeDir | 0o755}, nil
+		return &info{repo: f.repo, name: ".", mode: fs.ModeDir | 0o755}, nil
 	}
-	parent, err := f.tree(path.Dir(name))
+	parent, err := f.folder(path.Dir(name))
 	if err != nil {
 		return nil, &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	te := find(parent, path.Base(name))
+	te := find(parent.tree, path.Base(name))
 	if te == nil {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	}
-	e, ok := f.describe(*te)
+	e, ok := f.describe(parent, path.Dir(name), *te)
 	if !ok {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	}
@@ -190,15 +251,20 @@ func find(t *object.Tree, name string) *object.TreeEntry {
 	return nil
 }
 
-// describe returns false for submodules and for names that no file system
-// would give, such as "..".
-func (f *FS) describe(te object.TreeEntry) (*info, bool) {
+// describe returns false for submodules that are not here and for names that no
+// file system would give, such as "..".
+func (f *FS) describe(in treeIn, dir string, te object.TreeEntry) (*info, bool) {
 	if !fs.ValidPath(te.Name) || te.Name == "." || path.Base(te.Name) != te.Name {
 		return nil, false
 	}
-	e := &info{fs: f, name: te.Name, entry: te}
+	e := &info{repo: in.repo, name: te.Name, entry: te}
 	switch te.Mode {
 	case filemode.Dir:
+		e.mode = fs.ModeDir | 0o755
+	case filemode.Submodule:
+		if _, ok := f.modules[path.Join(dir, te.Name)]; !ok {
+			return nil, false
+		}
 		e.mode = fs.ModeDir | 0o755
 	case filemode.Symlink:
 		e.mode = fs.ModeSymlink | 0o777
@@ -215,7 +281,7 @@ func (f *FS) describe(te object.TreeEntry) (*info, bool) {
 // info is an entry in all the forms io/fs wants. The blob is read from the
 // store when something asks for its size or content.
 type info struct {
-	fs    *FS
+	repo  *Repo
 	name  string
 	mode  fs.FileMode
 	entry object.TreeEntry
@@ -244,21 +310,51 @@ func (e *info) load() error {
 	if e.blob != nil || e.IsDir() {
 		return nil
 	}
-	b, err := e.fs.repo.git.BlobObject(e.entry.Hash)
+	b, err := e.repo.blob(e.entry.Hash)
 	if err != nil {
-		return fmt.Errorf("read blob %s: %w", e.entry.Hash, err)
+		return err
 	}
 	e.blob = b
 	return nil
 }
 
 func (e *info) content() (content []byte, err error) {
-	r, err := e.blob.Reader()
+	err = e.repo.again(func(g *git.Repository) error {
+		b, err := g.BlobObject(e.entry.Hash)
+		if err != nil {
+			return err
+		}
+		content, err = all(b)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w", e.entry.Hash, err)
+	}
+	return content, nil
+}
+
+func all(b *object.Blob) (content []byte, err error) {
+	r, err := b.Reader()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return io.ReadAll(r)
+	content = make([]byte, b.Size)
+	_, err = io.ReadFull(r, content)
+	return content, err
+}
+
+// maxAtOnce is how large a file may be that is read as a whole when it is
+// opened: of a larger one, a part may be missing when somebody writes to the
+// repository meanwhile.
+const maxAtOnce = 4 << 20
+
+func (e *info) reader() (io.ReadCloser, error) {
+	if e.blob.Size > maxAtOnce {
+		return e.blob.Reader()
+	}
+	content, err := e.content()
+	return io.NopCloser(bytes.NewReader(content)), err
 }
 
 type file struct {

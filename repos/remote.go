@@ -37,6 +37,8 @@ type wants struct {
 	tips []want
 	// depth is how many commits deep; 0 = all history.
 	depth int
+	// haves are commits that are there with all of their history.
+	haves []string
 }
 
 // want is a tip with the whole name of its reference; "" = no reference points
@@ -84,17 +86,12 @@ func (l listing) pointsTo(commit string) (want, bool) {
 
 // dial starts a conversation with the repository of src at u.
 func (s *Store) dial(u URL, src Source) (remote, error) {
-	panic("not built")
-}
-
-// repo opens a repository of this host that has the commit of src: its mirror,
-// or the repository itself when that is of this host.
-func (s *Store) repo(src Source, commit string) (*Repo, error) {
-	panic("not built")
-}
-
-// history opens a repository of this host that has the commits with all of
-// their history, and asks the remote for it where needed.
-func (s *Store) history(ctx context.Context, src Source, commits ...string) (*Repo, error) {
-	panic("not built")
+	switch {
+	case src.Exec:
+		return s.dialGit(u, src)
+	case u.Scheme == "ssh":
+		return s.dialSSH(u, src)
+	default:
+		return s.dialHTTP(u, src)
+	}
 }

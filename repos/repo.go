@@ -18,7 +18,12 @@ import (
 // goroutine at a time.
 type Repo struct {
 	path string // absolute
+	url  URL    // by which sources name it
 	git  *git.Repository
+	// reopen finds the repository again after somebody wrote to it; nil = at path.
+	reopen func() (*git.Repository, error)
+	// damaged is called when something cannot be read; may be nil.
+	damaged func()
 }
 
 // Open opens the repository in the folder path, not in a folder above it.
@@ -29,12 +34,12 @@ func Open(path string) (*Repo, error) {
 	}
 	r, err := git.PlainOpenWithOptions(path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, fmt.Errorf("open repository %q: there is no git repository", path)
+		return nil, &pastError{fmt.Sprintf("open repository %q: there is no git repository", path), ErrNotFound}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open repository %q: %w", path, err)
 	}
-	return &Repo{path: path, git: r}, nil
+	return &Repo{path: path, url: URL{Scheme: "file", Path: filepath.ToSlash(path)}, git: r}, nil
 }
 
 // abbreviated is a commit hash, whole or its beginning.
@@ -42,13 +47,14 @@ var abbreviated = regexp.MustCompile(`^[0-9a-f]{4,40}$`)
 
 // Commit returns the hash of the commit that ref names: a branch, a tag, a
 // branch of the remote origin, a whole reference such as refs/heads/main, or a
-// commit hash of at least four digits, in this order. The empty ref is the default branch, HEAD. Revision expressions
-// such as HEAD~1 are not references and are not understood.
+// commit hash of at least four digits, in this order. The empty ref is the
+// default branch, HEAD. Revision expressions such as HEAD~1 are not references
+// and are not understood.
 func (r *Repo) Commit(ref string) (string, error) {
 	if ref == "" {
 		head, err := r.git.Head()
 		if errors.Is(err, plumbing.ErrReferenceNotFound) {
-			return "", fmt.Errorf("repository %q: the default branch has no commit", r.path)
+			return "", &pastError{fmt.Sprintf("repository %q: the default branch has no commit", r.path), ErrNoRef}
 		}
 		if err != nil {
 			return "", fmt.Errorf("repository %q: read HEAD: %w", r.path, err)
@@ -73,7 +79,7 @@ func (r *Repo) Commit(ref string) (string, error) {
 			return r.peel(ref, *h)
 		}
 	}
-	return "", fmt.Errorf("repository %q: no branch, tag or commit %q", r.path, ref)
+	return "", &pastError{fmt.Sprintf("repository %q: no branch, tag or commit %q", r.path, ref), ErrNoRef}
 }
 
 // peel follows annotated tags to the commit they are about.
@@ -93,19 +99,44 @@ func (r *Repo) peel(ref string, h plumbing.Hash) (string, error) {
 
 // FS returns the files of the commit hash, as [Repo.Commit] returns it.
 func (r *Repo) FS(hash string) (*FS, error) {
-	c, err := r.git.CommitObject(plumbing.NewHash(hash))
-	if err != nil {
+	var c *object.Commit
+	if err := r.again(func(g *git.Repository) (err error) {
+		c, err = g.CommitObject(plumbing.NewHash(hash))
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("repository %q: read commit %s: %w", r.path, hash, err)
 	}
 	return r.treeFS(c.TreeHash)
 }
 
 func (r *Repo) treeFS(hash plumbing.Hash) (*FS, error) {
-	t, err := object.GetTree(r.git.Storer, hash)
+	t, err := r.tree(hash)
 	if err != nil {
-		return nil, fmt.Errorf("repository %q: read tree %s: %w", r.path, hash, err)
+		return nil, fmt.Errorf("repository %q: %w", r.path, err)
 	}
-	return &FS{repo: r, root: t, trees: map[string]*object.Tree{".": t}}, nil
+	return newFS(treeIn{r, t}), nil
+}
+
+func (r *Repo) tree(hash plumbing.Hash) (t *object.Tree, err error) {
+	err = r.again(func(g *git.Repository) error {
+		t, err = object.GetTree(g.Storer, hash)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tree %s: %w", hash, err)
+	}
+	return t, nil
+}
+
+func (r *Repo) blob(hash plumbing.Hash) (b *object.Blob, err error) {
+	err = r.again(func(g *git.Repository) error {
+		b, err = g.BlobObject(hash)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w", hash, err)
+	}
+	return b, nil
 }
 
 // DefaultBranch returns the name of the branch that HEAD stands for, whether it

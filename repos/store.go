@@ -4,9 +4,14 @@ package repos
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"io/fs"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -17,15 +22,20 @@ type Source struct {
 	URL string
 	// Ref is a branch, tag, whole reference or commit hash; "" = the default
 	// branch.
+	//
+	// A commit hash is written with all of its 40 digits, but for a repository of
+	// this host. It is never asked for again once it is here.
 	Ref string
 	// Commit pins the source: this commit is wanted, whatever Ref points to.
 	Commit string
-	// Depth is how much history the mirror has: 0 = 1 commit, -1 = all.
+	// Depth is how much history the mirror has: 0 = 1 commit, -1 = that of all
+	// branches and tags.
 	Depth int
 	// Exec uses the git binary instead of go-git: for LFS, partial clones and
 	// huge repositories.
 	Exec bool
-	// SecretRef names the credentials; "" = those of the credentials file.
+	// SecretRef names the credentials; "" = those of the credentials file, or the
+	// usual keys for ssh.
 	SecretRef string
 }
 
@@ -75,51 +85,136 @@ type Auth struct {
 	// user and password or token a line, readable by its owner only; "" = none.
 	Credentials string
 	// Secret returns the content of a secret that Source.SecretRef names: a
-	// private key (PEM), user:password, or a token; nil = there are none.
+	// private key (PEM), user:password, or a token, which is sent as the password
+	// of a user that GitHub, GitLab, Gitea and Forgejo accept; nil = there are
+	// none.
 	Secret     func(name string) ([]byte, error)
 	SSHKey     string   // private key file; "" = the agent, then ~/.ssh/id_*
 	KnownHosts []string // files; nil = ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
-	LookupEnv  func(string) (string, bool)
+	// LookupEnv is where HOME and SSH_AUTH_SOCK come from; nil = os.LookupEnv.
+	LookupEnv func(string) (string, bool)
 }
 
 // Store holds the mirrors of a host. Its methods may be called concurrently,
 // and by several processes on one folder.
-type Store struct{ opt StoreOptions }
+type Store struct {
+	opt    StoreOptions
+	log    *slog.Logger
+	http   *http.Transport
+	clones chan struct{} // a place for each that may run at once
+	now    func() time.Time
+	pause  time.Duration // before the second try; it doubles with each
+	temp   string        // folder of a read-only store; may not exist
+
+	mu      sync.Mutex
+	gates   map[string]chan struct{} // see enter
+	states  map[string]mirrorState   // of a read-only store, by mirror.key
+	judged  map[judgement]bool       // of repositories that are read in place
+	expired time.Time                // when old mirrors were last looked for
+}
+
+// maxClones is how many clones run at once: one of a large repository takes
+// 400 MB of memory.
+const maxClones = 2
 
 // NewStore returns the store of the mirrors in o.Dir.
-func NewStore(o StoreOptions) *Store { return &Store{opt: o} }
+func NewStore(o StoreOptions) *Store {
+	if o.Timeout <= 0 {
+		o.Timeout = 2 * time.Minute
+	}
+	switch {
+	case o.Retries == 0:
+		o.Retries = 2
+	case o.Retries < 0:
+		o.Retries = 0
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = 8
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 2 << 30
+	}
+	s := &Store{
+		opt: o, log: o.Log, http: newTransport(), clones: make(chan struct{}, maxClones),
+		now: func() time.Time { return time.Now().UTC() }, pause: 500 * time.Millisecond,
+		gates: map[string]chan struct{}{}, states: map[string]mirrorState{}, judged: map[judgement]bool{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.ReadOnly {
+		s.temp = filepath.Join(os.TempDir(), "reconcile-mirrors-"+rand.Text())
+	}
+	return s
+}
 
 // Close removes what a read-only store fetched.
-func (s *Store) Close() error { return nil }
+func (s *Store) Close() error {
+	s.http.CloseIdleConnections()
+	if s.temp == "" {
+		return nil
+	}
+	if err := os.RemoveAll(s.temp); err != nil {
+		return fmt.Errorf("remove temporary mirrors: %w", err)
+	}
+	return nil
+}
 
 // Fetch asks the remotes, in parallel, brings what is missing into the mirrors,
 // and returns what could be had of each source, in their order. A remote whose
 // ref has not moved costs one listing.
-func (s *Store) Fetch(ctx context.Context, sources []Source) []Fetched { panic("not built") }
-
-// Look is Fetch without the network: what the mirrors have.
-func (s *Store) Look(sources []Source) []Fetched { panic("not built") }
-
-// FS returns the files of a commit that Fetch or Look returned for src.
-func (s *Store) FS(src Source, commit string) (*FS, error) { panic("not built") }
-
-// OpenSource opens what [FS.Source] named, as the function [OpenSource] does,
-// and folders of mirrors, whichever generation of a mirror they are in by now.
-func (s *Store) OpenSource(from string) (files fs.FS, close func() error, err error) {
-	return OpenSource(from)
+//
+// A commit counts as had when its submodules are, too. Of a source that cannot
+// be had as it is now, the last good copy is returned beside the error.
+func (s *Store) Fetch(ctx context.Context, sources []Source) []Fetched {
+	s.expire()
+	out := make([]Fetched, len(sources))
+	var wg sync.WaitGroup
+	running := make(chan struct{}, s.opt.Parallel)
+	for _, g := range s.groups(sources, out) {
+		wg.Go(func() {
+			select {
+			case running <- struct{}{}:
+				defer func() { <-running }()
+			case <-ctx.Done():
+			}
+			g.run(ctx)
+		})
+	}
+	wg.Wait()
+	return out
 }
 
-// LogEntry is one commit of a changelog.
-type LogEntry struct {
-	Commit  string
-	Subject string // first line of the message
-	Author  string
-	Time    time.Time
+// Look is Fetch without the network: what the mirrors have. Its errors are those
+// of the last fetch, or [ErrNotHere].
+func (s *Store) Look(sources []Source) []Fetched {
+	out := make([]Fetched, len(sources))
+	for _, g := range s.groups(sources, out) {
+		for _, j := range g.jobs {
+			*j.out = s.look(j)
+		}
+	}
+	return out
 }
 
-// Log returns the commits that newer has and older lacks, newest first, at most
-// limit, and whether there are more. It brings history into the mirror as far
-// as that needs. An empty older means newer alone.
-func (s *Store) Log(ctx context.Context, src Source, older, newer string, limit int) (log []LogEntry, more bool, err error) {
-	panic("not built")
+// FS returns the files of a commit that Fetch or Look returned for src, those
+// of its submodules among them.
+func (s *Store) FS(src Source, commit string) (*FS, error) {
+	u, err := ParseURL(src.URL)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := s.at(u, src, commit)
+	if err != nil {
+		return nil, err
+	}
+	files, err := repo.FS(commit)
+	if err != nil {
+		return nil, err
+	}
+	files.store = s
+	if files.modules, err = s.modules(u, src, files, nil); err != nil {
+		return nil, err
+	}
+	return files, nil
 }

@@ -200,6 +200,11 @@ func (u URL) String() string {
 	return v.String()
 }
 
+// escapedPath is the path as it stands in a URL.
+func (u URL) escapedPath() string {
+	return (&url.URL{Path: u.Path, RawPath: u.raw}).EscapedPath()
+}
+
 // relative is git@host:path.
 func (u URL) relative() bool { return u.Scheme == "ssh" && !strings.HasPrefix(u.Path, "/") }
 

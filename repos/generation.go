@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package repos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"reconcile/atomicfile"
+)
+
+// maxPacks is after how many fetches a mirror is cloned afresh: each adds a
+// pack, go-git cannot repack, and every look-up asks every pack.
+const maxPacks = 50
+
+var generationName = regexp.MustCompile(`^[1-9][0-9]*\.git$`)
+
+// bring makes the wanted tips be in the mirror, whose lock the caller holds. Its
+// generation is extended, or built anew when it is not whole or has too many
+// packs; what was there stays until the new one is complete.
+func (m *mirror) bring(ctx context.Context, r remote, l listing, tips []want) error {
+	st, err := m.load()
+	if err != nil {
+		return err
+	}
+	m.sweep(st)
+	if st.Generation != "" && len(st.Packs) < 2*maxPacks { // a pack and its index
+		why := m.health(st)
+		if why == "" {
+			done, err := m.extend(ctx, r, l, &st, tips)
+			if done || err != nil && !errors.Is(err, errMirror) {
+				return err
+			}
+			why = "objects are missing from it"
+		}
+		m.s.log.Warn("mirror is built anew", "url", m.u.String(), "because", why)
+	}
+	return m.rebuild(ctx, r, l, st, tips)
+}
+
+// errMirror is an error of the mirror, not of the remote.
+var errMirror = errors.New("the mirror cannot be read")
+
+// extend returns false when the generation lacks what it should have got.
+func (m *mirror) extend(ctx context.Context, r remote, l listing, st *mirrorState, tips []want) (bool, error) {
+	dir := filepath.Join(m.dir, st.Generation)
+	missing := m.lacking(append(slices.Clone(tips), m.also(l)...))
+	if len(missing) == 0 {
+		return true, nil
+	}
+	if err := m.fetch(ctx, r, dir, missing, st.Heads); err != nil {
+		return false, err
+	}
+	if len(m.lacking(tips)) > 0 {
+		return false, nil
+	}
+	return true, m.commit(st, st.Generation, l)
+}
+
+// also is what a mirror with history has beside what is wanted: all branches and
+// tags. Tags of other things than commits do not matter.
+func (m *mirror) also(l listing) []want {
+	if m.depth() != 0 {
+		return nil
+	}
+	var tips []want
+	for _, name := range slices.Sorted(maps.Keys(l.refs)) {
+		if strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/") {
+			tips = append(tips, want{name, l.refs[name]})
+		}
+	}
+	return tips
+}
+
+func (m *mirror) fetch(ctx context.Context, r remote, dir string, tips []want, heads []string) error {
+	w := wants{tips: tips, depth: m.depth()}
+	if w.depth == 0 {
+		w.haves = heads
+	}
+	return r.fetch(ctx, dir, w)
+}
+
+// lacking returns the tips whose commit cannot be read.
+func (m *mirror) lacking(tips []want) []want {
+	r, err := m.open()
+	if err != nil {
+		return tips
+	}
+	return slices.DeleteFunc(slices.Clone(tips), func(t want) bool { return r.has(t.commit) })
+}
+
+// rebuild clones afresh what is wanted and what others asked for, and carries
+// over what the remote no longer has.
+func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorState, tips []want) error {
+	select {
+	case m.s.clones <- struct{}{}:
+		defer func() { <-m.s.clones }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	name := m.next()
+	dir := filepath.Join(m.dir, name)
+	if _, err := git.PlainInit(dir, true); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
+	}
+	all := append(slices.Clone(tips), m.also(l)...)
+	keep := map[string]bool{}
+	for key, e := range st.Entries {
+		if m.s.now().Sub(e.Used) > unused {
+			delete(st.Entries, key)
+			continue
+		}
+		if e.Commit == "" || st.Generation == "" {
+			continue
+		}
+		keep[e.Commit] = true
+		if t, err := l.resolve(e.Ref); err == nil && (key == e.Ref || t.commit == e.Commit) {
+			all = append(all, t)
+		}
+	}
+	if len(all) == 0 {
+		return nil // there is nothing to have
+	}
+	err := m.fetch(ctx, r, dir, all, nil)
+	if err == nil {
+		err = complete(dir, tips)
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir) // else the next fetch does
+		return err
+	}
+	m.carry(filepath.Join(m.dir, st.Generation), dir, slices.Sorted(maps.Keys(keep)))
+	old := st.Generation
+	st.Heads = nil
+	if err := m.commit(&st, name, l); err != nil {
+		return err
+	}
+	_ = os.Remove(filepath.Join(m.dir, "damaged"))
+	if old != "" {
+		// Readers that have it open look again.
+		_ = os.RemoveAll(filepath.Join(m.dir, old))
+	}
+	return nil
+}
+
+func complete(dir string, tips []want) error {
+	r, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	for _, t := range tips {
+		if !r.has(t.commit) {
+			return fmt.Errorf("%w: %s is not a commit, or the server did not send it", ErrNoRef, t.commit)
+		}
+	}
+	return nil
+}
+
+// commit makes a generation the current one.
+func (m *mirror) commit(st *mirrorState, name string, l listing) error {
+	sizes, err := packs(filepath.Join(m.dir, name))
+	if err != nil {
+		return fmt.Errorf("read mirror: %w", err)
+	}
+	st.Generation, st.Packs = name, sizes
+	if m.depth() == 0 {
+		st.Heads = m.heads(name, l)
+	}
+	if err := atomicfile.SyncDir(m.dir); err != nil {
+		return fmt.Errorf("write mirror: %w", err)
+	}
+	return m.save(*st, true)
+}
+
+// heads are the listed commits that are here; history comes whole.
+func (m *mirror) heads(name string, l listing) []string {
+	r, err := Open(filepath.Join(m.dir, name))
+	if err != nil {
+		return nil
+	}
+	heads := map[string]bool{}
+	for _, t := range l.refs {
+		if !heads[t.commit] && r.has(t.commit) {
+			heads[t.commit] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(heads))
+}
+
+// next is a name that no generation has had in this folder.
+func (m *mirror) next() string {
+	n := 0
+	entries, _ := os.ReadDir(m.dir) // made by the lock
+	for _, e := range entries {
+		if generationName.MatchString(e.Name()) {
+			i, _ := strconv.Atoi(strings.TrimSuffix(e.Name(), ".git"))
+			n = max(n, i)
+		}
+	}
+	return strconv.Itoa(n+1) + ".git"
+}
+
+// sweep removes what fetches left that were killed: generations that never
+// became current, and files within the current one.
+func (m *mirror) sweep(st mirrorState) {
+	entries, _ := os.ReadDir(m.dir)
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case generationName.MatchString(name) && name != st.Generation && st.Generation != "",
+			strings.HasPrefix(name, atomicfile.TempPrefix):
+			_ = os.RemoveAll(filepath.Join(m.dir, name))
+		}
+	}
+	if st.Generation == "" {
+		return
+	}
+	folder := filepath.Join(m.dir, st.Generation, "objects", "pack")
+	entries, _ = os.ReadDir(folder)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "tmp_") {
+			_ = os.Remove(filepath.Join(folder, e.Name()))
+		}
+	}
+}
+
+// carry copies commits with their files, but without their history, from one
+// generation to the next. What cannot be read is left behind.
+func (m *mirror) carry(from, to string, commits []string) {
+	src, err := Open(from)
+	if err != nil {
+		return
+	}
+	dst, err := Open(to)
+	if err != nil {
+		return
+	}
+	for _, c := range commits {
+		if dst.has(c) {
+			continue
+		}
+		if err := transplant(src, dst, plumbing.NewHash(c)); err != nil {
+			m.s.log.Debug("commit is not carried over", "url", m.u.String(), "commit", c, "err", err)
+		}
+	}
+}
+
+// transplant copies one commit and its files. It becomes part of the border of
+// the history, so that nobody is told that its parents are there.
+func transplant(src, dst *Repo, commit plumbing.Hash) error {
+	c, err := src.git.CommitObject(commit)
+	if err != nil {
+		return err
+	}
+	if err := transplantTree(src, dst, c.TreeHash, 0); err != nil {
+		return err
+	}
+	border, err := dst.git.Storer.Shallow()
+	if err != nil {
+		return err
+	}
+	if err := dst.git.Storer.SetShallow(append(border, commit)); err != nil {
+		return err
+	}
+	return transplantObject(src, dst, commit)
+}
+
+// maxTreeDepth stops at trees that nobody made by hand.
+const maxTreeDepth = 500
+
+func transplantTree(src, dst *Repo, hash plumbing.Hash, depth int) error {
+	if depth > maxTreeDepth {
+		return errors.New("folders are nested too deep")
+	}
+	t, err := object.GetTree(src.git.Storer, hash)
+	if err != nil {
+		return err
+	}
+	for _, e := range t.Entries {
+		switch e.Mode {
+		case filemode.Dir:
+			err = transplantTree(src, dst, e.Hash, depth+1)
+		case filemode.Submodule:
+		default:
+			err = transplantObject(src, dst, e.Hash)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return transplantObject(src, dst, hash)
+}
+
+func transplantObject(src, dst *Repo, hash plumbing.Hash) error {
+	if dst.git.Storer.HasEncodedObject(hash) == nil {
+		return nil
+	}
+	o, err := src.git.Storer.EncodedObject(plumbing.AnyObject, hash)
+	if err != nil {
+		return err
+	}
+	_, err = dst.git.Storer.SetEncodedObject(o)
+	return err
+}
