@@ -55,7 +55,9 @@ func (e *engine) look(ctx context.Context, now time.Time) {
 	l.options.Supervise = true
 	var pass *plan.Desired
 	if e.pass != nil && e.x.idle() {
-		l.idle, l.final = true, !e.pass.settled.IsZero() && !e.pass.settled.After(now)
+		settled := !e.pass.settled.IsZero() && !e.pass.settled.After(now)
+		// What waited for something busy is still to be planned.
+		l.idle, l.final = true, settled && len(e.blockers) == 0
 		pass = &e.pass.loaded.Desired
 	}
 	e.x.mark()
@@ -116,6 +118,7 @@ func (e *engine) see(ctx context.Context, l look) {
 	var p plan.Plan
 	var o plan.Observed
 	planned := l.err == nil && !l.loaded.Fatal
+	e.blockers = nil
 	if planned {
 		e.lookFail, e.retryAt, e.status.Looked = 0, time.Time{}, now
 		p, o = e.plan(&l, now)

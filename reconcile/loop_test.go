@@ -4,7 +4,6 @@ package reconcile_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 	"reconcile/reconcile/reconciletest"
-	"reconcile/schema"
 )
 
 // bed is a loop at work in virtual time, on the in-memory runtime.
@@ -264,19 +262,6 @@ func TestLoopCoalesces(t *testing.T) {
 	}
 }
 
-// slow has the steps that match take a while; they end early when their
-// context does.
-func slow(d time.Duration, match func(plan.Step) bool) func(*bed, *reconcile.LoopOptions) {
-	return func(b *bed, _ *reconcile.LoopOptions) {
-		b.rt.Hook(func(_ int, s plan.Step) error {
-			if match(s) {
-				time.Sleep(d)
-			}
-			return nil
-		}, nil)
-	}
-}
-
 // pulling is a runtime whose prepares of some resources take an hour, and can
 // be cut.
 type pulling struct {
@@ -302,7 +287,3 @@ func (rt *pulling) Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Ob
 	}
 	return rt.Runtime.Do(ctx, s, d)
 }
-
-var errBoom = errors.New("boom")
-
-var _ = schema.Error

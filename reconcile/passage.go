@@ -125,9 +125,8 @@ func (e *engine) noteBasis(o plan.Observed, steps []plan.Step) {
 	}
 	all := bases(o, e.pass.loaded.Desired)
 	for _, s := range steps {
-		if target := s.Target.String(); !e.pending(target) {
-			e.pass.basis[target] = all[target]
-		}
+		target := s.Target.String()
+		e.pass.basis[target] = all[target]
 	}
 }
 

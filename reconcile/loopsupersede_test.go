@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+)
+
+// edited is the instance with another spec.
+func edited(r plan.Resource) plan.Resource {
+	c := *r.Spec.Container
+	c.WorkDir += "/edited"
+	r.Spec.Container = &c
+	return r
+}
+
+func TestLoopDoesNotWaitForSlowPulls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pulled := func(b *bed, _ *reconcile.LoopOptions) { b.pull.names = []string{"slow"} }
+		b := newBed(t, []plan.Resource{instance("slow"), instance("a")}, pulled)
+		b.wait(time.Second)
+		if got := b.states()["a"]; got != plan.StateRunning {
+			t.Fatalf("a is %q while another is pulled", got)
+		}
+
+		// What else changes is done beside the pull, which goes on.
+		b.want(instance("slow"), edited(instance("a")), instance("b"))
+		b.wait(time.Second)
+		if got := b.states()["b"]; got != plan.StateRunning {
+			t.Errorf("b is %q while another is pulled", got)
+		}
+		if len(b.pull.cut) != 0 {
+			t.Errorf("cancelled %v, which is wanted as before", b.pull.cut)
+		}
+		_, ended := b.took()
+		if diff := cmp.Diff([]string{"superseded [start] create a, create slow?, create acme"}, told(ended)); diff != "" {
+			t.Errorf("passes (-want +got):\n%s", diff)
+		}
+		if st := b.loop.Status(); !st.Running || !slices.Equal(st.Busy, []plan.ID{agent("slow")}) {
+			t.Errorf("status %+v, want the pull under way", st)
+		}
+
+		// Drift is repaired beside it as well, within the same pass.
+		b.rt.Remove(b.object("b").Handle)
+		b.loop.Notify(reconcile.CauseRuntime)
+		b.wait(2 * time.Second)
+		if got := b.states()["b"]; got != plan.StateRunning {
+			t.Errorf("b is %q, and was removed while another is pulled", got)
+		}
+
+		b.wait(time.Hour / 2)
+		if got := b.states()["slow"]; got != plan.StateRunning {
+			t.Errorf("slow is %q after the pull", got)
+		}
+		pulls := 0
+		for _, s := range b.rt.Journal() {
+			if s.Op == plan.OpPrepare && s.Target == agent("slow") {
+				pulls++
+			}
+		}
+		if pulls != 1 {
+			t.Errorf("pulled %d times, want once", pulls)
+		}
+		_, ended = b.took()
+		if diff := cmp.Diff([]string{"converged [start edit runtime] replace a, create b, create slow"}, told(ended)); diff != "" {
+			t.Errorf("passes (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestLoopCutsPullsThatAreDoneWithout(t *testing.T) {
+	tests := []struct {
+		name string
+		want []plan.Resource
+		cut  []string
+	}{
+		{"gone", []plan.Resource{instance("a")}, []string{"slow"}},
+		{"changed", []plan.Resource{instance("a"), edited(instance("slow"))}, []string{"slow"}},
+		{"kept", []plan.Resource{instance("a"), instance("slow"), instance("b")}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pulled := func(b *bed, _ *reconcile.LoopOptions) { b.pull.names = []string{"slow"} }
+				b := newBed(t, []plan.Resource{instance("slow"), instance("a")}, pulled)
+				b.wait(time.Second)
+				b.want(tt.want...)
+				b.wait(time.Second)
+				if diff := cmp.Diff(tt.cut, b.pull.cut); diff != "" {
+					t.Errorf("cut (-want +got):\n%s", diff)
+				}
+				b.wait(time.Hour)
+				want := map[string]plan.State{"acme": plan.StateExists}
+				for _, r := range tt.want {
+					want[r.ID.Name] = plan.StateRunning
+				}
+				if diff := cmp.Diff(want, b.states()); diff != "" {
+					t.Errorf("objects in the end (-want +got):\n%s", diff)
+				}
+				_, ended := b.took()
+				for _, e := range ended {
+					if e.rec.Result == reconcile.ResultFailed {
+						t.Errorf("a pass failed: %v", e.rec.Errors)
+					}
+				}
+			})
+		})
+	}
+}
+
+// during is a runtime with a step that takes ten seconds, whatever its context
+// says.
+func during(op plan.Op, name string) func(*bed, *reconcile.LoopOptions) {
+	return func(b *bed, _ *reconcile.LoopOptions) {
+		b.rt.Hook(func(_ int, s plan.Step) error {
+			if s.Op == op && s.Target.Name == name {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}, nil)
+	}
+}
+
+// Whatever is under way when an edit takes its resource away, or changes it,
+// is never cut, and the resource is as it should be in the end.
+func TestLoopNeverCutsWhatActs(t *testing.T) {
+	for _, op := range []plan.Op{plan.OpCreate, plan.OpStart, plan.OpStop, plan.OpDelete, plan.OpActivate} {
+		for name, want := range map[string][]plan.Resource{
+			"gone": {instance("b")}, "changed": {edited(edited(instance("a"))), instance("b")}, "back": {instance("a"), instance("b")},
+		} {
+			t.Run(string(op)+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBed(t, []plan.Resource{instance("a")})
+					b.wait(time.Second)
+					during(op, "a")(b, nil)
+					b.want(edited(instance("a")))
+					b.wait(2 * time.Second)
+					b.want(want...)
+					b.wait(2 * time.Second)
+					if got := b.states()["b"]; got != plan.StateRunning {
+						t.Errorf("b is %q while %s of a is under way", got, op)
+					}
+					b.wait(time.Minute)
+					states := map[string]plan.State{"acme": plan.StateExists}
+					for _, r := range want {
+						states[r.ID.Name] = plan.StateRunning
+					}
+					if diff := cmp.Diff(states, b.states()); diff != "" {
+						t.Errorf("objects in the end (-want +got):\n%s", diff)
+					}
+					_, ended := b.took()
+					for _, e := range ended {
+						crashed := op == plan.OpStop && name == "back" // it does not know who stopped it
+						if len(e.rec.Errors) > 0 && !crashed && e.rec.Result != reconcile.ResultSuperseded {
+							t.Errorf("a pass ended %s: %v", e.rec.Result, e.rec.Errors)
+						}
+					}
+					if st := b.loop.Status(); st.Running || len(st.Busy) != 0 {
+						t.Errorf("status %+v, want rest", st)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestLoopAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, []plan.Resource{instance("a")})
+		b.wait(time.Second)
+		b.took()
+
+		// A load that began before the call does not answer it.
+		release := make(chan struct{})
+		var loads int
+		b.stop()
+		b.run(func(b *bed, o *reconcile.LoopOptions) {
+			o.Load = func(ctx context.Context, causes []reconcile.Cause) (reconcile.Loaded, error) {
+				if loads++; loads == 2 {
+					<-release
+				}
+				return b.load(ctx, causes)
+			}
+		})
+		b.wait(time.Second)
+		b.took()
+		b.loop.Notify(reconcile.CauseRuntime)
+		b.wait(time.Second) // the second load is under way
+		got := make(chan reconcile.PassRecord, 1)
+		go func() {
+			rec, err := b.loop.Await(t.Context(), reconcile.CauseCommand)
+			if err != nil {
+				t.Errorf("await: %v", err)
+			}
+			got <- rec
+		}()
+		synctest.Wait()
+		close(release)
+		rec := <-got
+		if diff := cmp.Diff([]reconcile.Cause{reconcile.CauseCommand}, rec.Causes); diff != "" {
+			t.Errorf("answered by a pass with the causes (-want +got):\n%s", diff)
+		}
+
+		// One that is superseded is answered by its successor.
+		during(plan.OpCreate, "b")(b, nil)
+		b.mu.Lock()
+		b.loaded.Desired = desired(instance("a"), instance("b"), instance("c", agent("b")))
+		b.mu.Unlock()
+		go func() {
+			rec, _ := b.loop.Await(t.Context(), reconcile.CauseCommand)
+			got <- rec
+		}()
+		b.wait(time.Second)
+		b.want(instance("a"), instance("b"), instance("d", agent("b")))
+		rec = <-got
+		if rec.Result != reconcile.ResultConverged || b.states()["d"] != plan.StateRunning || b.states()["c"] != "" {
+			t.Errorf("answered by %+v with %v", rec, b.states())
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := b.loop.Await(ctx, reconcile.CauseCommand); err == nil {
+			t.Error("no error when the context ends")
+		}
+	})
+}
+
+func TestLoopInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, []plan.Resource{instance("slow"), instance("a"), instance("b", agent("a"))}, during(plan.OpCreate, "a"),
+			func(b *bed, _ *reconcile.LoopOptions) { b.pull.names = []string{"slow"} })
+		b.wait(time.Second)
+		awaited := make(chan reconcile.PassRecord, 1)
+		go func() {
+			rec, err := b.loop.Await(t.Context(), reconcile.CauseCommand)
+			if err != nil {
+				t.Errorf("await: %v", err)
+			}
+			awaited <- rec
+		}()
+		b.wait(time.Second)
+		start := time.Now()
+		b.stop()
+		if took := time.Since(start); took != 8*time.Second {
+			t.Errorf("the loop ended after %s, want when the create was done", took)
+		}
+		if !slices.Equal(b.pull.cut, []string{"slow"}) {
+			t.Errorf("cut %v, want the pull", b.pull.cut)
+		}
+		want := map[string]plan.State{"acme": plan.StateExists, "a": plan.StateCreated}
+		states := b.states()
+		delete(states, "b") // may have been created before
+		if diff := cmp.Diff(want, states); diff != "" {
+			t.Errorf("objects (-want +got):\n%s", diff)
+		}
+		if rec := <-awaited; rec.Result != reconcile.ResultInterrupted {
+			t.Errorf("waiting was answered by %+v", rec)
+		}
+
+		b.pull.names = nil
+		b.rt.Hook(nil, nil)
+		b.run()
+		b.wait(time.Second)
+		for _, name := range []string{"a", "b", "slow"} {
+			if got := b.states()[name]; got != plan.StateRunning {
+				t.Errorf("%s is %s after another start", name, got)
+			}
+		}
+	})
+}
