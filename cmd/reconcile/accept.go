@@ -104,6 +104,9 @@ func (a *app) saveAccepted(g gitWorkspace, acc accepted) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(a.checkoutDir(g), 0o700); err != nil {
+		return fmt.Errorf("keep accepted commit: %w", err)
+	}
 	if err := atomicfile.Write(a.acceptedFile(g), append(b, '\n'), atomicfile.Options{}); err != nil {
 		return fmt.Errorf("keep accepted commit: %w", err)
 	}
