@@ -47,6 +47,7 @@ type wanted struct {
 	flying   bool
 	again    bool              // asked for while it was flying
 	causes   []reconcile.Cause // whom to tell when it is there, even without news
+	asking   []chan struct{}   // closed when it is there
 	failures int
 	last     repos.Fetched
 	asked    bool
@@ -77,7 +78,7 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 	if err != nil {
 		return reconcile.Loaded{}, err
 	}
-	if src.checkout != nil {
+	if src.checkout != nil && !src.Fatal {
 		if err := src.checkout(); err != nil {
 			return reconcile.Loaded{}, err
 		}
@@ -146,6 +147,7 @@ func (r *refresher) wantLocked(src repos.Source) *wanted {
 func (r *refresher) forget() {
 	for src, w := range r.wanted {
 		if !r.asked[src] && !w.flying {
+			w.answer()
 			delete(r.wanted, src)
 		}
 	}
@@ -165,6 +167,38 @@ func (r *refresher) Refresh(c reconcile.Cause) {
 		w.causes = append(w.causes, c)
 	}
 	r.nudge()
+}
+
+// Ask asks all remotes now and returns when each has answered, news or not. The
+// error is for a context that ended before.
+func (r *refresher) Ask(ctx context.Context) error {
+	r.mu.Lock()
+	var asked []chan struct{}
+	for _, w := range r.wanted {
+		done := make(chan struct{})
+		w.due, w.again = time.Time{}, w.flying
+		w.asking = append(w.asking, done)
+		asked = append(asked, done)
+	}
+	r.mu.Unlock()
+	r.nudge()
+	for _, done := range asked {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// answer tells all who asked that the source has answered, or is not wanted any
+// more.
+func (w *wanted) answer() {
+	for _, done := range w.asking {
+		close(done)
+	}
+	w.asking = nil
 }
 
 func (r *refresher) nudge() {
@@ -248,6 +282,7 @@ func (r *refresher) landed(src repos.Source, w *wanted, f repos.Fetched) {
 			r.notify(c)
 		}
 		w.causes = nil
+		w.answer()
 	}
 	for i := range r.states {
 		if r.states[i].source == src {
