@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -104,7 +103,11 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 func (g *group) try(ctx context.Context) error {
 	var r remote
 	var l listing
-	if slices.ContainsFunc(g.jobs, func(j *job) bool { return g.s.mustList(j) }) {
+	list := false
+	for _, j := range g.jobs {
+		list = g.s.mustList(j) || list
+	}
+	if list {
 		var err error
 		if r, err = g.s.dial(g.u, g.src); err != nil {
 			return err
@@ -177,7 +180,8 @@ func (g *group) exact(ctx context.Context, r remote, l listing, t want) error {
 	return nil
 }
 
-// mustList: the remote has something to say about the source.
+// mustList sets what is wanted, as far as that is known without the remote, and
+// reports whether the remote has something to say about the source.
 func (s *Store) mustList(j *job) bool {
 	switch {
 	case plumbing.IsHash(j.src.Ref) && j.src.Commit == "":

@@ -68,6 +68,14 @@ func (m *mirror) depth() int {
 	return n
 }
 
+// serves reports whether a mirror of this class has all that a source of the
+// other wants: at least as much history, by the same backend.
+func serves(class, other string) bool {
+	backend, depth, _ := strings.Cut(class, "-")
+	wantBackend, wantDepth, _ := strings.Cut(other, "-")
+	return backend == wantBackend && (depth == fullClass || wantDepth == "1" || depth == wantDepth)
+}
+
 // folder is where the mirrors of a URL are in the folder of a store.
 func (u URL) folder() string {
 	sum := sha256.Sum256([]byte(u.String()))
@@ -271,10 +279,13 @@ func (s *Store) at(u URL, src Source, commit string) (*Repo, error) {
 	return nil, fmt.Errorf("%w: commit %s of %s", ErrNotHere, commit, u)
 }
 
-// copyWith opens a mirror that has the commit; whole, only one in which nothing
+// copyWith opens a mirror for sources of a class that has the commit; whole, only one in which nothing
 // is known to be broken. nil = there is none.
 func (s *Store) copyWith(u URL, class, commit string, whole bool) *Repo {
 	for _, m := range s.copies(u, class) {
+		if !serves(m.class, class) {
+			continue
+		}
 		st, err := m.load()
 		if err != nil || st.Generation == "" || whole && m.health(st) != "" {
 			continue

@@ -75,7 +75,7 @@ type overSSH struct {
 	session *ssh.Session
 	in      io.WriteCloser
 	out     io.Reader
-	stderr  complaint
+	stderr  firstBytes
 	asked   bool // for a pack
 }
 
@@ -172,13 +172,13 @@ func (h *heed) complained(text string) {
 	h.said = text
 }
 
-// complaint keeps the beginning of what is written to it.
-type complaint struct {
+// firstBytes keeps the beginning of what is written to it.
+type firstBytes struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (c *complaint) Write(p []byte) (int, error) {
+func (c *firstBytes) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := min(len(p), maxComplaint-c.b.Len()); n > 0 {
@@ -187,7 +187,7 @@ func (c *complaint) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *complaint) String() string {
+func (c *firstBytes) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.b.String()
