@@ -187,3 +187,5 @@ func TestLogBringsHistory(t *testing.T) {
 		t.Errorf("Log = %+v, %v, %v", log, more, err)
 	}
 }
+
+func hash(s string) plumbing.Hash { return plumbing.NewHash(s) }
