@@ -49,6 +49,7 @@ type Source struct {
 	Stale   bool      `json:"stale"`
 	Error   string    `json:"error,omitempty"`
 	Refused string    `json:"refused,omitempty"` // why a newer commit is not used
+	Pinned  bool      `json:"pinned,omitempty"`  // by the lock file
 }
 
 // PassRequest asks for a pass.

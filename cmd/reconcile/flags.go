@@ -58,6 +58,7 @@ type app struct {
 	acceptLostRecords bool
 	adopt             bool
 
+	listen  listenFlags
 	webhook webhookFlags
 	report  reportFlags
 }
@@ -134,7 +135,7 @@ func (a *app) check(formats ...string) error {
 	if a.stateDir == "" {
 		a.stateDir = a.defaultStateDir()
 	}
-	files := []*string{&a.stateDir, &a.secretsDir, &a.policyFile, &a.varFile, &a.gitCredentials, &a.gitSSHKey, &a.webhook.secretFile, &a.report.tokenFile}
+	files := []*string{&a.stateDir, &a.secretsDir, &a.policyFile, &a.varFile, &a.gitCredentials, &a.gitSSHKey, &a.webhook.secretFile, &a.listen.tokenFile, &a.report.tokenFile}
 	for _, list := range [][]string{a.gitKnownHosts, a.allowedSigners, a.openPGPKeys} {
 		for i := range list {
 			files = append(files, &list[i])

@@ -144,7 +144,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 		return err
 	}
 	progress := a.newProgress()
-	rt, err := a.openRuntime(ctx, store, progress)
+	rt, err := a.openRuntime(ctx, store, progress.pull)
 	if err != nil {
 		return err
 	}

@@ -137,11 +137,12 @@ func (p *progress) event(e reconcile.Event) {
 		row.finished = time.Now()
 	}
 	if !p.live {
-		p.plainLine(e)
+		writeStep(p.w, e)
 	}
 }
 
-func (p *progress) plainLine(e reconcile.Event) {
+// writeStep writes the line of a step that has ended.
+func writeStep(w io.Writer, e reconcile.Event) {
 	if e.Step.Op == plan.OpRecord && e.State == reconcile.StepDone {
 		return
 	}
@@ -152,7 +153,7 @@ func (p *progress) plainLine(e reconcile.Event) {
 	if e.Detail != "" {
 		line += ": " + escape(stepDetail(e.Step, e.Detail))
 	}
-	fmt.Fprintln(p.w, line)
+	fmt.Fprintln(w, line)
 }
 
 // pull is told by the runtime what a long step does.

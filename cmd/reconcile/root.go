@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"reconcile/reconcile"
 )
 
 func newRootCommand(a *app) *cobra.Command {
@@ -45,6 +47,9 @@ records).`,
 			if a.dryRun {
 				return a.runDryRun(cmd.Context())
 			}
+			if asked, err := a.passByDaemon(cmd.Context(), reconcile.CauseCommand); asked || err != nil {
+				return err
+			}
 			return a.runPass(cmd.Context())
 		},
 	}
@@ -55,6 +60,7 @@ records).`,
 	root.AddCommand(
 		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
 		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
+		newWatchCommand(a), newHistoryCommand(a),
 	)
 	return root
 }

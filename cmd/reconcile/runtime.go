@@ -33,8 +33,9 @@ func (a *app) openReader(ctx context.Context, store *reconcile.Store) (reconcile
 	return rt, rt.Close, nil
 }
 
-// openRuntime connects to Podman for a converging pass.
-func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, p *progress) (*podman.Runtime, error) {
+// openRuntime connects to Podman for converging passes; progress is told what
+// long steps do.
+func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, progress func(podman.Progress)) (*podman.Runtime, error) {
 	key, err := reconcile.HostKey(a.stateDir, false)
 	if err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, p *progre
 	opt := a.podmanOptions(store)
 	opt.HostKey = key
 	opt.Helper = helper
-	opt.Progress = p.pull
+	opt.Progress = progress
 	return podman.Open(ctx, opt)
 }
 

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"reconcile/podman"
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+	"reconcile/workspace"
+)
+
+// daemon keeps one workspace of this host as it should be. What it knows of the
+// world comes from the parts that it wires: the refresher reads the workspace,
+// the watcher and Podman's events say when to look, the loop converges.
+type daemon struct {
+	app        *app
+	stopOnExit bool
+	began      time.Time
+
+	feed    *refresher
+	watcher *workspace.Watcher
+	journal *journal
+	metrics *metrics
+	systemd *sdNotify
+	report  *commitReporter
+	address string // of the listener; "" = none
+
+	loop  atomic.Pointer[reconcile.Loop] // nil until the workspace's name is known
+	woken chan struct{}                  // holds one: somebody asked for a look before there was a loop
+
+	mu       sync.Mutex
+	name     string // "" until known
+	passed   bool   // the first pass has ended
+	trouble  error  // why the daemon is not ready
+	said     string // the last trouble in the journal
+	last     endedPass
+	desired  *plan.Desired // what was last acted on
+	status   []reconcile.Status
+	first    *plan.Options   // of the command line, for the first pass
+	grants   []*plan.Options // what holds for the passes that are waited for
+	watchers []*passWatcher
+
+	stopping context.Context // ends when the daemon is told to end
+	stop     context.CancelFunc
+}
+
+// passWatcher is a command that waits for a pass.
+type passWatcher struct {
+	view  *passView
+	ended []endedPass // since it began to wait
+}
+
+func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
+	if a.styleFor(a.std.err).on && a.styleFor(a.std.out).on {
+		a.color = "always" // for good: below, a stream is no terminal any more
+	}
+	lock := &sync.Mutex{}
+	a.std.out, a.std.err = &lineWriter{a.std.out, lock}, &lineWriter{a.std.err, lock}
+	granted := a.planOptions()
+	d := &daemon{
+		app: a, stopOnExit: stopOnExit, began: time.Now(), woken: make(chan struct{}, 1),
+		journal: &journal{view: newPassView(a), json: a.output == "json"},
+		trouble: errors.New("the first pass has not ended yet"),
+		first:   &granted,
+		grants:  []*plan.Options{&granted},
+	}
+	d.stopping, d.stop = context.WithCancel(context.Background())
+	d.metrics = newMetrics(gauges{instances: d.instances, sources: d.sourceAges})
+	d.systemd = a.newSDNotify(func(err error) { d.journal.say("warning: %v", err) })
+	var err error
+	if d.feed, err = a.newRefresher(d.notify); err != nil {
+		return nil, err
+	}
+	d.watcher, err = workspace.NewWatcher(workspace.WatchOptions{
+		Changed: func() { d.notify(reconcile.CauseEdit) }, Log: a.logger(),
+	})
+	return d, err
+}
+
+// lineWriter lets several goroutines write lines to one stream.
+type lineWriter struct {
+	to io.Writer
+	mu *sync.Mutex
+}
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
+}
+
+// notify asks for a look. It never blocks.
+func (d *daemon) notify(c reconcile.Cause) {
+	if loop := d.loop.Load(); loop != nil {
+		loop.Notify(c)
+		return
+	}
+	select {
+	case d.woken <- struct{}{}:
+	default:
+	}
+}
+
+// awaitName returns the name of the workspace as soon as it can be told; "" when
+// ctx ends before. A name leads to a lock, records and containers: a guess is
+// not enough.
+func (d *daemon) awaitName(ctx context.Context, hup <-chan os.Signal) (string, error) {
+	if dir := d.feed.at.dir; dir != "" {
+		if err := d.watcher.Watch([]string{dir}); err != nil {
+			return "", err
+		}
+	}
+	for wait := firstRetry; ; wait = min(2*wait, d.feed.poll) {
+		name, err := d.findName(ctx)
+		if ctx.Err() != nil {
+			return "", nil
+		}
+		if err == nil {
+			return name, nil
+		}
+		d.inTrouble(err)
+		timer := time.NewTimer(jitter(wait))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-d.woken:
+		case <-hup:
+			d.feed.Refresh(reconcile.CauseSignal)
+		}
+		timer.Stop()
+	}
+}
+
+func (d *daemon) findName(ctx context.Context) (string, error) {
+	src, err := d.feed.load(ctx)
+	if err != nil {
+		return "", err
+	}
+	if src, err = d.app.settle(ctx, src); err != nil {
+		return "", err
+	}
+	if src.NameUnknown {
+		return "", fmt.Errorf("the workspace's name is not known yet: %s", firstProblem(src.Diagnostics))
+	}
+	d.feed.name = src.name
+	return src.name, nil
+}
+
+// firstProblem is the first line of the first error, and how many more there are.
+func firstProblem(ds schema.Diagnostics) string {
+	n, _ := countDiagnostics(ds)
+	for _, diag := range ds {
+		if diag.Severity != schema.Error {
+			continue
+		}
+		text, _, _ := strings.Cut(diag.String(), "\n")
+		if n > 1 {
+			text += fmt.Sprintf(" (and %d more)", n-1)
+		}
+		return text
+	}
+	return "it cannot be read"
+}
+
+// inTrouble books why there is no pass at all.
+func (d *daemon) inTrouble(err error) {
+	d.mu.Lock()
+	d.trouble = err
+	fresh := d.said != err.Error()
+	d.said = err.Error()
+	d.mu.Unlock()
+	if fresh {
+		fmt.Fprintln(d.app.std.err, "error: "+escapeLines(err.Error()))
+	}
+	// systemd is not kept waiting for a workspace that may take days to mend.
+	d.firstPassed(err.Error())
+}
+
+// firstPassed tells systemd that the daemon is at work, with every pass anew
+// what it is at.
+func (d *daemon) firstPassed(text string) {
+	d.mu.Lock()
+	first := !d.passed
+	d.passed = true
+	d.mu.Unlock()
+	if first {
+		d.systemd.send("READY=1", sdStatus(text))
+		return
+	}
+	d.systemd.send(sdStatus(text))
+}
+
+func (d *daemon) newLoop(rt reconcile.Runtime, store *reconcile.Store) *reconcile.Loop {
+	return reconcile.NewLoop(rt, store, reconcile.LoopOptions{
+		Load:    d.load,
+		Plan:    d.planOptions,
+		Apply:   reconcile.ApplyOptions{Parallel: d.app.parallel, StepTimeout: d.app.timeout, Progress: d.event},
+		Settle:  settleTime,
+		Planned: d.planned,
+		Ended:   d.ended,
+	})
+}
+
+func (d *daemon) newRuntime(store *reconcile.Store) *daemonRuntime {
+	return newDaemonRuntime(func(ctx context.Context) (*podman.Runtime, error) {
+		return d.app.openRuntime(ctx, store, d.pull)
+	})
+}
+
+// newReporter posts commit statuses, of workspaces in git alone unless
+// --report-url says of which repository.
+func (d *daemon) newReporter(name string) (*commitReporter, error) {
+	repository := ""
+	if g := d.feed.at.git; g != nil {
+		repository = g.url
+	}
+	return d.app.newCommitReporter(name, repository)
+}
+
+// load is the loop's Load.
+func (d *daemon) load(ctx context.Context, causes []reconcile.Cause) (reconcile.Loaded, error) {
+	if err := d.watcher.Settle(ctx); err != nil {
+		return reconcile.Loaded{}, err
+	}
+	l, err := d.feed.Load(ctx, causes)
+	if err != nil {
+		return l, err
+	}
+	if err := d.watcher.Watch(d.feed.Folders()); err != nil {
+		return l, err
+	}
+	if d.app.cache != nil {
+		d.app.saveCache(d.app.cache)
+	}
+	d.keepName(&l)
+	return l, nil
+}
+
+// keepName holds a workspace to the name that the daemon began with, which is
+// that of its lock and of its records.
+func (d *daemon) keepName(l *reconcile.Loaded) {
+	name := l.Desired.Workspace
+	if name == d.name || l.Fatal {
+		l.Desired.Workspace = d.name
+		return
+	}
+	l.Desired.Workspace, l.Fatal = d.name, true
+	l.Diagnostics = append(slices.Clone(l.Diagnostics), schema.Diagnostic{
+		Severity: schema.Error, Summary: "workspace was renamed", Pos: schema.ParsePos(l.Desired.Source),
+		Detail: fmt.Sprintf("it was %s when the daemon began, and is %s now; what runs of %s goes on", d.name, name, d.name),
+		Hint:   "give it its old name, or destroy it under that name and start the daemon again",
+	}).Sort()
+}
+
+// planOptions are those of the next plan: what is granted to the first pass and
+// to the commands that wait for one.
+func (d *daemon) planOptions() plan.Options {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out plan.Options
+	for _, g := range d.grants {
+		out.AllowMassDelete = out.AllowMassDelete || g.AllowMassDelete
+		out.AcceptLostRecords = out.AcceptLostRecords || g.AcceptLostRecords
+		out.Adopt = out.Adopt || g.Adopt
+	}
+	return out
+}
+
+// views are all who look on.
+func (d *daemon) views() []*passView {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	views := []*passView{d.journal.view}
+	for _, w := range d.watchers {
+		views = append(views, w.view)
+	}
+	return views
+}
+
+func (d *daemon) planned(rec reconcile.PassRecord, p plan.Plan) {
+	for _, v := range d.views() {
+		v.planned(rec, p)
+	}
+	d.report.began(commitOf(rec.Revision))
+}
+
+func (d *daemon) pull(p podman.Progress) {
+	for _, v := range d.views() {
+		v.pull(p)
+	}
+}
+
+func (d *daemon) event(e reconcile.Event) {
+	for _, v := range d.views() {
+		v.event(e)
+	}
+}
+
+// ended books the end of a pass.
+func (d *daemon) ended(rec reconcile.PassRecord, res reconcile.PassResult, l reconcile.Loaded) {
+	e := endedPass{rec, res, l}
+	d.mu.Lock()
+	d.last, d.said = e, ""
+	d.trouble = notReady(e)
+	if res.Err == nil && !l.Fatal && rec.Result != reconcile.ResultSuperseded {
+		d.status = res.Status
+		d.desired = &l.Desired
+		d.grants = slices.DeleteFunc(d.grants, func(g *plan.Options) bool { return g == d.first })
+	}
+	for _, w := range d.watchers {
+		w.ended = append(w.ended, e)
+	}
+	d.mu.Unlock()
+	d.metrics.ended(rec, res)
+	d.journal.ended(e)
+	if rec.Result != reconcile.ResultSuperseded && rec.Result != reconcile.ResultInterrupted {
+		d.report.ended(commitOf(rec.Revision), rec.ExitCode, passSummary(e))
+	}
+	d.firstPassed(passHead(rec) + ": " + passSummary(e))
+}
+
+// notReady is why what the last pass read is not what the workspace says; nil =
+// it is.
+func notReady(e endedPass) error {
+	switch {
+	case e.res.Err != nil:
+		return e.res.Err
+	case e.loaded.Fatal || e.loaded.Diagnostics.HasErrors():
+		return errors.New(firstProblem(e.loaded.Diagnostics))
+	}
+	return nil
+}
+
+// passSummary is how a pass ended, in a line.
+func passSummary(e endedPass) string {
+	text := string(e.rec.Result)
+	if e.res.Err == nil && !e.loaded.Fatal {
+		text += ", " + passCounts(e.res)
+	}
+	if len(e.rec.Errors) > 0 {
+		text += ": " + e.rec.Errors[0]
+	}
+	return text
+}
+
+// commitOf is the commit of a revision; "" when files differ from it.
+func commitOf(revision string) string {
+	if strings.Contains(revision, "+") {
+		return ""
+	}
+	return revision
+}
+
+// alive asks the loop for a sign of life.
+func (d *daemon) alive(ctx context.Context) error {
+	loop := d.loop.Load()
+	if loop == nil {
+		return nil // what goes on before there is a loop ends by itself
+	}
+	return loop.Ping(ctx)
+}
+
+// ready is nil when the last pass acted on what the workspace says now.
+func (d *daemon) ready() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.trouble
+}
+
+// instances counts containers by state.
+func (d *daemon) instances() map[string]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := map[string]int{}
+	for _, st := range d.status {
+		if st.ID.Kind.Role() == plan.RoleInstance {
+			word, _, _ := strings.Cut(string(st.State), " ")
+			n[strings.ToLower(word)]++
+		}
+	}
+	return n
+}
+
+func (d *daemon) sourceAges() []sourceAge {
+	var out []sourceAge
+	for _, s := range d.feed.State() {
+		age := sourceAge{name: s.Name, since: s.Since}
+		if s.Stale {
+			since := s.Since
+			if since.IsZero() {
+				since = d.began
+			}
+			age.stale = time.Since(since)
+		}
+		out = append(out, age)
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"sync"
+
+	"reconcile/podman"
+	"reconcile/reconcile/plan"
+)
+
+// daemonRuntime is Podman for as long as a daemon lives. It is opened when it is
+// first needed: a daemon may begin before Podman does. It implements
+// reconcile.Runtime.
+type daemonRuntime struct {
+	open   func(context.Context) (*podman.Runtime, error)
+	opened chan *podman.Runtime // holds the runtime once it is there, for whoever waits for it
+
+	mu sync.Mutex
+	rt *podman.Runtime
+}
+
+func newDaemonRuntime(open func(context.Context) (*podman.Runtime, error)) *daemonRuntime {
+	return &daemonRuntime{open: open, opened: make(chan *podman.Runtime, 1)}
+}
+
+func (d *daemonRuntime) get(ctx context.Context) (*podman.Runtime, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rt != nil {
+		return d.rt, nil
+	}
+	rt, err := d.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.rt = rt
+	d.opened <- rt
+	return rt, nil
+}
+
+// Observe observes.
+func (d *daemonRuntime) Observe(ctx context.Context, want plan.Desired) (plan.Observed, error) {
+	rt, err := d.get(ctx)
+	if err != nil {
+		return plan.Observed{}, err
+	}
+	return rt.Observe(ctx, want)
+}
+
+// Do carries out one step.
+func (d *daemonRuntime) Do(ctx context.Context, s plan.Step, want plan.Desired) (plan.Object, error) {
+	rt, err := d.get(ctx)
+	if err != nil {
+		return plan.Object{}, err
+	}
+	return rt.Do(ctx, s, want)
+}
+
+// Capabilities says what the service can do; nothing while there is none.
+func (d *daemonRuntime) Capabilities() plan.Capabilities {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rt == nil {
+		return plan.Capabilities{Name: "podman"}
+	}
+	return d.rt.Capabilities()
+}
+
+// events tells of events from when the service is there until ctx ends.
+func (d *daemonRuntime) events(ctx context.Context, notify func()) error {
+	select {
+	case rt := <-d.opened:
+		return rt.Events(ctx, notify)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// close lets go of the service. Nothing uses it any more.
+func (d *daemonRuntime) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rt == nil {
+		return nil
+	}
+	return d.rt.Close()
+}

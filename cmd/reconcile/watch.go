@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"reconcile/reconcile"
+)
+
+func newWatchCommand(a *app) *cobra.Command {
+	var stopOnExit bool
+	cmd := &cobra.Command{
+		Use:   "watch [WORKSPACE]",
+		Short: "Keep this host as the workspace says, until told to end",
+		Long: `Converges, and again whenever a file of the workspace changes, a commit arrives,
+a container ends or is meddled with, and once a minute in any case. WORKSPACE is
+a directory, or URL[#REF][:FOLDER] of one in git, which is asked for new commits
+every --poll.
+
+What runs goes on when the workspace has mistakes, when a remote does not answer,
+and when the daemon ends.
+
+SIGHUP looks now, remotes included; SIGTERM and Ctrl-C end the daemon and leave
+the agents running, unless --stop-on-exit is given. Results of passes go to
+stdout, everything else to stderr; -o json prints one record a line and pass.`,
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.takeWorkspace(cmd, args); err != nil {
+				return err
+			}
+			if err := a.check("text", "json"); err != nil {
+				return err
+			}
+			if a.poll <= 0 {
+				return fmt.Errorf("--poll: %v is not positive", a.poll)
+			}
+			return a.watch(cmd.Context(), stopOnExit)
+		},
+	}
+	a.addPassFlags(cmd.Flags())
+	a.addWatchFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&stopOnExit, "stop-on-exit", false, "stop the agents when the daemon ends")
+	return cmd
+}
+
+func (a *app) addWatchFlags(fs *pflag.FlagSet) {
+	fs.DurationVar(&a.poll, "poll", defaultPoll, "how often remotes are asked for new commits")
+	a.listen.add(fs)
+	a.webhook.add(fs)
+	a.report.add(fs)
+}
+
+// watch is the daemon from its beginning to its end.
+func (a *app) watch(ctx context.Context, stopOnExit bool) error {
+	d, err := a.newDaemon(stopOnExit)
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	return d.run(ctx, hup)
+}
+
+// run serves until the daemon ended: whoever asks it something then gets an
+// answer for as long as there is one to give.
+func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
+	servers := newGroup(context.WithoutCancel(ctx))
+	defer servers.end()
+	if err := d.serve(servers); err != nil {
+		return err
+	}
+	parts := newGroup(ctx)
+	defer parts.end()
+	// A server that fails ends the rest as well.
+	defer context.AfterFunc(servers.ctx, func() { parts.cancel(context.Cause(servers.ctx)) })()
+	defer context.AfterFunc(parts.ctx, d.ending)()
+
+	parts.run("watch folders", d.watcher.Run)
+	parts.run("ask remotes", d.feed.Run)
+	err := d.converge(parts, hup)
+	parts.end()
+	return errors.Join(err, parts.failure())
+}
+
+// converge finds out which workspace it is, takes it, and runs the loop until
+// the context of the group ends.
+func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
+	ctx := parts.ctx
+	name, err := d.awaitName(ctx, hup)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	dir := d.app.workspaceDir(name)
+	lock, err := reconcile.TakeLock(dir, name, reconcile.Holder{PID: os.Getpid(), Command: "reconcile watch", Since: d.began})
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	store, err := reconcile.OpenStore(dir, false)
+	if err != nil {
+		return err
+	}
+	rt := d.newRuntime(store)
+	defer rt.close()
+	if d.report, err = d.newReporter(name); err != nil {
+		return err
+	}
+	defer d.report.close()
+
+	loop := d.newLoop(rt, store)
+	d.begin(name, loop)
+	parts.run("read Podman's events", func(ctx context.Context) error { return d.hear(ctx, rt) })
+	parts.run("signals", func(ctx context.Context) error { return d.obeySignals(ctx, hup) })
+	parts.run("watchdog", func(ctx context.Context) error { return d.feedWatchdog(ctx) })
+	err = loop.Run(ctx)
+	parts.end()
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	if d.stopOnExit {
+		return d.stopAll(context.WithoutCancel(ctx), rt, store)
+	}
+	return nil
+}
