@@ -23,10 +23,10 @@ func (r *Runtime) explain(doing string, err error) error {
 	var gone *url.Error
 	if errors.As(err, &gone) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		said := ""
-		if r.service != nil {
-			said = r.service.said.suffix()
+		if s := r.link.Load().service; s != nil {
+			said = s.said.suffix()
 		}
-		return fmt.Errorf("%s: the Podman service at %s does not answer any more: %w%s", doing, redact(r.url), gone.Err, said)
+		return &lostError{fmt.Errorf("%s: the Podman service at %s does not answer any more: %w%s", doing, redact(r.url), gone.Err, said)}
 	}
 	for _, h := range hostHints {
 		if strings.Contains(err.Error(), h.text) {
@@ -35,6 +35,11 @@ func (r *Runtime) explain(doing string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
+
+// lostError says that the service went away.
+type lostError struct{ error }
+
+func (e *lostError) Unwrap() error { return e.error }
 
 // hostHints are failures of a first container on a host whose containers.conf
 // does not fit it.

@@ -40,12 +40,17 @@ func identify(o plan.Object) identity {
 
 // remember keeps what an observed object said it was. The planner decided upon
 // that; a step checks that it is still so.
-func (r *Runtime) remember(objects []plan.Object) {
+func (r *Runtime) remember(workspace string, o plan.Observed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.workspace = workspace
 	clear(r.seen)
-	for _, o := range objects {
-		r.seen[o.Handle] = identify(o)
+	for _, obj := range o.Objects {
+		r.seen[obj.Handle] = identify(obj)
+	}
+	clear(r.foreign)
+	for _, obj := range o.Foreign {
+		r.foreign[obj.Handle] = true
 	}
 }
 

@@ -5,6 +5,7 @@ package podman
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -26,8 +27,18 @@ import (
 // look-up per image reference. Nothing is inspected one by one.
 //
 // Only a failed list of containers is an error; what else could not be read is
-// in Incomplete.
+// in Incomplete. A service that was lost is looked for once more, and a private
+// one that has ended is started again.
 func (r *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, error) {
+	link := r.link.Load()
+	out, err := r.observe(ctx, d)
+	if _, lost := errors.AsType[*lostError](err); !lost || r.reopen(ctx, link) != nil {
+		return out, err
+	}
+	return r.observe(ctx, d)
+}
+
+func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, error) {
 	o := observation{r: r, d: d, ours: map[string][]string{workspaceFilter: {plan.LabelWorkspace + "=" + d.Workspace}}}
 	ctx, cancel := context.WithCancel(r.with(ctx))
 	defer cancel()
@@ -52,7 +63,7 @@ func (r *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 	})
 	slices.SortFunc(o.out.Incomplete, func(a, b plan.Reason) int { return cmp.Compare(a.Text, b.Text) })
 	o.out.Inputs = o.facts()
-	r.remember(o.out.Objects)
+	r.remember(d.Workspace, o.out)
 	return o.out, nil
 }
 

@@ -5,15 +5,10 @@ package podman
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
-	"net/url"
 	"sync"
-	"time"
-
-	"github.com/containers/podman/v5/pkg/bindings"
+	"sync/atomic"
 
 	"reconcile/reconcile/plan"
 )
@@ -78,9 +73,9 @@ type Runtime struct {
 	opt     Options
 	url     string
 	remote  bool // the service does not see this host's folders
-	version version
-	conn    context.Context // holds the bindings' connection, which lives in a context's values, and nothing else
-	service *service        // the private service, nil when another one was found
+	link    atomic.Pointer[link]
+	opening sync.Mutex // held while a link is replaced or closed
+	closed  bool       // guarded by opening
 
 	images   imageMemory
 	folders  locks        // by path
@@ -88,7 +83,9 @@ type Runtime struct {
 	ephemKey []byte
 
 	mu           sync.Mutex
+	workspace    string                       // as last observed, "" before
 	seen         map[string]identity          // handle → labels as last observed
+	foreign      map[string]bool              // handles that held a name we want when last observed
 	made         map[plan.ID]string           // target → handle of what its last create step made
 	refs         map[string]plan.Fact         // image reference → fact as last observed
 	secretLabels map[string]map[string]string // by secret ID, for services whose lists lack them
@@ -124,13 +121,10 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := serverVersion(found.conn)
-	if err == nil && v.less(oldest) {
-		err = fmt.Errorf("podman %s at %s is too old: %s or newer is needed", v, redact(found.url), oldest)
-	}
+	first, err := newLink(found.conn, found.url, found.service)
 	if err != nil {
 		if found.service != nil {
-			found.service.stop()
+			_ = found.service.stop()
 		}
 		return nil, err
 	}
@@ -138,95 +132,33 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	return &Runtime{
-		opt: opt, url: found.url, remote: found.remote, version: v,
-		conn: found.conn, service: found.service, ephemKey: key,
-		seen: map[string]identity{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
+	r := &Runtime{
+		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
+		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
 		helperDirs: map[string]bool{}, secretLabels: map[string]map[string]string{},
-	}, nil
+	}
+	r.link.Store(first)
+	return r, nil
 }
 
 // Close lets go of the service, and ends it if Open started it. Containers run
 // on.
 func (r *Runtime) Close() error {
-	if c, err := bindings.GetClient(r.conn); err == nil {
-		c.Client.CloseIdleConnections()
-	}
-	if r.service == nil {
+	r.opening.Lock()
+	defer r.opening.Unlock()
+	r.closed = true
+	l := r.link.Load()
+	l.closeIdle()
+	if l.service == nil {
 		return nil
 	}
-	return r.service.stop()
+	return l.service.stop()
 }
 
 // Capabilities says what this service can do.
 func (r *Runtime) Capabilities() plan.Capabilities {
-	return plan.Capabilities{Name: "podman " + r.version.String(), HostPaths: !r.remote}
+	return plan.Capabilities{Name: "podman " + r.link.Load().version.String(), HostPaths: !r.remote}
 }
 
 // URL is where the service listens.
 func (r *Runtime) URL() string { return r.url }
-
-// bound is a caller's context that also holds the bindings' connection.
-type bound struct {
-	context.Context
-	conn context.Context
-}
-
-func (b bound) Value(key any) any {
-	if v := b.Context.Value(key); v != nil {
-		return v
-	}
-	return b.conn.Value(key)
-}
-
-func (r *Runtime) with(ctx context.Context) context.Context { return bound{ctx, r.conn} }
-
-// fresh is with, upon a connection of its own. What hijacks or holds its
-// connection must not share one. The caller calls done.
-func (r *Runtime) fresh(ctx context.Context) (_ context.Context, done func(), err error) {
-	conn, err := dial(context.WithoutCancel(ctx), r.url)
-	if err != nil {
-		return nil, nil, r.explain("connect", err)
-	}
-	c, err := bindings.GetClient(conn)
-	if err != nil {
-		return nil, nil, err
-	}
-	if t, ok := c.Client.Transport.(*http.Transport); ok {
-		t.CloseIdleConnections()
-		t.DisableKeepAlives = true
-	}
-	return bound{ctx, conn}, c.Client.CloseIdleConnections, nil
-}
-
-// dial connects and pings. The connection outlives ctx.
-func dial(ctx context.Context, uri string) (context.Context, error) {
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme == "" {
-		return nil, errors.New("it is no service URL: want unix:///path, tcp://host:port or ssh://user@host/path")
-	}
-	type answer struct {
-		conn context.Context
-		err  error
-	}
-	ch := make(chan answer, 1)
-	go func() {
-		conn, err := bindings.NewConnection(context.Background(), uri)
-		ch <- answer{conn, err}
-	}()
-	select {
-	case a := <-ch:
-		if a.err != nil {
-			return nil, a.err
-		}
-		if c, err := bindings.GetClient(a.conn); err == nil {
-			if t, ok := c.Client.Transport.(*http.Transport); ok {
-				t.MaxIdleConnsPerHost = 32
-				t.IdleConnTimeout = time.Minute
-			}
-		}
-		return a.conn, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("connect: %w", context.Cause(ctx))
-	}
-}

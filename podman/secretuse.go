@@ -148,7 +148,7 @@ func (r *Runtime) listSecrets(ctx context.Context) ([]*types.SecretInfoReport, e
 	if err != nil {
 		return nil, r.explain("list secrets", err)
 	}
-	if !r.version.less(labelledLists) {
+	if !r.link.Load().version.less(labelledLists) {
 		return list, nil
 	}
 	for _, s := range list {

@@ -132,6 +132,16 @@ func (s *service) await(ctx context.Context) error {
 	}
 }
 
+// ended reports whether the process is gone.
+func (s *service) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // stop ends the process, by force if need be, and waits for it.
 func (s *service) stop() error {
 	s.once.Do(func() {

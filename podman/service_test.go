@@ -43,19 +43,26 @@ func private(t *testing.T) (rt *podman.Runtime, pid int) {
 	if !strings.HasPrefix(path, run+"/") {
 		t.Fatalf("URL %s, want a socket below %s", rt.URL(), run)
 	}
+	if pid = processOf(t, rt.URL()); pid == 0 {
+		t.Fatal("no process has the socket's path")
+	}
+	return rt, pid
+}
+
+// processOf finds the process that was started with the word, 0 when there is
+// none.
+func processOf(t *testing.T, word string) (pid int) {
+	t.Helper()
 	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	must(t, err)
 	for _, p := range procs {
 		line, err := os.ReadFile(p)
-		if err == nil && strings.Contains(string(line), rt.URL()) {
+		if err == nil && strings.Contains(string(line), word) {
 			pid, err = strconv.Atoi(filepath.Base(filepath.Dir(p)))
 			must(t, err)
 		}
 	}
-	if pid == 0 {
-		t.Fatal("no process has the socket's path")
-	}
-	return rt, pid
+	return pid
 }
 
 // TestPrivateService: it sees the same storage, and ends with the runtime.
@@ -79,7 +86,8 @@ func TestPrivateService(t *testing.T) {
 	}
 }
 
-// TestServiceLost: a service that dies is named, and the next one goes on.
+// TestServiceLost: a service that dies is named, and the next look starts
+// another one.
 func TestServiceLost(t *testing.T) {
 	rt, pid := private(t)
 	b := &bed{rt: rt, d: plan.Desired{Workspace: workspace(t), Root: "/r"}}
@@ -100,15 +108,20 @@ func TestServiceLost(t *testing.T) {
 		t.Errorf("wait under way: %v, want %q", err, word)
 	}
 	b.refuse(t, step, word, rt.URL())
-	if _, err := rt.Observe(t.Context(), b.d); err == nil || !strings.Contains(err.Error(), word) {
-		t.Errorf("observe: %v, want %q", err, word)
-	}
-
-	next := newBed(t, nil)
-	next.d = b.d
-	next.create(t, id)
-	if got := next.object(t, running.ID); got.Handle != running.Handle || got.State != plan.StateRunning {
+	if got := b.object(t, running.ID); got.Handle != running.Handle || got.State != plan.StateRunning {
 		t.Errorf("%+v, want %s running", got, running.Handle)
+	}
+	b.create(t, id)
+	b.clear(t)
+	must(t, rt.Close())
+	if pid := processOf(t, rt.URL()); pid != 0 {
+		t.Errorf("process %d after Close", pid)
+	}
+	if _, err := os.Stat(strings.TrimPrefix(rt.URL(), "unix://")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("socket after Close: %v, want it gone", err)
+	}
+	if _, err := rt.Observe(t.Context(), b.d); err == nil || !strings.Contains(err.Error(), word) {
+		t.Errorf("observe after Close: %v, want %q", err, word)
 	}
 }
 
