@@ -15,7 +15,8 @@
 // when somebody inspects a container that was started.
 //
 // Podman 4.3.1 and newer are supported. The service is found as [Open]
-// describes, or started for as long as the Runtime is open.
+// describes, or started for as long as the Runtime is open. One that goes away
+// and comes back is found by the next Observe; [Runtime.Events] says when to look.
 //
 //	rt, err := podman.Open(ctx, podman.Options{StateDir: state, RunDir: run, Owner: owner})
 //	if err != nil {
