@@ -184,6 +184,26 @@ func (t *Tree) link(top, path string) (string, error) {
 	return firstLink(top, path)
 }
 
+// submodules are the folders of the commit that are commits of other
+// repositories.
+func (t *Tree) submodules() map[string]bool {
+	if t.commit == nil {
+		return nil
+	}
+	src, err := fs.ReadFile(t.commit.files, ".gitmodules")
+	if err != nil {
+		return nil // there are none
+	}
+	dirs := map[string]bool{}
+	for line := range strings.Lines(string(src)) {
+		key, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(key) == "path" {
+			dirs[path.Clean(strings.Trim(strings.TrimSpace(value), `"`))] = true
+		}
+	}
+	return dirs
+}
+
 // openFiles opens what the workspace is read from.
 func (t *Tree) openFiles() error {
 	root, err := filepath.Abs(t.opt.Dir)
@@ -218,6 +238,3 @@ func (t *Tree) Folders() []string {
 	}
 	return dirs
 }
-
-// GitRequests are all that Options.Git was asked for, in that order.
-func (t *Tree) GitRequests() []GitRequest { return t.git.asked }

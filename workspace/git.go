@@ -57,36 +57,31 @@ type sourcer interface {
 
 // gitAnswers are the results of every request so far: what is looked at again
 // is not asked for again.
-type gitAnswers struct {
-	asked   []GitRequest // in their order, each once
-	results map[GitRequest]GitResult
-}
+type gitAnswers map[GitRequest]GitResult
 
 // ask returns the results of requests.
 func (t *Tree) ask(ctx context.Context, requests []GitRequest) []GitResult {
-	g := &t.git
-	if g.results == nil {
-		g.results = map[GitRequest]GitResult{}
+	if t.git == nil {
+		t.git = gitAnswers{}
 	}
 	var fresh []GitRequest
 	for _, q := range requests {
-		if _, known := g.results[q]; !known {
+		if _, known := t.git[q]; !known {
 			fresh = append(fresh, q)
 		}
 	}
 	if len(fresh) > 0 {
 		results := t.opt.Git(ctx, fresh)
 		for i, q := range fresh {
-			g.results[q] = GitResult{Err: errNoResult}
+			t.git[q] = GitResult{Err: errNoResult}
 			if i < len(results) {
-				g.results[q] = results[i]
+				t.git[q] = results[i]
 			}
 		}
-		g.asked = append(g.asked, fresh...)
 	}
 	out := make([]GitResult, len(requests))
 	for i, q := range requests {
-		out[i] = g.results[q]
+		out[i] = t.git[q]
 	}
 	return out
 }
@@ -122,12 +117,7 @@ func (t *Tree) mayFetch(r *repo, by *agent) bool {
 			return false
 		}
 	}
-	switch {
-	case by != nil && by.repo.name != ownRepo && r.decl.SecretRef.IsSet():
-		t.block(r, r.decl.SecretRef.Pos, plan.CodePolicy, summaryPolicy, "name the repo, with its secretRef, in the workspace file",
-			"the manifest of the repo %s may not choose with which secret the repo %s is asked for", by.repo.name, r.name)
-		return false
-	case t.opt.Git == nil:
+	if t.opt.Git == nil {
 		t.block(r, pos, plan.CodeUnsupported, summaryUnsupported, "", "the repo %s is a git repository", r.name)
 		return false
 	}
@@ -136,23 +126,28 @@ func (t *Tree) mayFetch(r *repo, by *agent) bool {
 
 // openGit asks for repos and takes what can be had of them.
 func (t *Tree) openGit(ctx context.Context, repos []*repo) {
-	if len(repos) == 0 {
+	var asked []*repo
+	var requests []GitRequest
+	for _, r := range repos {
+		q := requestOf(r.decl)
+		if t.pin(r, &q) {
+			r.request = &q
+			asked, requests = append(asked, r), append(requests, q)
+		}
+	}
+	if len(asked) == 0 {
 		return
 	}
-	requests := make([]GitRequest, len(repos))
-	for i, r := range repos {
-		requests[i] = requestOf(r.decl)
-	}
 	for i, res := range t.ask(ctx, requests) {
-		t.takeGit(repos[i], requests[i], res)
+		t.takeGit(asked[i], res)
 	}
 }
 
-func (t *Tree) takeGit(r *repo, q GitRequest, res GitResult) {
+func (t *Tree) takeGit(r *repo, res GitResult) {
 	pos := r.decl.URL.Pos
 	switch {
 	case res.Files == nil && res.Pending:
-		text := "the repo " + r.name + " was not fetched yet"
+		text := "the repo " + r.name + " has not been fetched yet"
 		t.report.warn(pos, summaryNotFetched, "", "%s; what it holds is not known", text)
 		r.blocked = &plan.Reason{Code: plan.CodeUnknown, Text: text, Origin: pos.String()}
 		return
@@ -173,18 +168,33 @@ func (t *Tree) takeGit(r *repo, q GitRequest, res GitResult) {
 		return
 	}
 	r.files, r.label = files, fmt.Sprintf("%s@%.12s", r.name, res.Commit)
-	if res.Err != nil {
+	switch {
+	case r.request.Commit != "":
+		t.checkPinned(r, res)
+	case res.Err != nil:
 		t.report.spare(schema.Diagnostic{
 			Severity: schema.Error, Summary: summaryStale, Pos: pos,
-			Detail: fmt.Sprintf("the repo %s is used as it was%s: %v", r.name, since(res.Since), res.Err),
+			Detail: fmt.Sprintf("the repo %s is used as it was%s: %v", r.name, since(res.Since, " at "), res.Err),
 		})
 	}
 }
 
+// GitRequests are how the repos in git were asked for, in the order in which
+// they were found.
+func (t *Tree) GitRequests() []GitRequest {
+	var all []GitRequest
+	for _, name := range t.order {
+		if q := t.repos[name].request; q != nil {
+			all = append(all, *q)
+		}
+	}
+	return all
+}
+
 // since says when a remote was last asked with success.
-func since(at time.Time) string {
+func since(at time.Time, before string) string {
 	if at.IsZero() {
 		return ""
 	}
-	return " at " + at.UTC().Format(time.RFC3339)
+	return before + at.UTC().Format(time.RFC3339)
 }

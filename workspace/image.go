@@ -50,5 +50,5 @@ func (r *resolver) image(image schema.Str) (string, []plan.Reason) {
 				"the image %s is not from %s, which %s demands", full, rule, rule.pos))
 		}
 	}
-	return full, blocked
+	return r.pinned(full, image.Pos), blocked
 }

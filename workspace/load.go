@@ -57,6 +57,13 @@ type Options struct {
 	// those of each manifest that names new ones, and never twice for one
 	// request. nil = there is no git.
 	Git func(ctx context.Context, requests []GitRequest) []GitResult
+	// Locked: it is an error that something which the lock file could pin has no
+	// entry there, or that a locked commit is no longer on its ref.
+	Locked bool
+	// Unlocked reports the repos, by name, and images, by full reference, whose
+	// entries in the lock file do not count, since they are to be updated. nil =
+	// all count.
+	Unlocked func(name string) bool
 	// Revision returns the commit that a folder, Dir, is a checkout of; nil = none.
 	Revision func(dir string) string
 
@@ -79,6 +86,7 @@ type Tree struct {
 	file      *schema.Workspace // zero without a workspace file
 	fileDoc   *schema.Document  // nil without a workspace file that can be read
 	fileSeen  bool              // there is one, whatever is in it
+	lock      *schema.Lock      // nil without a lock file
 	policy    rules
 	policyCUE bool
 	profile   string
@@ -146,6 +154,7 @@ func (t *Tree) close() {
 func (t *Tree) load(ctx context.Context) error {
 	t.hasPolicyCUE()
 	t.loadWorkspaceFile()
+	t.loadLock()
 	t.walk(ctx)
 	objects, err := t.loadCUE(ctx)
 	if err != nil {

@@ -38,6 +38,9 @@ type repo struct {
 	root *os.Root
 	// dir is the folder that is used in place; "" for a commit.
 	dir string
+	// request is how it was asked for; nil for what is not in git, or was refused.
+	request *GitRequest
+	locked  schema.LockedRef // its entry in the lock file; zero = none
 	// label is put before the paths of its files in messages; "" = nothing.
 	label string
 	// blocked says why nothing of it can be had.
@@ -79,7 +82,7 @@ func (t *Tree) openWorkspaceRepos(ctx context.Context) {
 func (t *Tree) addRepos(ctx context.Context, decls []schema.Repo, by *agent) {
 	var asked []*repo
 	for _, decl := range decls {
-		r := t.addRepo(decl)
+		r := t.addRepo(decl, by)
 		switch {
 		case r == nil:
 		case isRemote(decl.URL.V):
@@ -95,7 +98,7 @@ func (t *Tree) addRepos(ctx context.Context, decls []schema.Repo, by *agent) {
 
 // addRepo adds a repo that is not opened yet, or returns nil. One name for two
 // places is an error.
-func (t *Tree) addRepo(decl schema.Repo) *repo {
+func (t *Tree) addRepo(decl schema.Repo, by *agent) *repo {
 	if !decl.Name.IsSet() || !decl.URL.IsSet() || decl.Name.V == ownRepo {
 		return nil // reported with its document
 	}
@@ -105,6 +108,10 @@ func (t *Tree) addRepo(decl schema.Repo) *repo {
 				"%s is %s here and %s at %s", decl.Name.V, describe(decl), describe(first.decl), first.decl.Name.Pos)
 		}
 		return nil
+	}
+	if by != nil {
+		// How a repo is asked for, and with whose secret, is the operator's choice.
+		decl = schema.Repo{Name: decl.Name, URL: decl.URL, Ref: decl.Ref, Path: decl.Path}
 	}
 	r := &repo{name: decl.Name.V, decl: decl, agents: map[string]*agent{}}
 	t.repos[r.name] = r

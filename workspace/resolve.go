@@ -30,6 +30,9 @@ type Result struct {
 	// LookAgain is when to load again although nothing tells of a change, since a
 	// file was being written; 0 = never.
 	LookAgain time.Duration
+	// Images are what the lock file can pin, sorted by reference; none unless the
+	// workspace asks for that.
+	Images []Image
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
 }
@@ -46,6 +49,7 @@ type resolver struct {
 	mounts    []mountClaim
 	places    []secretPlace // that are never mounted
 	ports     []portClaim
+	images    []Image
 }
 
 // Resolve works out everything that should be, sorted by ID. It reads nothing
@@ -65,6 +69,8 @@ func (t *Tree) Resolve() Result {
 	r.checkNames()
 	r.addNetwork()
 	r.hintAtEnabling()
+	r.checkUnused()
+	slices.SortFunc(r.images, func(a, b Image) int { return cmp.Compare(a.Ref, b.Ref) })
 	partial := append(slices.Clone(t.partial), r.repoGaps()...)
 	partial = append(partial, t.reportUnread(&r.report, r.mounted)...)
 
@@ -86,8 +92,8 @@ func (t *Tree) Resolve() Result {
 	return Result{
 		Desired: d, LookAgain: again, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
 		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
-		NeedsCheckout: r.mountsOwnFiles(),
-		Fatal:         t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
+		NeedsCheckout: r.mountsOwnFiles(), Images: r.images,
+		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
 }
 

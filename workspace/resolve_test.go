@@ -34,7 +34,13 @@ const (
 	wantDesired     = "desired"
 	wantResources   = "resources" // desired without specs
 	wantGraph       = "graph"
+	wantRequests    = "requests" // each call of Options.Git
+	wantImages      = "images"   // that can be locked
 )
+
+func isExpectation(name string) bool {
+	return slices.Contains([]string{wantDiagnostics, wantDesired, wantResources, wantGraph, wantRequests, wantImages}, name)
+}
 
 // scenario is the host that an archive describes. Its files are the
 // workspace's, but for those below OUT/, which is beside the workspace, and
@@ -50,9 +56,17 @@ const (
 //	large NAME BYTES      a file with an apiVersion and padding
 //	unreadable NAME       a file or folder that cannot be read
 //	host YAML             the host's policy
+//	serve NAME URL        GIT/NAME is to be had at this address
+//	stale NAME WHY        the remote of a repo does not answer; there is a copy
+//	fail NAME WHY         and there is none
+//	offref NAME           the locked commit of a repo is no longer on its ref
+//	nogit                 there is no git
+//	locked                the lock file must have all; unlocked NAME: this need not count
 type scenario struct {
 	tmp, ws, state string
 	opt            Options
+	remote         remotes
+	commits        map[string]string // of GIT/NAME
 	unreadable     []string
 }
 
@@ -97,31 +111,51 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// hostGit answers for repositories of this host.
-func hostGit(_ context.Context, requests []GitRequest) []GitResult {
+// remotes answers for repositories of this host, under addresses of their own
+// where it says so.
+type remotes struct {
+	served map[string]string // URL → folder
+	broken map[string]error  // by repo: the remote does not answer
+	gone   map[string]bool   // by repo: there is no copy
+	offRef map[string]bool   // by repo
+	asked  [][]GitRequest    // what each call was for
+}
+
+func (r *remotes) git(_ context.Context, requests []GitRequest) []GitResult {
+	r.asked = append(r.asked, requests)
 	results := make([]GitResult, len(requests))
 	for i, q := range requests {
-		results[i] = openHere(q)
+		results[i] = r.open(q)
+		if err := r.broken[q.Name]; err != nil {
+			results[i].Err, results[i].Since = err, time.Unix(1700000000, 0)
+		}
+		if r.gone[q.Name] {
+			results[i] = GitResult{Err: results[i].Err}
+		}
+		results[i].OffRef = r.offRef[q.Name]
 	}
 	return results
 }
 
-func openHere(q GitRequest) GitResult {
-	where, ok := strings.CutPrefix(q.URL, "file://")
+func (r *remotes) open(q GitRequest) GitResult {
+	where, ok := r.served[q.URL]
+	if !ok {
+		where, ok = strings.CutPrefix(q.URL, "file://")
+	}
 	if !ok {
 		return GitResult{Pending: true}
 	}
-	r, err := repos.Open(where)
+	repo, err := repos.Open(where)
 	if err != nil {
 		return GitResult{Err: err}
 	}
 	commit := q.Commit
 	if commit == "" {
-		if commit, err = r.Commit(q.Ref); err != nil {
+		if commit, err = repo.Commit(q.Ref); err != nil {
 			return GitResult{Err: err}
 		}
 	}
-	files, err := r.FS(commit)
+	files, err := repo.FS(commit)
 	if err != nil {
 		return GitResult{Err: err}
 	}
@@ -138,8 +172,9 @@ func stage(t *testing.T, ar *txtar.Archive) *scenario {
 	s.opt = Options{
 		StateDir: s.state, Vars: map[string]string{}, SecretsDir: filepath.Join(tmp, "secrets"),
 		Cache: schema.NewCache(), Revision: repos.Revision,
-		Git: hostGit,
 	}
+	s.remote = remotes{served: map[string]string{}, broken: map[string]error{}, gone: map[string]bool{}, offRef: map[string]bool{}}
+	s.opt.Git = s.remote.git
 	var env []string
 	var after []func()
 	for line := range strings.Lines(string(ar.Comment)) {
@@ -172,6 +207,19 @@ func stage(t *testing.T, ar *txtar.Archive) *scenario {
 			after = append(after, func() {
 				s.write(t, filepath.Join(s.ws, words[0]), "apiVersion: "+words[1]+"\n# "+strings.Repeat("x", maxFile)+"\n")
 			})
+		case "serve":
+			s.remote.served[words[1]] = filepath.Join(tmp, "GIT", words[0])
+		case "stale", "fail":
+			s.remote.broken[words[0]] = errors.New(strings.Join(words[1:], " "))
+			s.remote.gone[words[0]] = verb == "fail"
+		case "offref":
+			s.remote.offRef[rest] = true
+		case "nogit":
+			s.opt.Git = nil
+		case "locked":
+			s.opt.Locked = true
+		case "unlocked":
+			s.opt.Unlocked = func(name string) bool { return name == rest }
 		case "unreadable":
 			s.unreadable = append(s.unreadable, rest)
 		case "host":
@@ -200,44 +248,56 @@ func stage(t *testing.T, ar *txtar.Archive) *scenario {
 	return s
 }
 
-// files writes the archive's files and commits repositories.
+// files commits the archive's repositories and writes its other files, which
+// may name the commits.
 func (s *scenario) files(t *testing.T, ar *txtar.Archive) {
 	t.Helper()
 	if err := os.MkdirAll(s.ws, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	s.commits = map[string]string{}
 	gits := map[string]bool{}
 	for _, f := range ar.Files {
-		if f.Name == wantDiagnostics || f.Name == wantDesired || f.Name == wantResources || f.Name == wantGraph {
-			continue
+		if rest, ok := strings.CutPrefix(f.Name, "GIT/"); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			gits[name] = true
+			s.write(t, filepath.Join(s.tmp, f.Name), s.expand(string(f.Data)))
 		}
+	}
+	for name := range gits {
+		s.commits[name] = commitAll(t, filepath.Join(s.tmp, "GIT", name))
+	}
+	for _, f := range ar.Files {
 		name := filepath.Join(s.ws, f.Name)
-		if strings.HasPrefix(f.Name, "OUT/") || strings.HasPrefix(f.Name, "GIT/") {
+		if strings.HasPrefix(f.Name, "OUT/") {
 			name = filepath.Join(s.tmp, f.Name)
 		}
-		if rest, ok := strings.CutPrefix(f.Name, "GIT/"); ok {
-			repo, _, _ := strings.Cut(rest, "/")
-			gits[filepath.Join(s.tmp, "GIT", repo)] = true
-		}
-		s.write(t, name, s.expand(string(f.Data)))
-	}
-	for dir := range gits {
-		r, err := git.PlainInit(dir, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w, err := r.Worktree()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.AddWithOptions(&git.AddOptions{All: true}); err != nil {
-			t.Fatal(err)
-		}
-		who := &object.Signature{Name: "a", Email: "a@example.org", When: time.Unix(1700000000, 0).UTC()}
-		if _, err := w.Commit("first", &git.CommitOptions{Author: who, Committer: who}); err != nil {
-			t.Fatal(err)
+		if !isExpectation(f.Name) && !strings.HasPrefix(f.Name, "GIT/") {
+			s.write(t, name, s.expand(string(f.Data)))
 		}
 	}
+}
+
+// commitAll makes a repository of a folder and returns its commit.
+func commitAll(t *testing.T, dir string) string {
+	t.Helper()
+	r, err := git.PlainInit(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := r.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.AddWithOptions(&git.AddOptions{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	who := &object.Signature{Name: "a", Email: "a@example.org", When: time.Unix(1700000000, 0).UTC()}
+	commit, err := w.Commit("first", &git.CommitOptions{Author: who, Committer: who})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return commit.String()
 }
 
 func (s *scenario) write(t *testing.T, file, content string) {
@@ -254,15 +314,19 @@ func (s *scenario) write(t *testing.T, file, content string) {
 	}
 }
 
-// expand puts real paths in the place of $WS, $TMP and control characters in
-// the place of \x07.
+// expand puts real paths in the place of $WS, $TMP, the commit of GIT/NAME in
+// that of $COMMIT/NAME and control characters in the place of \x07.
 func (s *scenario) expand(text string) string {
+	for name, commit := range s.commits {
+		text = strings.ReplaceAll(text, "$COMMIT/"+name, commit)
+	}
 	return strings.NewReplacer("$WS", s.ws, "$TMP", s.tmp, `\x07`, "\x07", `\xff`, "\xff").Replace(text)
 }
 
 // run returns the sections of an archive.
 func (s *scenario) run(t *testing.T) map[string]string {
 	t.Helper()
+	s.remote.asked = nil
 	tree, ds, err := Load(t.Context(), s.opt)
 	if err != nil {
 		t.Fatal(err)
@@ -294,6 +358,8 @@ func (s *scenario) run(t *testing.T) map[string]string {
 		wantDesired:     clean.Replace(desiredText(t, res.Desired, true)),
 		wantResources:   clean.Replace(desiredText(t, res.Desired, false)),
 		wantGraph:       clean.Replace(graphText(res.Graph)),
+		wantRequests:    clean.Replace(requestsText(t, s.remote.asked, tree)),
+		wantImages:      clean.Replace(imagesText(res.Images)),
 	}
 }
 
@@ -368,6 +434,41 @@ func specText(t *testing.T, b *strings.Builder, spec plan.Spec) {
 		}
 		fmt.Fprintf(b, "  %s %s\n", k, whole.Container[k])
 	}
+}
+
+// requestsText prints a line for each request, and one between calls.
+func requestsText(t *testing.T, asked [][]GitRequest, tree *Tree) string {
+	t.Helper()
+	var b strings.Builder
+	var all []GitRequest
+	for i, call := range asked {
+		fmt.Fprintf(&b, "call %d\n", i+1)
+		for _, q := range call {
+			fmt.Fprintf(&b, "  %s %s", q.Name, q.URL)
+			for _, f := range []struct{ name, value string }{{"ref", q.Ref}, {"commit", q.Commit}, {"secret", q.SecretRef}} {
+				if f.value != "" {
+					fmt.Fprintf(&b, " %s %s", f.name, f.value)
+				}
+			}
+			if q.Depth != 0 || q.Exec {
+				fmt.Fprintf(&b, " depth %d exec %v", q.Depth, q.Exec)
+			}
+			b.WriteString("\n")
+		}
+		all = append(all, call...)
+	}
+	if diff := cmp.Diff(all, tree.GitRequests()); diff != "" {
+		t.Errorf("GitRequests are not what was asked for (-asked +GitRequests):\n%s", diff)
+	}
+	return b.String()
+}
+
+func imagesText(images []Image) string {
+	var b strings.Builder
+	for _, img := range images {
+		fmt.Fprintf(&b, "%s %s (%s)\n", img.Ref, img.Digest, img.Pos)
+	}
+	return b.String()
 }
 
 func graphText(g *Graph) string {

@@ -37,7 +37,7 @@ type scan struct {
 func (t *Tree) walk(ctx context.Context) {
 	t.scan.manifests = map[string][]string{}
 	t.scan.seen, t.scan.linked = map[string]bool{}, map[string]string{}
-	w := walker{t: t, ctx: ctx, skip: map[string]bool{}}
+	w := walker{t: t, ctx: ctx, skip: map[string]bool{}, submodules: t.submodules()}
 	for _, r := range t.file.Repos {
 		if dir, ok := t.insideFolder(r); ok {
 			w.skip[dir] = true
@@ -59,6 +59,8 @@ type walker struct {
 	t    *Tree
 	ctx  context.Context //nolint:containedctx // lives for one walk
 	skip map[string]bool
+	// submodules of a commit, which have no .git as they would have in a work tree.
+	submodules map[string]bool
 }
 
 func (w *walker) folder(dir string, patterns []gitignore.Pattern) {
@@ -74,7 +76,7 @@ func (w *walker) folder(dir string, patterns []gitignore.Pattern) {
 		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return slices.Contains(names, e.Name()) })
 	}
 	// An agent may be a submodule.
-	if dir != "." && has(".git") && !(isAgentFolder(dir) && has(manifestNames()...)) {
+	if dir != "." && (has(".git") || w.submodules[dir]) && !(isAgentFolder(dir) && has(manifestNames()...)) {
 		w.t.ignored = append(w.t.ignored, schema.Ignored{Pos: at(dir), Why: "a git work tree of its own"})
 		return
 	}
