@@ -47,15 +47,8 @@ func (a *app) accept(g gitWorkspace, commit string, keep bool) (accepted, error)
 	}
 	acc := accepted{Commit: commit}
 	if a.verify == verifySigned {
-		if err := a.verifyCommit(g.source(), commit); err != nil {
-			acc = accepted{Commit: old.Commit, Refused: commit, Reason: err.Error(), Since: time.Now().UTC().Truncate(time.Second)}
-			// What was accepted before there was a policy has to pass it too.
-			if old.Commit != "" && a.verifyCommit(g.source(), old.Commit) != nil {
-				acc.Commit = ""
-			}
-			if old.Refused == commit {
-				acc.Since = old.Since
-			}
+		if acc, err = a.acceptSigned(g, commit, old); err != nil {
+			return accepted{}, err
 		}
 	}
 	if keep && acc != old {
@@ -70,14 +63,31 @@ const (
 	verifySigned = "signed"
 )
 
-// verifyCommit holds a commit to the signature policy.
-func (a *app) verifyCommit(src repos.Source, commit string) error {
+// acceptSigned takes a commit with a good signature, and otherwise stays with
+// the one before, which has to pass too: it may be older than the policy.
+func (a *app) acceptSigned(g gitWorkspace, commit string, old accepted) (accepted, error) {
 	signers, err := repos.LoadSigners(a.openPGPKeys, a.allowedSigners)
 	if err != nil {
+		return accepted{}, err
+	}
+	verify := func(commit string) error {
+		src := g.source()
+		src.Commit = commit
+		_, err := a.openStore(reachHost).Verify(src, commit, signers)
 		return err
 	}
-	_, err = a.openStore(reachHost).Verify(src, commit, signers)
-	return err
+	refusal := verify(commit)
+	if refusal == nil {
+		return accepted{Commit: commit}, nil
+	}
+	acc := accepted{Commit: old.Commit, Refused: commit, Reason: refusal.Error(), Since: time.Now().UTC().Truncate(time.Second)}
+	if old.Refused == commit {
+		acc.Since = old.Since
+	}
+	if old.Commit != "" && verify(old.Commit) != nil {
+		acc.Commit = ""
+	}
+	return acc, nil
 }
 
 func (a *app) acceptedFile(g gitWorkspace) string {

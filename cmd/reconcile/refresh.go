@@ -30,6 +30,8 @@ type refresher struct {
 	poll   time.Duration
 
 	store *repos.Store
+	fetch func(context.Context, []repos.Source) []repos.Fetched // Store.Fetch
+	have  func([]repos.Source) []repos.Fetched                  // Store.Look
 
 	mu      sync.Mutex
 	wanted  map[repos.Source]*wanted
@@ -62,8 +64,9 @@ func (a *app) newRefresher(notify func(reconcile.Cause)) (*refresher, error) {
 	if poll <= 0 {
 		poll = defaultPoll
 	}
+	store := a.openStore(reachFetch)
 	r := &refresher{
-		app: a, at: at, notify: notify, poll: poll, store: a.openStore(reachFetch),
+		app: a, at: at, notify: notify, poll: poll, store: store, fetch: store.Fetch, have: store.Look,
 		wanted: map[repos.Source]*wanted{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, fetchesAtOnce),
 	}
 	if at.git != nil {
@@ -113,7 +116,7 @@ func (r *refresher) load(ctx context.Context) (source, error) {
 // look is gitSources.ask of a daemon: what the mirrors have, and what the last
 // fetch said of it.
 func (r *refresher) look(_ context.Context, sources []repos.Source) []repos.Fetched {
-	out := r.store.Look(sources)
+	out := r.have(sources)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, src := range sources {
@@ -254,7 +257,7 @@ func (r *refresher) fly(ctx context.Context, src repos.Source, w *wanted) {
 	case <-ctx.Done():
 		return
 	}
-	f := r.store.Fetch(ctx, []repos.Source{src})[0]
+	f := r.fetch(ctx, []repos.Source{src})[0]
 	if ctx.Err() != nil {
 		return
 	}
