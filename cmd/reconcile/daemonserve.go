@@ -100,10 +100,7 @@ func (d *daemon) Status(context.Context) (control.Status, error) {
 		Listen: d.address, Watching: d.watching(), Sources: []control.Source{},
 	}
 	for _, s := range d.feed.State() {
-		out.Sources = append(out.Sources, control.Source{
-			Name: s.Name, URL: s.URL, Ref: s.Ref, Commit: s.Commit, Since: s.Since,
-			Stale: s.Stale, Error: s.Error, Refused: s.Refused, Pinned: s.Pinned,
-		})
+		out.Sources = append(out.Sources, s.public())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"reconcile/reconcile"
 	"reconcile/repos"
 	"reconcile/schema"
 	"reconcile/tree"
@@ -53,6 +54,7 @@ type app struct {
 	verbose  bool
 	color    string
 
+	cause             reconcile.Cause // of the pass, for the history; "" = a command
 	dryRun            bool
 	allowMassDelete   bool
 	acceptLostRecords bool

@@ -143,7 +143,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	if err != nil {
 		return err
 	}
-	progress := a.newProgress()
+	progress, began := a.newProgress(), time.Now()
 	rt, err := a.openRuntime(ctx, store, progress.pull)
 	if err != nil {
 		return err
@@ -156,6 +156,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 		Planned: progress.start,
 	})
 	progress.finish()
+	a.remember(store, result, reconcile.Loaded{Desired: d, Diagnostics: ds}, began)
 	if err != nil {
 		if len(result.Outcome.Steps) > 0 { // what was done is known all the same
 			_ = a.printResult(result, ds, err)
@@ -168,6 +169,17 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	warnings := factWarnings(d, result.Before, result.Plan)
 	a.printDiagnostics(warnings)
 	return a.printResult(result, append(ds, warnings...), nil)
+}
+
+// remember appends a pass to the history, which is only a cache as well.
+func (a *app) remember(store *reconcile.Store, r reconcile.PassResult, l reconcile.Loaded, began time.Time) {
+	cause := a.cause
+	if cause == "" {
+		cause = reconcile.CauseCommand
+	}
+	if _, err := store.AppendHistory(reconcile.RecordOf(r, l, []reconcile.Cause{cause}, began)); err != nil {
+		fmt.Fprintln(a.std.err, "warning: the pass is not in the history: "+escape(err.Error()))
+	}
 }
 
 // saveCache keeps which documents passed validation. It is only a cache: a

@@ -19,7 +19,10 @@ func newStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show desired and actual side by side",
-		Args:  atMost(1),
+		Long: `Shows what should run and what does, the daemon if one runs, and for each git
+repository which commit is used and since when it could not be asked. The exit
+code is 3 while a newer commit is refused.`,
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err
@@ -59,7 +62,11 @@ func (a *app) status(ctx context.Context, name string) error {
 		return err
 	}
 	defer closeReader()
-	p, o, err := reconcile.DryRun(ctx, reader, store, d, a.planOptions())
+	daemon := a.askDaemon(ctx, src.root)
+	sources := sourcesOf(src, daemon)
+	opt := a.planOptions()
+	opt.Supervise = daemon != nil
+	p, o, err := reconcile.DryRun(ctx, reader, store, d, opt)
 	if err != nil {
 		return err
 	}
@@ -78,21 +85,31 @@ func (a *app) status(ctx context.Context, name string) error {
 			"format_version": plan.FormatVersion,
 			"workspace":      src.name,
 			"revision":       src.Desired.Revision,
+			"daemon":         daemonJSON(daemon),
+			"sources":        sources,
 			"status":         all,
 			"diagnostics":    diagnosticsJSON(ds),
 		})
 	} else {
 		a.printDiagnostics(ds)
+		if name == "" {
+			a.printDaemon(daemon, sources)
+		}
 		empty := "nothing is desired and nothing runs"
 		if src.Fatal {
 			empty = "nothing runs; what is desired cannot be told"
 		}
 		a.printStatus(all, name != "", empty)
 	}
-	if err == nil && src.Fatal {
+	switch {
+	case err != nil:
+		return err
+	case src.Fatal:
 		return exitWith(plan.ExitFault)
+	case anyRefused(sources):
+		return exitWith(plan.ExitRefused)
 	}
-	return err
+	return nil
 }
 
 func pickStatus(name string, all []reconcile.Status) ([]reconcile.Status, error) {
