@@ -168,7 +168,7 @@ func (e *engine) lookAgainLater(now time.Time) {
 // churns reports whether pass after pass finds something to do although nobody
 // asks for anything and nothing fails. The next one then waits.
 func (e *engine) churns(l look, p plan.Plan, now time.Time) bool {
-	if p.Empty() || slices.ContainsFunc(l.causes, Cause.fresh) {
+	if len(p.Steps) == 0 || slices.ContainsFunc(l.causes, Cause.fresh) {
 		e.churn = 0
 		return false
 	}

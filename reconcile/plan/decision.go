@@ -138,5 +138,11 @@ func (v *view) converge(r *Resource, all decisions) *decision {
 	if v.braked(d.id) {
 		d.records = append(d.records, v.brakeRecord(d.id, "false"))
 	}
+	if h := v.backedOff(d.id, d.digest, d.origin); h != nil && d.hold == nil && len(d.actions) == 0 && len(d.records) > 0 {
+		d.records = nil
+		if d.note == nil {
+			d.note = h
+		}
+	}
 	return d
 }

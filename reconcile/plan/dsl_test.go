@@ -4,6 +4,7 @@ package plan_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -53,6 +54,8 @@ func parseScene(t *testing.T, desired, observed, options string) scene {
 			s.options.AcceptLostRecords = true
 		case "adopt":
 			s.options.Adopt = true
+		case "supervise":
+			s.options.Supervise = true
 		default:
 			t.Fatalf("options: %q", line)
 		}
@@ -212,6 +215,16 @@ func (s *scene) observe(words []string) error {
 			s.observed.Converged = append(s.observed.Converged, id)
 		}
 		return err
+	case "backoff": // ID after, or ID of-another-spec after
+		id, err := plan.ParseID(words[1])
+		b := plan.Backoff{ID: id, Digest: s.digest(id), Detail: strings.Join(words[3:], " ")}
+		if words[3] == "of-another-spec" {
+			b.Digest, b.Detail = "v1:other", strings.Join(words[4:], " ")
+		}
+		after, err2 := time.ParseDuration(words[2])
+		b.Until = testNow.Add(after)
+		s.observed.Backoff = append(s.observed.Backoff, b)
+		return errors.Join(err, err2)
 	case "fact":
 		in, err := plan.ParseInput(words[1])
 		f := plan.Fact{State: plan.FactState(words[2])}
@@ -234,6 +247,16 @@ func (s *scene) observe(words []string) error {
 		return fmt.Errorf("what is %s", words[0])
 	}
 	return nil
+}
+
+// digest is of what is desired under an ID; "" = nothing is.
+func (s *scene) digest(id plan.ID) string {
+	for _, r := range s.desired.Resources {
+		if r.ID == id {
+			return r.Spec.Digest()
+		}
+	}
+	return ""
 }
 
 func (s *scene) record(words []string) error {
@@ -324,6 +347,14 @@ func objectWord(o *plan.Object, key, value string) error {
 		o.Keep = true
 	case "exit":
 		o.ExitCode, _ = strconv.Atoi(value)
+	case "started", "finished":
+		ago, err := time.ParseDuration(value)
+		if key == "started" {
+			o.Started = testNow.Add(-ago)
+		} else {
+			o.Finished = testNow.Add(-ago)
+		}
+		return err
 	case "drift":
 		o.Drift = append(o.Drift, plan.Reason{Code: plan.Code(value), Text: "it is " + value})
 	case "input":

@@ -191,7 +191,10 @@ func (g *gen) record(id plan.ID) {
 	if g.oneIn(3, "has restarts") {
 		g.w.records.Records = append(g.w.records.Records, plan.Record{
 			ID: id, Kind: plan.RecordRestarts,
-			Data: map[string]string{"count": strconv.Itoa(rapid.IntRange(0, 3).Draw(g.T, "count"))},
+			Data: map[string]string{
+				"count":  strconv.Itoa(rapid.IntRange(0, 3).Draw(g.T, "count")),
+				"streak": strconv.Itoa(rapid.IntRange(0, 6).Draw(g.T, "streak")),
+			},
 		})
 	}
 	if g.oneIn(20, "braked") {
@@ -237,6 +240,10 @@ func (g *gen) object(id plan.ID) {
 		o.State = pick(g, "state", plan.StateRunning, plan.StateRunning, plan.StateRunning, plan.StateCreated,
 			plan.StatePaused, plan.StateExited, plan.StateExited, plan.StateBroken)
 		o.ExitCode = rapid.IntRange(0, 1).Draw(g.T, "exit code")
+		if o.State == plan.StateExited && g.oneIn(2, "known when") {
+			o.Finished = testNow.Add(-time.Duration(rapid.IntRange(0, 400).Draw(g.T, "finished")) * time.Second)
+			o.Started = o.Finished.Add(-time.Duration(rapid.IntRange(0, 900).Draw(g.T, "ran")) * time.Second)
+		}
 		if g.oneIn(8, "drifted") {
 			o.Drift = []plan.Reason{{Code: pick(g, "drift", plan.CodeDetached, plan.CodeOtherImage), Text: "not as made"}}
 		}
@@ -323,6 +330,12 @@ func (g *gen) trouble() {
 			w.foreign = append(w.foreign, plan.Object{ID: plan.ID{Kind: r.ID.Kind}, Name: next, Handle: "foreign-" + next})
 		}
 	}
+	w.opts.Supervise = rapid.Bool().Draw(g.T, "supervise")
+	for _, id := range append(pool, "old1") {
+		if g.oneIn(12, "failed "+id) {
+			g.failed(manifest(id))
+		}
+	}
 	w.opts.Adopt = g.oneIn(4, "adopt")
 	if w.partial = g.oneIn(8, "partial"); w.partial {
 		w.desired.Partial = []plan.Reason{{Code: plan.CodePartial, Text: "repo lib cannot be read", Origin: "workspace.yaml:4:5"}}
@@ -334,6 +347,15 @@ func (g *gen) trouble() {
 	if g.oneIn(16, "empty") {
 		w.desired.Resources, w.desired.Empty, w.desired.Destroy, w.busy = nil, true, false, false
 	}
+}
+
+// failed has a step for an ID fail lately.
+func (g *gen) failed(id plan.ID) {
+	b := plan.Backoff{ID: id, Detail: "it did not work", Until: testNow.Add(time.Duration(rapid.IntRange(-1, 1).Draw(g.T, "until")) * time.Minute)}
+	if r := g.w.resource(id); r != nil && !g.oneIn(4, "another spec") {
+		b.Digest = r.Spec.Digest()
+	}
+	g.w.backoff = append(g.w.backoff, b)
 }
 
 func TestGeneratedWorldsAreVaried(t *testing.T) {

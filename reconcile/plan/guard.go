@@ -111,7 +111,7 @@ func (v *view) brake(all decisions) []Reason {
 			continue
 		}
 		d.hold = &hold{reasons: []Reason{r}, policy: true}
-		if id.Kind.Role() == RoleInstance && !v.braked(id) {
+		if id.Kind.Role() == RoleInstance && !v.braked(id) && v.backedOff(id, "", d.origin) == nil {
 			d.records = append(d.records, v.brakeRecord(id, "true"))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -105,6 +106,42 @@ func checkReasons(t *rapid.T, what string, rs []plan.Reason) {
 	}
 }
 
+// Whatever waits for the time is planned when it comes, and not before.
+func TestPlanWakes(t *testing.T) {
+	woken := 0
+	rapid.Check(t, func(t *rapid.T) {
+		w := genWorld(t, false)
+		p := w.plan()
+		later := map[plan.ID]bool{}
+		for _, c := range p.Held {
+			for _, r := range c.Reasons {
+				if r.Code == plan.CodeBackoff || r.Code == plan.CodeCrashLoop {
+					later[c.ID] = true
+				}
+			}
+		}
+		if (len(later) > 0) != p.Wake.After(testNow) || !p.Wake.IsZero() && !p.Wake.After(testNow) {
+			t.Fatalf("%d wait for the time, and it wakes at %s\n%s", len(later), p.Wake, p)
+		}
+		if len(later) == 0 {
+			return
+		}
+		opts := w.opts
+		opts.Now = p.Wake.Add(-time.Nanosecond)
+		if before := plan.New(w.desired, w.observe(), opts); !before.Wake.Equal(p.Wake) {
+			t.Fatalf("a moment before %s it wakes at %s", p.Wake, before.Wake)
+		}
+		opts.Now = p.Wake
+		if then := plan.New(w.desired, w.observe(), opts); then.Wake.Equal(p.Wake) {
+			t.Fatalf("at %s it still waits for it\n%s", p.Wake, then)
+		}
+		woken++
+	})
+	if woken == 0 {
+		t.Error("no generated world waits for the time")
+	}
+}
+
 func TestPlanIsWellFormed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := genWorld(t, false)
@@ -156,7 +193,7 @@ func checkBrake(t *rapid.T, w *world, p plan.Plan) {
 	}
 	n, before := 0, false
 	for id, goes := range going {
-		if goes && !stay[id] && !slices.Contains(w.observe().Busy, id) {
+		if goes && !stay[id] && !slices.Contains(w.observe().Busy, id) && !w.backedOff(id) {
 			n++
 			before = before || slices.ContainsFunc(w.records.Records, func(r plan.Record) bool {
 				return r.ID == id && r.Kind == plan.RecordBrake && r.Data["held"] == "true"
@@ -185,7 +222,8 @@ func checkHeld(t *rapid.T, w *world, p plan.Plan) {
 	justified = func(id plan.ID) bool {
 		r := w.resource(id)
 		if r == nil || w.incomplete || len(r.Blocked) > 0 || r.Want != plan.WantRunning ||
-			slices.Contains(w.observe().Busy, id) || r.Restart != (plan.Restart{}) {
+			slices.Contains(w.observe().Busy, id) || r.Restart != (plan.Restart{}) ||
+			w.backedOff(id) || slices.ContainsFunc(w.of(id), w.early) {
 			return true
 		}
 		for _, in := range r.Spec.Inputs() {

@@ -46,8 +46,10 @@ func (v *view) crashLoops(d *decision) bool {
 	if !at.After(v.opts.Now) {
 		return false
 	}
-	text := fmt.Sprintf("CrashLoopBackOff until %s: it exited with %d, and has been restarted %d times",
-		v.clock(at), d.current.ExitCode, v.restarts(d).count)
+	text := fmt.Sprintf("CrashLoopBackOff until %s: it exited with %d", v.clock(at), d.current.ExitCode)
+	if n := v.restarts(d).count; n > 0 {
+		text += fmt.Sprintf(" after restart %d", n)
+	}
 	d.note = &hold{reasons: []Reason{{CodeCrashLoop, text, d.origin}}, until: at}
 	return true
 }

@@ -132,6 +132,9 @@ func (v *view) needsHeld(d *decision, all decisions) *hold {
 			continue
 		}
 		h.reasons = append(h.reasons, next.reasons...)
+		if h.until.IsZero() || !next.until.IsZero() && next.until.Before(h.until) {
+			h.until = next.until
+		}
 		h.policy = h.policy && next.policy
 		h.benign = h.benign && next.benign
 	}

@@ -33,6 +33,7 @@ type world struct {
 	partial, busy, incomplete bool // the observation is flawed
 	opts                      plan.Options
 	converged                 []plan.ID
+	backoff                   []plan.Backoff
 
 	handles int
 	pass    pass
@@ -47,6 +48,7 @@ type pass struct {
 	creates  map[plan.ID]bool // the plan creates it
 	goes     map[string]bool  // the plan deletes it
 	restarts map[plan.ID]int  // recorded before the pass
+	counted  map[plan.ID]bool // a restart was due, and recorded in the pass
 }
 
 func (w *world) clone() *world {
@@ -59,7 +61,7 @@ func (w *world) clone() *world {
 func (w *world) observe() plan.Observed {
 	o := plan.Observed{
 		Objects: slices.Clone(w.objects), Foreign: w.foreign, Inputs: w.facts,
-		Records: w.records, Specs: map[string]json.RawMessage{}, Converged: w.converged,
+		Records: w.records, Specs: map[string]json.RawMessage{}, Converged: w.converged, Backoff: w.backoff,
 	}
 	for digest, s := range w.specs {
 		o.Specs[digest], _ = json.Marshal(s)
@@ -119,6 +121,7 @@ func (w *world) begin(p plan.Plan) {
 	w.pass = pass{
 		starts: map[plan.ID]bool{}, goes: map[string]bool{}, creates: map[plan.ID]bool{},
 		created: map[plan.ID]string{}, prepared: map[plan.ID]bool{}, waited: map[plan.ID]bool{}, restarts: map[plan.ID]int{},
+		counted: map[plan.ID]bool{},
 	}
 	for _, s := range p.Steps {
 		w.pass.starts[s.Target] = w.pass.starts[s.Target] || s.Op == plan.OpStart
@@ -179,6 +182,12 @@ func (w *world) do(s plan.Step) error {
 	if w.elsewhere() {
 		return fmt.Errorf("done though the workspace is run from elsewhere")
 	}
+	if s.Op != plan.OpWait && w.backedOff(s.Target) {
+		return fmt.Errorf("done though it failed a moment ago")
+	}
+	if s.Op == plan.OpRecord && slices.Contains(w.observe().Busy, s.Target) {
+		return fmt.Errorf("recorded while another step for it is under way")
+	}
 	if r := w.resource(s.Target); r != nil && len(r.Blocked) > 0 && s.Op != plan.OpRecord && s.Op != plan.OpWait {
 		return fmt.Errorf("done though it is blocked")
 	}
@@ -225,6 +234,39 @@ func (w *world) do(s plan.Step) error {
 		return nil
 	}
 	return fmt.Errorf("unknown op %s", s.Op)
+}
+
+// backedOff reports whether the last step for what is asked for failed, and it
+// is not to be tried again yet.
+func (w *world) backedOff(id plan.ID) bool {
+	digest := ""
+	if r := w.resource(id); r != nil {
+		digest = r.Spec.Digest()
+	}
+	return slices.ContainsFunc(w.backoff, func(b plan.Backoff) bool {
+		return b.ID == id && b.Digest == digest && b.Until.After(testNow)
+	})
+}
+
+// early reports whether an exited object rests still before its next restart.
+func (w *world) early(o plan.Object) bool {
+	if !w.opts.Supervise || o.State != plan.StateExited || o.Finished.IsZero() {
+		return false
+	}
+	streak := 0
+	for _, r := range w.records.Records {
+		if r.ID == o.ID && r.Kind == plan.RecordRestarts {
+			streak, _ = strconv.Atoi(r.Data["streak"])
+			if r.Data["stopped"] == "true" {
+				return false
+			}
+		}
+	}
+	if !o.Started.IsZero() && o.Finished.Sub(o.Started) >= 10*time.Minute {
+		streak = 0
+	}
+	rest := min(10<<min(streak, 10), 300)
+	return testNow.Sub(o.Finished) < time.Duration(rest)*time.Second
 }
 
 func (w *world) elsewhere() bool {
@@ -329,6 +371,12 @@ func (w *world) of(id plan.ID) []plan.Object {
 
 func (w *world) record(s plan.Step) error {
 	rec := *s.Record
+	if o := w.object(s.Target, s.Object); rec.Kind == plan.RecordRestarts && rec.Data["stopped"] == "" && o != nil {
+		if w.early(*o) {
+			return fmt.Errorf("a restart was recorded too early")
+		}
+		w.pass.counted[rec.ID] = true
+	}
 	if rec.ID != s.Target || !rec.At.Equal(testNow) {
 		return fmt.Errorf("record of %s at %s", rec.ID, rec.At)
 	}
@@ -382,6 +430,9 @@ func (w *world) start(o *plan.Object) error {
 				return fmt.Errorf("started while %s, which is to go, has port %d", other.Handle, p.HostPort)
 			}
 		}
+	}
+	if w.early(*o) && !w.pass.counted[o.ID] {
+		return fmt.Errorf("restarted too early")
 	}
 	if o.State == plan.StateExited && leftAlone(*r, *o, w.pass.restarts[o.ID]) {
 		return fmt.Errorf("restarted after exit %d and %d restarts", o.ExitCode, w.pass.restarts[o.ID])
