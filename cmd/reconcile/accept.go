@@ -128,6 +128,11 @@ func (a *app) checkOut(_ context.Context, g gitWorkspace, files fs.FS) error {
 	return fmt.Errorf("check out %s: not supported by this build", g.root())
 }
 
+// refusedError says that no commit of a workspace is accepted.
+type refusedError struct{ reasons []plan.Reason }
+
+func (e *refusedError) Error() string { return e.reasons[0].Text + "; none was accepted before" }
+
 // refusalDiagnostics are the refusals as diagnostics.
 func refusalDiagnostics(reasons []plan.Reason) schema.Diagnostics {
 	var ds schema.Diagnostics

@@ -47,7 +47,12 @@ func (a *app) loadAs(ctx context.Context, to reach, name string) (source, error)
 	if at.git == nil {
 		return a.loadFiles(ctx, o)
 	}
-	return a.loadGit(ctx, o)
+	src, err := a.loadGit(ctx, o)
+	if no, ok := errors.AsType[*refusedError](err); ok {
+		a.printDiagnostics(refusalDiagnostics(no.reasons))
+		return source{}, exitWith(plan.ExitRefused)
+	}
+	return src, err
 }
 
 // loadGit reads a workspace from the commit that counts.
@@ -61,6 +66,7 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 	}
 	state := newSourceState("workspace", own, f)
 	if f.Commit == "" {
+		o.git.remember(state)
 		return source{}, fmt.Errorf("workspace %s: %w", o.at.root(), f.Err)
 	}
 	acc, err := a.accept(g, f.Commit, o.reach == reachFetch)
@@ -75,8 +81,7 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 	}
 	o.git.remember(state)
 	if acc.Commit == "" {
-		a.printDiagnostics(refusalDiagnostics(o.refused))
-		return source{}, exitWith(plan.ExitRefused)
+		return source{}, &refusedError{o.refused}
 	}
 	if acc.Commit != f.Commit {
 		// A mirror keeps an older commit only for who asks for it.

@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
 	"reconcile/repos"
 )
 
@@ -78,6 +80,12 @@ func (a *app) newRefresher(notify func(reconcile.Cause)) (*refresher, error) {
 // Load reads and resolves the workspace from what is on this host.
 func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Loaded, error) {
 	src, err := r.load(ctx)
+	if no, ok := errors.AsType[*refusedError](err); ok {
+		return reconcile.Loaded{
+			Desired: plan.Desired{Workspace: r.name, Root: r.at.root()}, Fatal: true,
+			Diagnostics: refusalDiagnostics(no.reasons), Refused: no.reasons,
+		}, nil
+	}
 	if err != nil {
 		return reconcile.Loaded{}, err
 	}

@@ -48,7 +48,7 @@ func (a *app) alreadyWatched(ctx context.Context, root string) error {
 	if name == "" {
 		name = root
 	}
-	return &reconcile.LockedError{Workspace: name, Holder: reconcile.Holder{PID: st.PID, Command: "reconcile watch", Since: st.Since}}
+	return &reconcile.LockedError{Workspace: name, Holder: reconcile.Holder{PID: st.PID, Command: daemonCommand, Since: st.Since}}
 }
 
 // passByDaemon has the daemon that runs the workspace converge, if there is one,

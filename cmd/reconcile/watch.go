@@ -59,6 +59,9 @@ func (a *app) addWatchFlags(fs *pflag.FlagSet) {
 	a.report.add(fs)
 }
 
+// daemonCommand is what a daemon calls itself in the workspace's lock.
+const daemonCommand = "reconcile watch"
+
 // watch is the daemon from its beginning to its end.
 func (a *app) watch(ctx context.Context, stopOnExit bool) error {
 	d, err := a.newDaemon(stopOnExit)
@@ -101,7 +104,7 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 		return err
 	}
 	dir := d.app.workspaceDir(name)
-	lock, err := reconcile.TakeLock(dir, name, reconcile.Holder{PID: os.Getpid(), Command: "reconcile watch", Since: d.began})
+	lock, err := reconcile.TakeLock(dir, name, reconcile.Holder{PID: os.Getpid(), Command: daemonCommand, Since: d.began})
 	if err != nil {
 		return err
 	}
