@@ -394,9 +394,9 @@ func TestForeignKeptAndLostObjectsAreUntouched(t *testing.T) {
 			switch {
 			case (lost || kept) && now == nil:
 				t.Fatalf("%s of %s is gone", o.Handle, o.ID)
+			case w.resource(o.ID) != nil && w.resource(o.ID).Want == plan.WantOnce: // it may have run to its end
 			case lost && cmp.Diff(o, *now) != "":
 				t.Fatalf("%s of %s was made with other records and changed", o.Handle, o.ID)
-			case w.resource(o.ID) != nil && w.resource(o.ID).Want == plan.WantOnce: // it may have run to its end
 			case kept && o.State == plan.StateRunning && now.State != plan.StateRunning:
 				t.Fatalf("%s of %s was stopped", o.Handle, o.ID)
 			}
