@@ -97,19 +97,23 @@ func (s *Store) History(limit int) ([]PassRecord, error) {
 	return out, nil
 }
 
-// readHistory returns the lines that can be understood and the last record.
-// What cannot be read is lost, as anything in a cache may be.
+// readHistory returns the lines of the file and the last record that can be
+// understood. What cannot be read is lost, as anything in a cache may be.
 func readHistory(path string) (lines [][]byte, last PassRecord) {
 	b, err := readSmall(path, 2*maxHistoryBytes)
 	if err != nil {
 		return nil, PassRecord{}
 	}
-	for line := range bytes.Lines(b) {
+	if len(b) > 0 && b[len(b)-1] != '\n' { // a crash cut it
+		b = append(b, '\n')
+	}
+	lines = slices.Collect(bytes.Lines(b))
+	for _, line := range slices.Backward(lines) {
 		if r, ok := parseRecord(line); ok {
-			lines, last = append(lines, append(bytes.TrimRight(line, "\n"), '\n')), r
+			return lines, r
 		}
 	}
-	return lines, last
+	return nil, PassRecord{}
 }
 
 func parseRecord(line []byte) (PassRecord, bool) {
