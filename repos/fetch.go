@@ -242,7 +242,10 @@ func (s *Store) finish(ctx context.Context, j *job) {
 	if got.Err == nil && j.asked {
 		got.Since = now
 	}
-	verdict := s.judge(ctx, j, was)
+	verdict := was
+	if got.Commit != "" {
+		verdict = s.judge(ctx, j, was)
+	}
 	got.OffRef = verdict.OffRef
 	*j.out = got
 	if errors.Is(got.Err, context.Canceled) {

@@ -61,7 +61,7 @@ func (m *mirror) extend(ctx context.Context, r remote, l listing, st *mirrorStat
 	if len(missing) == 0 {
 		return true, nil
 	}
-	if err := m.fetch(ctx, r, dir, missing, st.Heads); err != nil {
+	if err := r.fetch(ctx, dir, wants{tips: missing, depth: m.depth(), haves: st.Heads}); err != nil {
 		return false, err
 	}
 	if len(m.lacking(tips)) > 0 {
@@ -85,14 +85,6 @@ func (m *mirror) also(l listing) []want {
 	return tips
 }
 
-func (m *mirror) fetch(ctx context.Context, r remote, dir string, tips []want, heads []string) error {
-	w := wants{tips: tips, depth: m.depth()}
-	if w.depth == 0 {
-		w.haves = heads
-	}
-	return r.fetch(ctx, dir, w)
-}
-
 // lacking returns the tips whose commit cannot be read.
 func (m *mirror) lacking(tips []want) []want {
 	r, err := m.open()
@@ -105,13 +97,7 @@ func (m *mirror) lacking(tips []want) []want {
 // rebuild clones afresh what is wanted and what others asked for, and carries
 // over what the remote no longer has.
 func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorState, tips []want) error {
-	select {
-	case m.s.clones <- struct{}{}:
-		defer func() { <-m.s.clones }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	name := m.next()
+	name := m.next(st)
 	dir := filepath.Join(m.dir, name)
 	if _, err := git.PlainInit(dir, true); err != nil {
 		return fmt.Errorf("make mirror: %w", err)
@@ -134,7 +120,7 @@ func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorStat
 	if len(all) == 0 {
 		return nil // there is nothing to have
 	}
-	err := m.fetch(ctx, r, dir, all, nil)
+	err := r.fetch(ctx, dir, wants{tips: all, depth: m.depth(), admit: m.s.admit})
 	if err == nil {
 		err = complete(dir, tips)
 	}
@@ -143,17 +129,25 @@ func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorStat
 		return err
 	}
 	m.carry(filepath.Join(m.dir, st.Generation), dir, slices.Sorted(maps.Keys(keep)))
-	old := st.Generation
 	st.Heads = nil
 	if err := m.commit(&st, name, l); err != nil {
 		return err
 	}
 	_ = os.Remove(filepath.Join(m.dir, "damaged"))
-	if old != "" {
-		// Readers that have it open look again.
-		_ = os.RemoveAll(filepath.Join(m.dir, old))
-	}
+	// The old generation goes, and those that never became one. Readers that have
+	// it open look again.
+	m.sweep(st)
 	return nil
+}
+
+// admit lets few clones at a time take in what they get.
+func (s *Store) admit(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.clones <- struct{}{}:
+		return func() { <-s.clones }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func complete(dir string, tips []want) error {
@@ -185,15 +179,20 @@ func (m *mirror) commit(st *mirrorState, name string, l listing) error {
 	return m.save(*st, true)
 }
 
-// heads are the listed commits that are here; history comes whole.
+// heads are the listed commits that are here with all of their history, which
+// those at its border are not. Fewer are no harm: more is fetched then.
 func (m *mirror) heads(name string, l listing) []string {
 	r, err := Open(filepath.Join(m.dir, name))
 	if err != nil {
 		return nil
 	}
+	border, err := r.git.Storer.Shallow()
+	if err != nil {
+		return nil
+	}
 	heads := map[string]bool{}
 	for _, t := range l.refs {
-		if !heads[t.commit] && r.has(t.commit) {
+		if !heads[t.commit] && r.has(t.commit) && !slices.Contains(border, plumbing.NewHash(t.commit)) {
 			heads[t.commit] = true
 		}
 	}
@@ -201,8 +200,8 @@ func (m *mirror) heads(name string, l listing) []string {
 }
 
 // next is a name that no generation has had in this folder.
-func (m *mirror) next() string {
-	n := 0
+func (m *mirror) next(st mirrorState) string {
+	n, _ := strconv.Atoi(strings.TrimSuffix(st.Generation, ".git"))
 	entries, _ := os.ReadDir(m.dir) // made by the lock
 	for _, e := range entries {
 		if generationName.MatchString(e.Name()) {

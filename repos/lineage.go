@@ -38,6 +38,7 @@ func (s *Store) history(ctx context.Context, src Source, commits ...string) (*Re
 	if r := s.lineage(u, src, commits); r != nil {
 		return r, nil
 	}
+	commits = slices.DeleteFunc(slices.Clone(commits), func(c string) bool { return s.lineage(u, src, []string{c}) != nil })
 	return nil, fmt.Errorf("%s: %w: commit %s is in no branch and no tag", u, ErrNoRef, strings.Join(commits, ", "))
 }
 
@@ -104,7 +105,8 @@ func (s *Store) strays(ctx context.Context, m *mirror, r remote, l listing, comm
 				return ctx.Err()
 			}
 		}
-		here := s.copyWith(m.u, m.class, c, false)
+		backend, _, _ := strings.Cut(m.class, "-")
+		here := s.copyWith(m.u, backend+"-1", c, false) // of any depth
 		if here == nil {
 			continue
 		}

@@ -39,6 +39,8 @@ type wants struct {
 	depth int
 	// haves are commits that are there with all of their history.
 	haves []string
+	// admit waits for leave to take in a large pack; nil = there is no need.
+	admit func(context.Context) (leave func(), err error)
 }
 
 // want is a tip with the whole name of its reference; "" = no reference points

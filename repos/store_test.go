@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,9 @@ func newStore(t testing.TB, o StoreOptions) *Store {
 	}
 	if o.Auth.LookupEnv == nil {
 		o.Auth.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	s := NewStore(o)
 	s.pause = time.Millisecond

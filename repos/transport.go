@@ -131,6 +131,13 @@ func (c *conversation) bring(ctx context.Context, dir string, w wants) (err erro
 	if err != nil {
 		return err
 	}
+	if w.admit != nil { // from here on it costs memory, and a server that says nothing holds nobody up
+		leave, err := w.admit(ctx)
+		if err != nil {
+			return errors.Join(err, res.Close())
+		}
+		defer leave()
+	}
 	before, err := packs(dir)
 	if err != nil {
 		return errors.Join(err, res.Close())

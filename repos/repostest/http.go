@@ -78,6 +78,7 @@ func HTTP(t testing.TB, o HTTPOptions) *HTTPServer {
 		Args:   []string{"http-backend"},
 		Env:    append(Env(), "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER="+o.User),
 		Stderr: io.Discard,
+		Logger: quiet(),
 	}
 	if o.Push {
 		s.cgi.Env = append(s.cgi.Env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.receivepack", "GIT_CONFIG_VALUE_0=true")
