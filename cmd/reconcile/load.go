@@ -26,6 +26,7 @@ type source struct {
 	at         location
 	reach      reach
 	sources    []sourceState // git repositories, the workspace's own first
+	requests   []workspace.GitRequest
 	folders    []string      // that are read in place
 	refused    []plan.Reason // newer commits that are not taken
 	checkout   func() error  // brings the checkout up to date; nil when nothing mounts it
@@ -128,6 +129,9 @@ type loadOptions struct {
 	name  string
 	git   *gitSources
 	reach reach
+	// unlocked are the repos and images whose lock entries do not count; nil =
+	// none.
+	unlocked func(name string) bool
 
 	// Of a git workspace.
 	files   fs.FS
@@ -158,6 +162,8 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 		Cache:        a.validationCache(),
 		Hash:         a.hasher.Hash,
 		Git:          o.git.git,
+		Locked:       a.locked,
+		Unlocked:     o.unlocked,
 		Revision:     repos.Revision,
 	}
 	if o.at.git != nil {
@@ -171,7 +177,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 	}
 	s := source{
 		Result: tree.Resolve(), cache: opt.Cache, root: o.at.root(), at: o.at,
-		sources: o.git.states(), reach: o.reach, folders: tree.Folders(), refused: o.refused,
+		sources: o.git.states(), reach: o.reach, requests: tree.GitRequests(), folders: tree.Folders(), refused: o.refused,
 	}
 	if o.at.git != nil && s.NeedsCheckout {
 		s.checkout = func() error { return a.checkOut(ctx, *o.at.git, o.files) }
