@@ -5,6 +5,7 @@ package workspace
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"reconcile/reconcile/plan"
@@ -149,11 +150,11 @@ func (r *resolver) useImage(img Image) {
 	r.images = append(r.images, img)
 }
 
-// checkUnused warns of entries that nothing needs, unless something that may
-// need them is not known.
+// checkUnused finds the entries that nothing needs, unless something that may
+// need them is not known, and warns of them when the lock file counts.
 func (r *resolver) checkUnused() {
 	t := r.tree
-	if t.lock == nil || t.opt.Unlocked != nil || t.report.fatal() || r.report.fatal() || len(t.partial) > 0 {
+	if t.lock == nil || t.report.fatal() || r.report.fatal() || len(t.partial) > 0 {
 		return
 	}
 	for _, repo := range t.repos {
@@ -161,24 +162,24 @@ func (r *resolver) checkUnused() {
 			return
 		}
 	}
-	warn := func(pos schema.Pos, format string, args ...any) {
-		r.report.warn(pos, summaryUnusedLock, "`reconcile update` removes it", format, args...)
+	unused := func(name schema.Str, format string, args ...any) {
+		r.unusedLock = append(r.unusedLock, name.V)
+		if t.opt.Unlocked == nil {
+			r.report.warn(name.Pos, summaryUnusedLock, "`reconcile update` removes it", format, args...)
+		}
 	}
 	for _, e := range t.lock.Repos {
 		if known, ok := t.repos[e.Name.V]; !ok || known.request == nil {
-			warn(e.Name.Pos, "no repo in git is called %s", e.Name.V)
+			unused(e.Name, "no repo in git is called %s", e.Name.V)
 		}
 	}
 	for _, e := range t.lock.Images {
-		used := false
-		for _, img := range r.images {
-			used = used || img.Ref == e.Name.V
-		}
+		used := slices.ContainsFunc(r.images, func(img Image) bool { return img.Ref == e.Name.V })
 		switch {
 		case !used && !t.file.ImagesPin.V:
-			warn(e.Name.Pos, "images are not pinned: spec.images.pin is not set")
+			unused(e.Name, "images are not pinned: spec.images.pin is not set")
 		case !used:
-			warn(e.Name.Pos, "nothing uses the image %s", e.Name.V)
+			unused(e.Name, "nothing uses the image %s", e.Name.V)
 		}
 	}
 }

@@ -33,6 +33,9 @@ type Result struct {
 	// Images are what the lock file can pin, sorted by reference; none unless the
 	// workspace asks for that.
 	Images []Image
+	// UnusedLock are the repos, by name, and images, by reference, of the lock
+	// file that nothing needs; none while part of the workspace is not known.
+	UnusedLock []string
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
 }
@@ -50,6 +53,8 @@ type resolver struct {
 	places    []secretPlace // that are never mounted
 	ports     []portClaim
 	images    []Image
+	// unusedLock are entries of the lock file that nothing needs.
+	unusedLock []string
 }
 
 // Resolve works out everything that should be, sorted by ID. It reads nothing
@@ -92,7 +97,7 @@ func (t *Tree) Resolve() Result {
 	return Result{
 		Desired: d, LookAgain: again, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
 		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
-		NeedsCheckout: r.mountsOwnFiles(), Images: r.images,
+		NeedsCheckout: r.mountsOwnFiles(), Images: r.images, UnusedLock: r.unusedLock,
 		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
 }

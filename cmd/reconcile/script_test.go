@@ -6,12 +6,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reconcile/podman/podmantest"
+	"reconcile/workspace"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"reconcile/podman/podmantest"
-	"reconcile/workspace"
 )
 
 // TestMain is also the reconcile that the scripts run: the test binary under
@@ -78,23 +77,25 @@ func runScripts(t *testing.T, dir string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":    awaitCmd,
-			"canary":   canaryCmd,
-			"code":     codeCmd,
-			"foreign":  foreignCmd,
-			"image":    imageCmd,
-			"inside":   insideCmd,
-			"inspect":  inspectCmd,
-			"json":     jsonCmd,
-			"leaks":    leaksCmd,
-			"ours":     oursCmd,
-			"listen":   listenCmd,
-			"push":     pushCmd,
-			"registry": registryCmd,
-			"secret":   secretCmd,
-			"snapshot": snapshotCmd,
-			"stall":    stallCmd,
-			"tmpfs":    tmpfsCmd,
+			"await":     awaitCmd,
+			"canary":    canaryCmd,
+			"code":      codeCmd,
+			"foreign":   foreignCmd,
+			"git":       gitCmd,
+			"gitserver": gitserverCmd,
+			"image":     imageCmd,
+			"inside":    insideCmd,
+			"inspect":   inspectCmd,
+			"json":      jsonCmd,
+			"leaks":     leaksCmd,
+			"ours":      oursCmd,
+			"listen":    listenCmd,
+			"push":      pushCmd,
+			"registry":  registryCmd,
+			"secret":    secretCmd,
+			"snapshot":  snapshotCmd,
+			"stall":     stallCmd,
+			"tmpfs":     tmpfsCmd,
 		},
 	})
 }

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reconcile/podman/podmantest"
+	"reconcile/repos/repostest"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,8 +30,6 @@ import (
 	"github.com/containers/podman/v5/pkg/specgen"
 	"github.com/rogpeppe/go-internal/testscript"
 	nettypes "go.podman.io/common/libnetwork/types"
-
-	"reconcile/podman/podmantest"
 )
 
 // script is what one script has beside its files.
@@ -39,6 +39,7 @@ type script struct {
 	secrets  []string // names of secrets that the script made
 	canaries []canary
 	registry *podmantest.RegistryServer
+	git      *repostest.HTTPServer
 	listener net.Listener
 	stalled  chan struct{} // closed to let requests go on
 }

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/atomicfile"
+	"reconcile/podman"
+	"reconcile/reconcile/plan"
+	"reconcile/repos"
+	"reconcile/schema"
+	"reconcile/workspace"
+)
+
+func newUpdateCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "update [NAME...]",
+		Short: "Lock the newest commits and digests, and show what they bring",
+		Long: `Writes workspace.lock: the commit of each repo in git and, where the workspace
+says images: {pin: true}, the digest of each image, as they are now. NAME is a
+repo, an image or an instance, which stands for its repo; without one all are
+brought up to date, and entries that nothing needs are removed. For each repo
+the commits between the old and the new one are listed.
+
+Nothing that runs changes before reconcile is run with the new lock file.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.check("text", "json"); err != nil {
+				return err
+			}
+			return a.update(cmd.Context(), args)
+		},
+	}
+	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print what would change and write nothing")
+	return cmd
+}
+
+// updating is one run of update.
+type updating struct {
+	a     *app
+	at    location
+	names []string // as given; none = everything
+	store *repos.Store
+
+	old  []byte // the lock file, nil when there is none
+	lock *schema.Lock
+
+	before source          // the workspace as locked; zero when everything is updated
+	chosen map[string]bool // repos by name, images by reference
+	after  source          // the workspace as it will be
+}
+
+func (a *app) update(ctx context.Context, names []string) error {
+	at, err := locate(a.workspace)
+	if err != nil {
+		return err
+	}
+	if at.git != nil {
+		return fmt.Errorf("%s is a git repository, and %s is part of it: update a clone (reconcile update -C DIR), then commit and push %[2]s", at.root(), schema.LockFile)
+	}
+	a.locked = false // what is missing is about to be added
+	u := &updating{a: a, at: at, names: names}
+	u.old, err = os.ReadFile(u.path())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	u.lock = &schema.Lock{}
+	if u.old != nil {
+		u.lock, _ = schema.DecodeLock(schema.LockFile, u.old) // loading the workspace says what is wrong with it
+	}
+	if len(names) > 0 {
+		if u.before, err = u.load(ctx, nil); err != nil {
+			return err
+		}
+		if !u.before.Fatal {
+			err = u.choose()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if u.after, err = u.load(ctx, u.isChosen); err != nil {
+		return err
+	}
+	changes, err := u.changes(ctx)
+	ok := !u.after.Fatal && err == nil
+	if a.output != "json" || !ok {
+		a.printDiagnostics(u.after.Diagnostics)
+	}
+	if !ok {
+		fmt.Fprintf(a.std.err, "%s is left as it is\n", schema.LockFile)
+		if err != nil {
+			return err
+		}
+		return exitWith(plan.ExitFault)
+	}
+	return u.finish(ctx, changes)
+}
+
+func (u *updating) path() string { return filepath.Join(u.at.dir, schema.LockFile) }
+
+func (u *updating) load(ctx context.Context, unlocked func(string) bool) (source, error) {
+	to := reachFetch
+	if u.a.dryRun {
+		to = reachPeek
+	}
+	git := u.a.newGitSources(to)
+	u.store = git.store
+	return u.a.loadFiles(ctx, loadOptions{at: u.at, git: git, reach: to, unlocked: unlocked})
+}
+
+func (u *updating) isChosen(name string) bool { return len(u.names) == 0 || u.chosen[name] }
+
+// choose finds out what the names of the command line stand for.
+func (u *updating) choose() error {
+	u.chosen = map[string]bool{}
+	known := map[string]bool{}
+	for _, q := range u.before.requests {
+		known[q.Name] = true
+	}
+	for _, e := range u.lock.Repos {
+		known[e.Name.V] = true
+	}
+	for _, e := range u.lock.Images {
+		known[e.Name.V] = true
+	}
+	for _, img := range u.before.Images {
+		known[img.Ref] = true
+	}
+	var errs []error
+	for _, name := range u.names {
+		found, err := u.chosenBy(name, known)
+		u.chosen[found] = true
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (u *updating) chosenBy(name string, known map[string]bool) (string, error) {
+	for _, spelling := range []string{name, name + ":latest", "docker.io/library/" + name, "docker.io/library/" + name + ":latest", "docker.io/" + name, "docker.io/" + name + ":latest"} {
+		if known[spelling] {
+			return spelling, nil
+		}
+	}
+	for _, n := range u.before.Graph.Nodes {
+		switch {
+		case n.ID.Kind != plan.Manifest || !strings.EqualFold(n.Name, name):
+		case known[n.Repo]:
+			return n.Repo, nil
+		default:
+			return "", fmt.Errorf("there is nothing to update about %s: its repo %s is no git repository that can be locked", name, n.Repo)
+		}
+	}
+	if img := strings.ContainsAny(name, "/:"); img && len(u.before.Images) == 0 {
+		return "", fmt.Errorf("no repo or instance is called %q, and images are locked only where spec.images.pin is true", name)
+	}
+	return "", fmt.Errorf("no repo, image or instance is called %q; there are %s", name, listed(slices.Sorted(maps.Keys(known))))
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none that can be locked"
+	}
+	return strings.Join(names, ", ")
+}
+
+// change is one entry of the lock file that is new, other or gone. Field names
+// are part of the JSON output.
+type change struct {
+	Kind string `json:"kind"` // repo or image
+	Name string `json:"name"`
+	URL  string `json:"url,omitempty"` // without credentials
+	Ref  string `json:"ref,omitempty"` // of a repo; "" = the default branch
+	Old  string `json:"old,omitempty"` // commit or digest; "" = a new entry
+	New  string `json:"new,omitempty"` // "" = the entry is gone
+
+	// Commits are those that New has and Old lacks, newest first; More: there are
+	// more than are listed. Dropped are those that Old has and New lacks.
+	Commits []logJSON `json:"commits,omitempty"`
+	More    bool      `json:"more,omitempty"`
+	Dropped []logJSON `json:"dropped,omitempty"`
+
+	// OldURL and OldRef are those of the old entry, where they are others.
+	OldURL string  `json:"old_url,omitempty"`
+	OldRef *string `json:"old_ref,omitempty"`
+
+	entry *schema.LockEntry
+	src   repos.Source
+}
+
+// changes compares the lock file with what is there now, repos first.
+func (u *updating) changes(ctx context.Context) ([]change, error) {
+	if u.after.Fatal {
+		return nil, nil
+	}
+	list, err := u.repoChanges()
+	if err != nil {
+		return nil, err
+	}
+	images, err := u.imageChanges(ctx)
+	return append(list, images...), err
+}
+
+func (u *updating) repoChanges() ([]change, error) {
+	states := map[string]sourceState{}
+	for _, s := range u.after.sources {
+		states[s.Name] = s
+	}
+	var list []change
+	var errs []error
+	for _, q := range u.after.requests {
+		if !u.isChosen(q.Name) && !u.isNew(q) {
+			continue
+		}
+		s := states[q.Name]
+		if s.Commit == "" || s.Stale {
+			errs = append(errs, fmt.Errorf("the newest commit of %s is not known: %s", q.Name, s.Error))
+			continue
+		}
+		c := change{
+			Kind: "repo", Name: q.Name, URL: s.URL, Ref: q.Ref, New: s.Commit,
+			entry: &schema.LockEntry{URL: q.URL, Ref: q.Ref, Commit: s.Commit}, src: s.source,
+		}
+		if old, ok := u.lock.Repo(q.Name); ok {
+			c.Old = old.Commit.V
+			if old.URL.V != q.URL {
+				c.OldURL = repos.Redact(old.URL.V)
+			}
+			if old.Ref.V != q.Ref {
+				c.OldRef = &old.Ref.V
+			}
+			if c.OldURL == "" && c.OldRef == nil && c.Old == c.New {
+				continue
+			}
+		}
+		list = append(list, c)
+	}
+	for _, e := range u.lock.Repos {
+		if u.isToGo(e.Name.V) {
+			list = append(list, change{Kind: "repo", Name: e.Name.V, URL: repos.Redact(e.URL.V), Ref: e.Ref.V, Old: e.Commit.V})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b change) int { return strings.Compare(a.Name, b.Name) })
+	return list, errors.Join(errs...)
+}
+
+// isNew reports whether a repo that is not locked came with what is updated.
+func (u *updating) isNew(q workspace.GitRequest) bool {
+	if _, locked := u.lock.Repo(q.Name); locked {
+		return false
+	}
+	return !slices.ContainsFunc(u.before.requests, func(known workspace.GitRequest) bool { return known.Name == q.Name })
+}
+
+// isToGo reports whether an entry is to be removed: nothing needs it, and it was
+// chosen or needed before.
+func (u *updating) isToGo(name string) bool {
+	return slices.Contains(u.after.UnusedLock, name) && (u.isChosen(name) || !slices.Contains(u.before.UnusedLock, name))
+}
+
+func (u *updating) imageChanges(ctx context.Context) ([]change, error) {
+	usedBefore := func(ref string) bool {
+		return slices.ContainsFunc(u.before.Images, func(img workspace.Image) bool { return img.Ref == ref })
+	}
+	var refs []string
+	for _, img := range u.after.Images {
+		_, locked := u.lock.Image(img.Ref)
+		if u.isChosen(img.Ref) || !locked && !usedBefore(img.Ref) {
+			refs = append(refs, img.Ref)
+		}
+	}
+	digests, errs := podman.LookUp(ctx, refs, podman.LookUpOptions{})
+	var list []change
+	for i, ref := range refs {
+		old, _ := u.lock.Image(ref)
+		if errs[i] == nil && digests[i] != old.Digest.V {
+			list = append(list, change{Kind: "image", Name: ref, Old: old.Digest.V, New: digests[i]})
+		}
+	}
+	for _, e := range u.lock.Images {
+		if u.isToGo(e.Name.V) {
+			list = append(list, change{Kind: "image", Name: e.Name.V, Old: e.Digest.V})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b change) int { return strings.Compare(a.Name, b.Name) })
+	return list, errors.Join(errs...)
+}
+
+// finish tells the changes and writes them.
+func (u *updating) finish(ctx context.Context, list []change) error {
+	for i := range list {
+		u.tell(ctx, &list[i])
+	}
+	written := len(list) > 0 && !u.a.dryRun
+	if written {
+		if err := u.write(list); err != nil {
+			return err
+		}
+	}
+	if u.a.output == "json" {
+		if err := u.printJSON(list, written); err != nil {
+			return err
+		}
+	} else {
+		u.print(list)
+	}
+	if len(list) > 0 && !written {
+		return exitWith(plan.ExitChanges)
+	}
+	return nil
+}
+
+// write replaces the lock file, unless somebody else has changed it meanwhile.
+func (u *updating) write(list []change) error {
+	edit := schema.LockChanges{Repos: map[string]*schema.LockEntry{}, Images: map[string]string{}}
+	for _, c := range list {
+		if c.Kind == "repo" {
+			edit.Repos[c.Name] = c.entry
+		} else {
+			edit.Images[c.Name] = c.New
+		}
+	}
+	content, err := schema.EditLock(u.old, edit)
+	if err != nil {
+		return err
+	}
+	path, perm := u.path(), fs.FileMode(0o644)
+	if info, err := os.Lstat(path); err == nil {
+		if perm = info.Mode().Perm(); !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is not a regular file: it is not replaced", path)
+		}
+	}
+	now, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !bytes.Equal(now, u.old) {
+		return fmt.Errorf("%s has changed meanwhile; run update again", path)
+	}
+	return atomicfile.Write(path, content, atomicfile.Options{Perm: perm, Sync: true})
+}
