@@ -3,8 +3,10 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
@@ -36,4 +38,35 @@ func BenchmarkPass(b *testing.B) {
 			run(b, rt, mem)
 		}
 	})
+}
+
+// What a look of the loop costs when nothing is to be done, beside a pass.
+func BenchmarkLoop(b *testing.B) {
+	const n = 200
+	var rs []plan.Resource
+	for i := range n {
+		rs = append(rs, instance(fmt.Sprintf("a%03d", i)))
+	}
+	d := desired(rs...)
+	rt, mem := newRuntime(), newMemory()
+	l := reconcile.NewLoop(rt, mem, reconcile.LoopOptions{
+		Load:  func(context.Context, []reconcile.Cause) (reconcile.Loaded, error) { return reconcile.Loaded{Desired: d}, nil },
+		Quiet: time.Nanosecond,
+	})
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	look := func() {
+		if rec, err := l.Await(ctx, reconcile.CauseCommand); err != nil || rec.ExitCode != 0 {
+			b.Fatal(rec, err)
+		}
+	}
+	look()
+	b.Run("no-op", func(b *testing.B) {
+		for b.Loop() {
+			look()
+		}
+	})
+	cancel()
+	<-done
 }

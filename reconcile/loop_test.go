@@ -287,3 +287,10 @@ func (rt *pulling) Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Ob
 	}
 	return rt.Runtime.Do(ctx, s, d)
 }
+
+// wasCut is whose prepares were cut.
+func (rt *pulling) wasCut() []string {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return slices.Clone(rt.cut)
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,20 +23,37 @@ import (
 
 // failing has the steps that match fail, and notes when they were tried.
 type failing struct {
+	mu    sync.Mutex
 	match func(plan.Step) bool
-	tries []time.Time
+	tried []time.Time
 }
 
 func (f *failing) set(b *bed, _ *reconcile.LoopOptions) {
 	b.rt.Hook(func(_ int, s plan.Step) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if f.match == nil || !f.match(s) {
 			return nil
 		}
-		f.tries = append(f.tries, time.Now())
+		f.tried = append(f.tried, time.Now())
 		// What fails on a real host leaves events behind all the same.
 		b.loop.Notify(reconcile.CauseRuntime)
 		return errors.New("no space left on device")
 	}, nil)
+}
+
+// fail has other steps fail from now on, and forgets what was tried; nil =
+// none.
+func (f *failing) fail(match func(plan.Step) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.match, f.tried = match, nil
+}
+
+func (f *failing) tries() []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.tried)
 }
 
 func stepOf(op plan.Op, name string) func(plan.Step) bool {
@@ -54,22 +72,22 @@ func TestLoopTriesAgainLater(t *testing.T) {
 				f := &failing{match: stepOf(op, "a")}
 				b := newBed(t, []plan.Resource{instance("a"), instance("b", agent("a")), instance("c")}, f.set)
 				b.wait(time.Hour)
-				want := time.Second
-				for i, at := range f.tries[1:] {
-					if got := at.Sub(f.tries[i]); !near(got, want) {
+				tries, want := f.tries(), time.Second
+				for i, at := range tries[1:] {
+					if got := at.Sub(tries[i]); !near(got, want) {
 						t.Errorf("try %d came after %s, want about %s", i+2, got, want)
 					}
 					want = min(2*want, 5*time.Minute)
 				}
-				if n := len(f.tries); n < 15 || n > 25 {
+				if n := len(tries); n < 15 || n > 25 {
 					t.Errorf("%d tries in an hour", n)
 				}
 				if got := b.states()["c"]; got != plan.StateRunning {
 					t.Errorf("c is %q because a fails", got)
 				}
 				_, ended := b.took()
-				if n := len(ended); n > 4*len(f.tries) {
-					t.Errorf("%d passes for %d tries", n, len(f.tries))
+				if n := len(ended); n > 4*len(f.tries()) {
+					t.Errorf("%d passes for %d tries", n, len(tries))
 				}
 				last := b.loop.Status()
 				if last.Last.Result != reconcile.ResultFailed || last.Last.ExitCode != plan.ExitFault {
@@ -94,11 +112,11 @@ func TestLoopTriesAgainLater(t *testing.T) {
 						t.Errorf("record %d has the errors %q, want %q", rec.Number, rec.Errors, want)
 					}
 				}
-				if kept > len(f.tries)+1 {
-					t.Errorf("%d records of passes that tried something, of %d tries", kept, len(f.tries))
+				if kept > len(tries)+1 {
+					t.Errorf("%d records of passes that tried something, of %d tries", kept, len(tries))
 				}
 
-				f.match = nil
+				f.fail(nil)
 				b.wait(6 * time.Minute)
 				if got := b.states()["b"]; got != plan.StateRunning {
 					t.Errorf("b is %q when nothing fails any more", got)
@@ -132,15 +150,15 @@ func TestLoopBeginsAnewToTryAgain(t *testing.T) {
 				f := &failing{match: stepOf(plan.OpCreate, "a")}
 				b := newBed(t, []plan.Resource{instance("a")}, f.set)
 				b.wait(100 * time.Second) // the next try is at 127 s or so
-				f.tries = nil
+				f.fail(f.match)
 				tt.do(b)
 				b.wait(5 * time.Second)
 				want := 0
 				if tt.soon {
 					want = 3 // at once, and after one and two seconds more
 				}
-				if len(f.tries) != want {
-					t.Errorf("%d tries in 5 seconds, want %d", len(f.tries), want)
+				if len(f.tries()) != want {
+					t.Errorf("%d tries in 5 seconds, want %d", len(f.tries()), want)
 				}
 			})
 		})
@@ -153,17 +171,17 @@ func TestLoopForgetsFailuresThatAreOver(t *testing.T) {
 		f := &failing{match: stepOf(plan.OpStart, "a")}
 		b := newBed(t, []plan.Resource{instance("a")}, f.set)
 		b.wait(100 * time.Second)
-		f.match = nil
+		f.fail(nil)
 		b.wait(time.Minute)
 		if got := b.states()["a"]; got != plan.StateRunning {
 			t.Fatalf("a is %q", got)
 		}
-		f.match, f.tries = stepOf(plan.OpCreate, "a"), nil
+		f.fail(stepOf(plan.OpCreate, "a"))
 		b.rt.Remove(b.object("a").Handle)
 		b.loop.Notify(reconcile.CauseRuntime)
 		b.wait(5 * time.Second)
-		if len(f.tries) != 3 {
-			t.Errorf("%d tries in 5 seconds, want 3", len(f.tries))
+		if len(f.tries()) != 3 {
+			t.Errorf("%d tries in 5 seconds, want 3", len(f.tries()))
 		}
 	})
 }
@@ -175,10 +193,10 @@ func TestLoopRemovalsThatFail(t *testing.T) {
 		b.wait(time.Second)
 		b.want(instance("b"))
 		b.wait(time.Minute)
-		if n := len(f.tries); n < 5 || n > 8 {
+		if n := len(f.tries()); n < 5 || n > 8 {
 			t.Errorf("%d tries in a minute", n)
 		}
-		f.match = nil
+		f.fail(nil)
 		b.wait(5 * time.Minute)
 		if _, there := b.states()["a"]; there {
 			t.Error("a is still there")
@@ -193,17 +211,24 @@ func crashing(name string) plan.Resource {
 	return r
 }
 
-// starts is when a was started.
-func (b *bed) watchStarts(name string) *[]time.Time {
+// watchStarts returns a function that says when something was started.
+func (b *bed) watchStarts(name string) func() []time.Time {
+	var mu sync.Mutex
 	var starts []time.Time
 	b.rt.Hook(nil, func(_ int, s plan.Step) error {
 		if s.Op == plan.OpStart && s.Target.Name == name {
+			mu.Lock()
 			starts = append(starts, time.Now())
+			mu.Unlock()
 			b.loop.Notify(reconcile.CauseRuntime)
 		}
 		return nil
 	})
-	return &starts
+	return func() []time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(starts)
+	}
 }
 
 func gaps(times []time.Time) []time.Duration {
@@ -216,7 +241,7 @@ func gaps(times []time.Time) []time.Duration {
 
 func TestLoopCrashLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var starts *[]time.Time
+		var starts func() []time.Time
 		b := newBed(t, []plan.Resource{crashing("a"), instance("b")}, func(b *bed, o *reconcile.LoopOptions) {
 			starts = b.watchStarts("a")
 			o.Settle = time.Second
@@ -237,22 +262,22 @@ func TestLoopCrashLoop(t *testing.T) {
 		b.wait(1500 * time.Second)
 		s := time.Second
 		want := []time.Duration{10 * s, 20 * s, 40 * s, 80 * s, 160 * s, 300 * s, 300 * s, 300 * s, 300 * s}
-		if diff := cmp.Diff(want, gaps(*starts)[:len(want)]); diff != "" {
+		if diff := cmp.Diff(want, gaps(starts())[:len(want)]); diff != "" {
 			t.Errorf("time between starts (-want +got):\n%s", diff)
 		}
 
 		// A command does not shorten it; another spec begins anew.
-		n := len(*starts)
+		n := len(starts())
 		b.loop.Notify(reconcile.CauseCommand)
 		b.wait(5 * time.Second)
-		if len(*starts) != n {
+		if len(starts()) != n {
 			t.Error("a command restarted it before its time")
 		}
 		next := crashing("a")
 		next.Spec.Container.WorkDir = "/srv"
 		b.want(next, instance("b"))
 		b.wait(32 * time.Second)
-		if diff := cmp.Diff([]time.Duration{10 * s, 20 * s}, gaps((*starts)[n:])); diff != "" {
+		if diff := cmp.Diff([]time.Duration{10 * s, 20 * s}, gaps(starts()[n:])); diff != "" {
 			t.Errorf("time between starts of another spec (-want +got):\n%s", diff)
 		}
 		if got := b.states()["b"]; got != plan.StateRunning {
@@ -277,17 +302,17 @@ func TestLoopCrashLoopBeginsAnewAfterStableUptime(t *testing.T) {
 				starts := b.watchStarts("a")
 				b.wait(time.Second)
 				for _, ran := range []time.Duration{time.Second, time.Second, tt.ran} {
-					n := len(*starts)
+					n := len(starts())
 					if o := b.object("a"); o.State == plan.StateRunning {
 						time.Sleep(time.Until(o.Started.Add(ran)))
 						b.rt.Exit(o.Handle, 1)
 					}
 					b.loop.Notify(reconcile.CauseRuntime)
-					for len(*starts) == n {
+					for len(starts()) == n {
 						b.wait(time.Second)
 					}
 				}
-				last := (*starts)[len(*starts)-1]
+				last := starts()[len(starts())-1]
 				records, err := b.mem.Load()
 				if err != nil {
 					t.Fatal(err)
@@ -296,7 +321,7 @@ func TestLoopCrashLoopBeginsAnewAfterStableUptime(t *testing.T) {
 				if rec.Data["count"] != "3" {
 					t.Errorf("record %v, want 3 restarts in all", rec.Data)
 				}
-				waited := last.Sub((*starts)[len(*starts)-2]) - tt.ran
+				waited := last.Sub(starts()[len(starts())-2]) - tt.ran
 				if waited.Round(time.Second) != tt.want {
 					t.Errorf("restarted %s after it exited, want %s", waited, tt.want)
 				}

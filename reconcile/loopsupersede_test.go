@@ -38,8 +38,8 @@ func TestLoopDoesNotWaitForSlowPulls(t *testing.T) {
 		if got := b.states()["b"]; got != plan.StateRunning {
 			t.Errorf("b is %q while another is pulled", got)
 		}
-		if len(b.pull.cut) != 0 {
-			t.Errorf("cancelled %v, which is wanted as before", b.pull.cut)
+		if len(b.pull.wasCut()) != 0 {
+			t.Errorf("cancelled %v, which is wanted as before", b.pull.wasCut())
 		}
 		_, ended := b.took()
 		if diff := cmp.Diff([]string{"superseded [start] create a, create slow?, create acme"}, told(ended)); diff != "" {
@@ -95,7 +95,7 @@ func TestLoopCutsPullsThatAreDoneWithout(t *testing.T) {
 				b.wait(time.Second)
 				b.want(tt.want...)
 				b.wait(time.Second)
-				if diff := cmp.Diff(tt.cut, b.pull.cut); diff != "" {
+				if diff := cmp.Diff(tt.cut, b.pull.wasCut()); diff != "" {
 					t.Errorf("cut (-want +got):\n%s", diff)
 				}
 				b.wait(time.Hour)
@@ -253,8 +253,8 @@ func TestLoopInterrupted(t *testing.T) {
 		if took := time.Since(start); took != 8*time.Second {
 			t.Errorf("the loop ended after %s, want when the create was done", took)
 		}
-		if !slices.Equal(b.pull.cut, []string{"slow"}) {
-			t.Errorf("cut %v, want the pull", b.pull.cut)
+		if !slices.Equal(b.pull.wasCut(), []string{"slow"}) {
+			t.Errorf("cut %v, want the pull", b.pull.wasCut())
 		}
 		want := map[string]plan.State{"acme": plan.StateExists, "a": plan.StateCreated}
 		states := b.states()
