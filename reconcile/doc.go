@@ -16,6 +16,20 @@
 //		fmt.Println(st.Name, st.State, st.Reasons)
 //	}
 //
+// A daemon runs a [Loop] instead of passes one by one. Whoever has a reason
+// notifies it, and it looks again; looks never wait for steps that are slow.
+//
+//	loop := reconcile.NewLoop(runtime, store, reconcile.LoopOptions{Load: load})
+//	go watch(func() { loop.Notify(reconcile.CauseEdit) })
+//	err := loop.Run(ctx)
+//
+// A pass of the loop is of one desired state: a look that finds the same adds
+// to the pass what is to be done, and one that finds another takes its place.
+// What fails is tried again later and later, and so is what exits by itself
+// again and again; both are facts for the planner, which says when to look. The
+// loop's state belongs to one goroutine; loading, observing and each step have
+// one of their own, and [Loop.Run] waits for all of them.
+//
 // [Apply] decides nothing: whatever a pass does is in its plan, which [DryRun]
 // returns without being able to do any of it. A pass that fails or is
 // interrupted at any point leaves a state from which the next one converges.
