@@ -87,6 +87,9 @@ func (d *daemon) stopAll(ctx context.Context, rt reconcile.Runtime, store *recon
 		return err
 	}
 	rec := reconcile.RecordOf(res, reconcile.Loaded{Desired: want}, []reconcile.Cause{reconcile.CauseSignal}, began)
+	if res.Outcome.Err() == nil { // that only stops were done is no failure
+		rec.Result, rec.ExitCode, rec.Errors = reconcile.ResultConverged, plan.ExitDone, nil
+	}
 	if _, err := store.AppendHistory(rec); err != nil {
 		return err
 	}

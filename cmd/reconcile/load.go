@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,10 +126,13 @@ func staleDiagnostic(origin string, s sourceState) schema.Diagnostic {
 
 // loadOptions say which files are the workspace.
 type loadOptions struct {
-	at    location
-	name  string
-	git   *gitSources
-	reach reach
+	at   location
+	name string // whatever the workspace's file says; "" = what that says
+	// fallback is the name where the file says none; "" = that of the folder or
+	// repository.
+	fallback string
+	git      *gitSources
+	reach    reach
 	// unlocked are the repos and images whose lock entries do not count; nil =
 	// none.
 	unlocked func(name string) bool
@@ -152,6 +156,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 	opt := workspace.Options{
 		Dir:          o.at.dir,
 		Name:         o.name,
+		DefaultName:  o.fallback,
 		Profile:      a.profile,
 		Vars:         vars,
 		LookupEnv:    a.lookupEnv,
@@ -168,7 +173,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 	}
 	if o.at.git != nil {
 		opt.Dir, opt.Files, opt.Root = a.checkout(*o.at.git), o.files, o.at.root()
-		opt.DefaultName = o.at.git.name()
+		opt.DefaultName = cmp.Or(o.fallback, o.at.git.name())
 		opt.Revision = func(string) string { return o.commit }
 	}
 	tree, treeDiags, err := workspace.Load(ctx, opt)

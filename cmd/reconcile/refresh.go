@@ -27,7 +27,7 @@ const (
 type refresher struct {
 	app    *app
 	at     location
-	name   string // fixed by the first load
+	name   string // where the workspace's file says none; "" = not known yet
 	notify func(reconcile.Cause)
 	poll   time.Duration
 
@@ -99,7 +99,7 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 
 func (r *refresher) load(ctx context.Context) (source, error) {
 	git := &gitSources{store: r.store, ask: r.look}
-	o := loadOptions{at: r.at, name: r.name, git: git, reach: reachFetch}
+	o := loadOptions{at: r.at, fallback: r.name, git: git, reach: reachFetch}
 	r.mu.Lock()
 	r.asked = map[repos.Source]bool{}
 	r.mu.Unlock()

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// httpCmd asks the daemon whose stderr is in a file until the answer has the
+// code and matches: http [-H 'NAME: VALUE']… CODE PATH FILE [REGEXP]. The answer
+// is the standard output.
+func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
+	header := http.Header{}
+	for len(args) > 1 && args[0] == "-H" {
+		name, value, _ := strings.Cut(args[1], ": ")
+		header.Set(name, value)
+		args = args[2:]
+	}
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: http [-H header]... code path file [regexp]")
+	}
+	re := regexp.MustCompile("(?m)" + strings.Join(args[3:], ""))
+	var got string
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		code, body, err := askListener(ts.MkAbs(args[2]), args[1], header)
+		got = fmt.Sprintf("%d %v\n%s", code, err, body)
+		if fmt.Sprint(code) == args[0] && re.MatchString(body) {
+			fmt.Fprint(ts.Stdout(), body)
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("never answered so; last: %s", got)
+		}
+	}
+}
+
+var listeningAt = regexp.MustCompile(`(?m)^listening on (http://\S+)$`)
+
+func askListener(stderr, path string, header http.Header) (int, string, error) {
+	b, err := os.ReadFile(stderr)
+	if err != nil {
+		return 0, "", err
+	}
+	at := listeningAt.FindSubmatch(b)
+	if at == nil {
+		return 0, "", fmt.Errorf("it does not listen:\n%s", b)
+	}
+	req, err := http.NewRequest(http.MethodGet, string(at[1])+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header = header
+	req.Host = header.Get("Host")
+	req.Close = true
+	client := &http.Client{Timeout: 10 * time.Second}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(body), err
+}
+
+// signalCmd signals the script's background commands: signal HUP|TERM
+func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}
+	if neg || len(args) != 1 || signals[args[0]] == 0 {
+		ts.Fatalf("usage: signal HUP|TERM")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(signals[args[0]]))
+	}
+}
