@@ -56,16 +56,15 @@ func parseURL(s string) (URL, error) {
 		return URL{}, errors.New("it has control characters in it")
 	case strings.HasPrefix(s, "-"):
 		return URL{}, errors.New("it begins with a dash, like an option")
-	case strings.ContainsFunc(s, unicode.IsSpace):
-		return URL{}, errors.New("it has a space in it")
 	case strings.HasPrefix(s, "/"):
 		return local(s)
+	case program(s):
+		return URL{}, errors.New("transports of the form name::address run programs")
+	case strings.ContainsFunc(s, unicode.IsSpace):
+		return URL{}, errors.New("it has a space in it")
 	}
 	if m := schemeLike.FindStringSubmatch(s); m != nil {
 		return parseScheme(strings.ToLower(m[1]), s)
-	}
-	if before, _, ok := strings.Cut(s, "::"); ok && !strings.ContainsAny(before, "@/[") {
-		return URL{}, errors.New("transports of the form name::address run programs")
 	}
 	if m := scpPattern.FindStringSubmatch(s); m != nil {
 		return scp(m[1], m[2], m[3])
@@ -74,6 +73,12 @@ func parseURL(s string) (URL, error) {
 		return URL{}, errors.New("it is not of the form git@host:path; credentials belong into the credentials file")
 	}
 	return URL{}, errors.New("write https://…, ssh://…, git@host:path, file:///… or an absolute path")
+}
+
+// program is name::address, which git gives to git-remote-name.
+func program(s string) bool {
+	name, _, ok := strings.Cut(s, "::")
+	return ok && !strings.ContainsAny(name, "@/[")
 }
 
 func parseScheme(scheme, s string) (URL, error) {
@@ -238,17 +243,19 @@ func (u URL) Local() string {
 // Redact hides what may be a credential in the text of an address: user and
 // password, query and fragment.
 func Redact(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if ok {
+		s = scheme + "://" + redactLogin(scheme, rest)
+	} else {
+		s = redactLogin("", s)
+	}
 	if i := strings.IndexAny(s, "?#"); i >= 0 {
 		s = s[:i+1] + "***"
 	}
-	head, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		return redactLogin("", s)
-	}
-	return head + "://" + redactLogin(head, rest)
+	return s
 }
 
-// redactLogin hides user:password@ even where a password has slashes in it; the
+// redactLogin hides user:password@ whatever the password has in it; the
 // user alone is shown for ssh, of which it is no secret.
 func redactLogin(scheme, s string) string {
 	at := strings.LastIndexByte(s, '@')
