@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reconcile/reconcile"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"reconcile/reconcile"
 )
 
 func newRootCommand(a *app) *cobra.Command {
@@ -59,7 +60,7 @@ records).`,
 	root.AddCommand(
 		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
 		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
-		newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a),
+		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a),
 	)
 	return root
 }

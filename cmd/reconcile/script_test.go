@@ -6,11 +6,12 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"reconcile/podman/podmantest"
-	"reconcile/workspace"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"reconcile/podman/podmantest"
+	"reconcile/workspace"
 )
 
 // TestMain is also the reconcile that the scripts run: the test binary under
@@ -81,9 +82,10 @@ func runScripts(t *testing.T, dir string) {
 			"canary":    canaryCmd,
 			"code":      codeCmd,
 			"foreign":   foreignCmd,
+			"forge":     forgeCmd,
+			"http":      httpCmd,
 			"git":       gitCmd,
 			"gitserver": gitserverCmd,
-			"http":      httpCmd,
 			"image":     imageCmd,
 			"inside":    insideCmd,
 			"inspect":   inspectCmd,
@@ -96,6 +98,7 @@ func runScripts(t *testing.T, dir string) {
 			"secret":    secretCmd,
 			"signal":    signalCmd,
 			"snapshot":  snapshotCmd,
+			"sshd":      sshdCmd,
 			"stall":     stallCmd,
 			"tmpfs":     tmpfsCmd,
 		},

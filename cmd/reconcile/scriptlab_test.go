@@ -13,8 +13,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reconcile/podman/podmantest"
-	"reconcile/repos/repostest"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,6 +28,9 @@ import (
 	"github.com/containers/podman/v5/pkg/specgen"
 	"github.com/rogpeppe/go-internal/testscript"
 	nettypes "go.podman.io/common/libnetwork/types"
+
+	"reconcile/podman/podmantest"
+	"reconcile/repos/repostest"
 )
 
 // script is what one script has beside its files.
@@ -52,7 +53,8 @@ func (s *script) conn() context.Context { return podmantest.Conn(s.t) }
 
 // mine reports whether an object with these labels belongs to the script.
 func (s *script) mine(labels map[string]string) bool {
-	return labels["reconcile.root"] == s.work || strings.HasPrefix(labels["reconcile.root"], s.work+"/") || labels["test.dir"] == s.work
+	root := strings.TrimPrefix(labels["reconcile.root"], "file://")
+	return root == s.work || strings.HasPrefix(root, s.work+"/") || labels["test.dir"] == s.work
 }
 
 // found is everything at the service that belongs to the script, or to anybody.

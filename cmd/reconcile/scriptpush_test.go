@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"reconcile/repos/repostest"
+)
+
+// sshdCmd starts a real sshd at $SSH (ssh://USER@HOST:PORT), which git clients
+// of the script may log in to: sshd
+func sshdCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: sshd")
+	}
+	s := repostest.SSH(scriptOf(ts).t)
+	ts.Setenv("SSH", "ssh://"+s.User+"@"+s.Addr)
+	ts.Setenv("GIT_SSH_COMMAND", "ssh -F /dev/null -i "+s.Key+" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile="+s.KnownHosts)
+}
+
+// forgeCmd starts a forge at $FORGE that takes commit statuses and writes a line
+// for each to FILE, "COMMIT STATE DESCRIPTION": forge FILE
+func forgeCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: forge file")
+	}
+	name := ts.MkAbs(args[0])
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		var doc struct{ State, Description string }
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err == nil {
+			err = json.NewDecoder(r.Body).Decode(&doc)
+			fmt.Fprintln(f, path.Base(r.URL.Path), doc.State, doc.Description)
+			f.Close()
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("FORGE", server.URL)
+}
