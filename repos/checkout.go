@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package repos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Checkout gives the folder dir the files of a commit. Unlike a folder that is
+// written once and replaced, dir stays the same folder, with what others have
+// put into it: agents mount it and work there.
+//
+// What earlier checkouts wrote is told from the rest by the file state, which is
+// not in dir. A file that is as a checkout wrote it is replaced, or removed when
+// the commit no longer has it; folders that a checkout made go when they are
+// empty. Anything else stays as it is: files that the commit does not have, and
+// files that somebody has changed or put where the commit has one. The latter
+// are returned: kept are the paths, sorted, at which dir differs from the
+// commit, or that the commit has dropped. A file that somebody has deleted comes
+// back.
+//
+// Files get mode 0644 or 0755 and folders 0755; those that are there keep their
+// owner, and new ones get that of their folder. Symlinks are written as such,
+// and none is followed. Entries named .git are left out.
+//
+// An error leaves a mixture of the old files and the new, and so does a process
+// that is killed; the next checkout, of whatever commit, mends that. At most one
+// may run on a folder at a time.
+func Checkout(files fs.FS, dir, state string) (kept []string, err error) {
+	c := &checkout{files: files, dir: dir, state: state, before: func(string) error { return nil }}
+	if kept, err = c.run(); err != nil {
+		return nil, fmt.Errorf("check out to %s: %w", dir, err)
+	}
+	return kept, nil
+}
+
+type checkout struct {
+	files      fs.FS
+	dir, state string
+	// before is called before each effect: a seam for crashes.
+	before func(effect string) error
+
+	was     checkoutState
+	want    map[string]wanted // files and links of the commit
+	folders map[string]bool   // of the commit
+	disk    *disk
+
+	writes, removes []change // sorted by path
+	kept            []string
+	result          checkoutState // what will be ours
+}
+
+// wanted is a file or link of the commit.
+type wanted struct {
+	id     identity
+	target string // of a link
+}
+
+// change is what is done at one path, if it is still as it was seen.
+type change struct {
+	path string
+	seen seen
+	wanted
+}
+
+func (c *checkout) run() (kept []string, err error) {
+	if c.was, err = loadCheckoutState(c.state); err != nil {
+		return nil, err
+	}
+	source := treeOf(c.files)
+	if c.unchanged(source) {
+		return nil, nil
+	}
+	if err := c.list(); err != nil {
+		return nil, err
+	}
+	if err := makeDir(c.dir); err != nil {
+		return nil, err
+	}
+	if c.disk, err = openDisk(c.dir); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.disk.close()) }()
+	// Of a checkout that was broken off.
+	if err := c.disk.clearStaging(); err != nil {
+		return nil, err
+	}
+	if err := c.compare(); err != nil {
+		return nil, err
+	}
+	if err := c.apply(); err != nil {
+		return nil, err
+	}
+	slices.Sort(c.kept)
+	if len(c.kept) == 0 {
+		c.result.Tree = source
+	}
+	if err := c.remember(); err != nil {
+		return nil, err
+	}
+	c.result.Version = checkoutVersion
+	if reflect.DeepEqual(c.result, c.was) {
+		return c.kept, nil
+	}
+	return c.kept, c.save(c.result)
+}
+
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755) // whatever the umask
+}
+
+// treeOf is git's name for the content of files; "" = not known.
+func treeOf(files fs.FS) string {
+	f, ok := files.(interface{ Source(string) (string, error) })
+	if !ok {
+		return ""
+	}
+	source, err := f.Source(".")
+	if err != nil {
+		return ""
+	}
+	_, tree, _ := strings.Cut(source, "#")
+	return tree
+}
+
+// unchanged: the last checkout was of the same content, and nobody has touched
+// it, as far as sizes and times tell.
+func (c *checkout) unchanged(tree string) bool {
+	if tree == "" || c.was.Tree != tree {
+		return false
+	}
+	d, err := openDisk(c.dir)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = d.close() }()
+	for _, name := range slices.Sorted(maps.Keys(c.was.Files)) {
+		info, err := d.lstat(name)
+		if err != nil || !c.was.Files[name].fits(info) {
+			return false
+		}
+	}
+	return true
+}
+
+// list reads what the commit has, all of it, before anything is changed.
+func (c *checkout) list() error {
+	c.want, c.folders = map[string]wanted{}, map[string]bool{}
+	return fs.WalkDir(c.files, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == ".":
+			return nil
+		case strings.EqualFold(d.Name(), ".git"):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			c.folders[name] = true
+			return nil
+		}
+		w, err := describeWanted(c.files, name, d)
+		c.want[name] = w
+		return err
+	})
+}
+
+func describeWanted(files fs.FS, name string, d fs.DirEntry) (wanted, error) {
+	if d.Type() == fs.ModeSymlink {
+		target, err := fs.ReadLink(files, name)
+		return wanted{linkIdentity(target), target}, err
+	}
+	info, err := d.Info()
+	if err != nil {
+		return wanted{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return wanted{}, fmt.Errorf("%s is neither a file nor a link", name)
+	}
+	f, err := files.Open(name)
+	if err != nil {
+		return wanted{}, err
+	}
+	id, err := fileIdentity(f, info.Mode())
+	return wanted{id: id}, errors.Join(err, f.Close())
+}
+
+// compare decides about each path of the commit and of the last checkout.
+func (c *checkout) compare() error {
+	c.result = checkoutState{Files: map[string]written{}, Folders: map[string]bool{}}
+	paths := map[string]bool{}
+	for name := range c.want {
+		paths[name] = true
+	}
+	for name := range c.was.Files {
+		paths[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		found, err := c.disk.look(name)
+		if err != nil {
+			return err
+		}
+		c.decide(name, found)
+	}
+	for name := range c.was.Folders {
+		if c.folders[name] {
+			c.result.Folders[name] = true
+		}
+	}
+	return nil
+}
+
+func (c *checkout) decide(name string, found seen) {
+	w, wanted := c.want[name]
+	was, known := c.was.Files[name]
+	ours := slices.Contains(was.IDs, found.id)
+	switch {
+	case wanted && found.id == w.id:
+		c.result.Files[name] = written{IDs: []identity{w.id}}
+	case wanted && (ours || found.kind != seenEntry):
+		// A folder, or a file where the path has a folder, may go with the removals.
+		c.writes = append(c.writes, change{name, found, w})
+		c.result.Files[name] = written{IDs: []identity{w.id}}
+	case wanted:
+		c.keep(name)
+	case found.kind == seenNothing || found.kind == seenBlocked:
+	case ours:
+		c.removes = append(c.removes, change{path: name, seen: found})
+	case known && found.kind != seenFolder:
+		c.kept = append(c.kept, name) // the commit has dropped it
+	}
+}
+
+// keep leaves what somebody else has at a path of the commit. Should they take
+// back their change, it is ours again.
+func (c *checkout) keep(name string) {
+	c.kept = append(c.kept, name)
+	if was, ok := c.was.Files[name]; ok {
+		c.result.Files[name] = written{IDs: was.IDs}
+	} else {
+		delete(c.result.Files, name)
+	}
+}
+
+// apply makes the changes. What is written is on disk under another name before
+// the first change, and what may be ours is noted before it is.
+func (c *checkout) apply() error {
+	missing := c.missingFolders()
+	if len(c.writes)+len(c.removes)+len(missing) == 0 && len(c.was.Folders) == len(c.result.Folders) {
+		return nil
+	}
+	staged, err := c.stage()
+	if err != nil {
+		return err
+	}
+	if err := c.save(c.union(missing)); err != nil {
+		return err
+	}
+	for _, r := range slices.Backward(c.removes) {
+		if err := c.remove(r); err != nil {
+			return err
+		}
+	}
+	if err := c.removeFolders(); err != nil {
+		return err
+	}
+	for _, name := range missing {
+		if err := c.makeFolder(name); err != nil {
+			return err
+		}
+	}
+	for i, w := range c.writes {
+		if err := c.place(w, staged[i]); err != nil {
+			return err
+		}
+	}
+	if err := c.before("sync"); err != nil {
+		return err
+	}
+	if err := c.disk.sync(); err != nil {
+		return err
+	}
+	return c.disk.clearStaging()
+}
+
+// missingFolders are those of the commit that are not there, parents first. One
+// where a file of ours is comes into being when that is removed.
+func (c *checkout) missingFolders() []string {
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(c.folders)) {
+		if info, err := c.disk.lstat(name); err != nil || !info.IsDir() {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// union is what may be ours while the changes are made.
+func (c *checkout) union(folders []string) checkoutState {
+	u := checkoutState{Files: map[string]written{}, Folders: map[string]bool{}}
+	for _, s := range []checkoutState{c.was, c.result} {
+		for name, w := range s.Files {
+			ids := slices.Clone(u.Files[name].IDs)
+			for _, id := range w.IDs {
+				if !slices.Contains(ids, id) {
+					ids = append(ids, id)
+				}
+			}
+			u.Files[name] = written{IDs: ids}
+		}
+		maps.Copy(u.Folders, s.Folders)
+	}
+	for _, name := range folders {
+		u.Folders[name] = true
+	}
+	return u
+}
+
+// stage writes new content beside dir; links have no name there.
+func (c *checkout) stage() ([]string, error) {
+	if err := c.before("stage"); err != nil {
+		return nil, err
+	}
+	if err := c.disk.openStaging(); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(c.writes))
+	for i, w := range c.writes {
+		if w.id.kind() == linkKind {
+			continue
+		}
+		names[i] = fmt.Sprint(i)
+		if err := c.before("write " + w.path); err != nil {
+			return nil, err
+		}
+		if err := c.stageFile(w, names[i]); err != nil {
+			return nil, err
+		}
+	}
+	return names, c.disk.sync()
+}
+
+func (c *checkout) stageFile(w change, name string) (err error) {
+	in, err := c.files.Open(w.path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	mode := fs.FileMode(0o644)
+	if w.id.kind() == scriptKind {
+		mode = 0o755
+	}
+	return c.disk.stage(name, mode, func(out io.Writer) error {
+		_, err := io.Copy(out, in)
+		return err
+	})
+}
+
+func (c *checkout) remove(r change) error {
+	if err := c.before("remove " + r.path); err != nil {
+		return err
+	}
+	done, err := c.disk.remove(r.path, r.seen)
+	if err == nil && !done {
+		c.kept = append(c.kept, r.path)
+	}
+	return err
+}
+
+// removeFolders removes those that a checkout made, when they are empty and the
+// commit does not have them.
+func (c *checkout) removeFolders() error {
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(c.was.Folders))) {
+		if c.folders[name] {
+			continue
+		}
+		if err := c.before("remove " + name); err != nil {
+			return err
+		}
+		gone, err := c.disk.removeFolder(name)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			c.result.Folders[name] = true
+		}
+	}
+	return nil
+}
+
+func (c *checkout) makeFolder(name string) error {
+	if err := c.before("make " + name); err != nil {
+		return err
+	}
+	done, err := c.disk.mkdir(name)
+	if done {
+		c.result.Folders[name] = true
+	}
+	return err
+}
+
+func (c *checkout) place(w change, staged string) error {
+	if err := c.before("place " + w.path); err != nil {
+		return err
+	}
+	done, err := c.disk.place(w, staged)
+	if err == nil && !done {
+		c.keep(w.path)
+	}
+	return err
+}
+
+// remember notes sizes and times, by which the next checkout sees that nobody
+// has touched a file.
+func (c *checkout) remember() error {
+	for name, w := range c.result.Files {
+		info, err := c.disk.lstat(name)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errBlocked) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w.Size, w.Time = info.Size(), info.ModTime().UnixNano()
+		c.result.Files[name] = w
+	}
+	return nil
+}
+
+func (c *checkout) save(s checkoutState) error {
+	if err := c.before("save"); err != nil {
+		return err
+	}
+	return s.save(c.state)
+}
+
+// stagingOf is the folder beside dir in which new content waits.
+func stagingOf(dir string) string { return filepath.Clean(dir) + ".new" }
