@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,8 +123,15 @@ func (a *app) saveAccepted(g gitWorkspace, acc accepted) error {
 }
 
 // checkOut brings the folder that instances may mount to the commit.
-func (a *app) checkOut(_ context.Context, g gitWorkspace, files fs.FS) error {
-	return fmt.Errorf("check out %s: not supported by this build", g.root())
+func (a *app) checkOut(g gitWorkspace, files fs.FS) error {
+	kept, err := repos.Checkout(files, a.checkout(g), filepath.Join(a.checkoutDir(g), "checkout.json"))
+	if err != nil {
+		return fmt.Errorf("check out %s: %w", g.root(), err)
+	}
+	for _, name := range kept {
+		fmt.Fprintf(a.std.err, "warning: %s was changed in the checkout, and stays as it is there\n", escape(name))
+	}
+	return nil
 }
 
 // refusedError says that no commit of a workspace is accepted.

@@ -185,7 +185,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 		sources: o.git.states(), reach: o.reach, requests: tree.GitRequests(), folders: tree.Folders(), refused: o.refused,
 	}
 	if o.at.git != nil && s.NeedsCheckout {
-		s.checkout = func() error { return a.checkOut(ctx, *o.at.git, o.files) }
+		s.checkout = func() error { return a.checkOut(*o.at.git, o.files) }
 	}
 	s.Diagnostics = append(append(append(diags, treeDiags...), s.Diagnostics...), refusalDiagnostics(o.refused)...).Sort()
 	s.Fatal = s.Fatal || diags.HasErrors()
