@@ -122,6 +122,7 @@ func (d *daemon) awaitName(ctx context.Context, hup <-chan os.Signal) (string, e
 			return "", err
 		}
 	}
+	d.askFirst(ctx)
 	for wait := firstRetry; ; wait = min(2*wait, d.feed.poll) {
 		name, err := d.findName(ctx)
 		if ctx.Err() != nil {
@@ -141,6 +142,17 @@ func (d *daemon) awaitName(ctx context.Context, hup <-chan os.Signal) (string, e
 		}
 		timer.Stop()
 	}
+}
+
+// firstAnswer is how long the first look waits for the workspace's remote.
+const firstAnswer = 10 * time.Second
+
+// askFirst gives the remote a moment, so that the first look need not be at what
+// was there when the last daemon ended.
+func (d *daemon) askFirst(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	_ = d.feed.Ask(ctx) // the mirror may have something to begin with
 }
 
 func (d *daemon) findName(ctx context.Context) (string, error) {

@@ -82,6 +82,7 @@ func runScripts(t *testing.T, dir string) {
 			"canary":    canaryCmd,
 			"code":      codeCmd,
 			"foreign":   foreignCmd,
+			"deliver":   deliverCmd,
 			"forge":     forgeCmd,
 			"http":      httpCmd,
 			"git":       gitCmd,
@@ -101,6 +102,7 @@ func runScripts(t *testing.T, dir string) {
 			"sshd":      sshdCmd,
 			"stall":     stallCmd,
 			"tmpfs":     tmpfsCmd,
+			"webhook":   webhookCmd,
 		},
 	})
 }

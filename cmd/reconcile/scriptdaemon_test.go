@@ -3,6 +3,9 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,6 +72,35 @@ func askListener(stderr, path string, header http.Header) (int, string, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return res.StatusCode, string(body), err
+}
+
+var hooksAt = regexp.MustCompile(`(?m)^webhooks on (http://\S+)$`)
+
+// deliverCmd sends a webhook of the generic form, signed with a secret, to the
+// daemon whose stderr is in a file, and checks the answer: deliver SECRET CODE
+// FILE
+func deliverCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: deliver secret code file")
+	}
+	at := hooksAt.FindStringSubmatch(ts.ReadFile(args[2]))
+	if at == nil {
+		ts.Fatalf("there is no listener for webhooks")
+	}
+	body := `{"ref":"refs/heads/main"}`
+	mac := hmac.New(sha256.New, []byte(args[0]))
+	io.WriteString(mac, body)
+	req, err := http.NewRequest(http.MethodPost, at[1], strings.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Reconcile-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	client := &http.Client{Timeout: 10 * time.Second}
+	res, err := client.Do(req)
+	ts.Check(err)
+	res.Body.Close()
+	if fmt.Sprint(res.StatusCode) != args[1] {
+		ts.Fatalf("it answered %s", res.Status)
+	}
 }
 
 // signalCmd signals the script's background commands: signal HUP|TERM

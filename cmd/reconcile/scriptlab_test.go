@@ -54,6 +54,9 @@ func (s *script) conn() context.Context { return podmantest.Conn(s.t) }
 // mine reports whether an object with these labels belongs to the script.
 func (s *script) mine(labels map[string]string) bool {
 	root := strings.TrimPrefix(labels["reconcile.root"], "file://")
+	if s.git != nil && strings.HasPrefix(root, s.git.URL+"/") {
+		return true
+	}
 	return root == s.work || strings.HasPrefix(root, s.work+"/") || labels["test.dir"] == s.work
 }
 
