@@ -50,7 +50,9 @@ func BenchmarkLoop(b *testing.B) {
 	d := desired(rs...)
 	rt, mem := newRuntime(), newMemory()
 	l := reconcile.NewLoop(rt, mem, reconcile.LoopOptions{
-		Load:  func(context.Context, []reconcile.Cause) (reconcile.Loaded, error) { return reconcile.Loaded{Desired: d}, nil },
+		Load: func(context.Context, []reconcile.Cause) (reconcile.Loaded, error) {
+			return reconcile.Loaded{Desired: d}, nil
+		},
 		Quiet: time.Nanosecond,
 	})
 	ctx, cancel := context.WithCancel(b.Context())

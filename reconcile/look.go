@@ -149,13 +149,9 @@ func (e *engine) see(ctx context.Context, l look) {
 		// things as they were before.
 		e.causes, e.waiters = addCauses(l.causes, e.causes...), append(l.waiters, e.waiters...)
 		e.asked, e.again = l.began, true
-		return
 	default:
 		e.supersede(&l)
 		e.beginPass(ctx, l, o, p)
-	}
-	if planned {
-		e.watchBusy(l.loaded.Desired, o, p)
 	}
 }
 

@@ -262,33 +262,56 @@ func TestLoopCoalesces(t *testing.T) {
 	}
 }
 
-// pulling is a runtime whose prepares of some resources take an hour, and can
-// be cut.
+// pulling is a runtime whose prepares of some resources take a quarter of an
+// hour, whose steps take as long as slow says, and whose observations are old
+// when they are told. What can be cut notes it.
 type pulling struct {
 	reconcile.Runtime
 	mu    sync.Mutex
 	names []string
+	slow  func(plan.Step) time.Duration
+	lag   time.Duration
 	cut   []string
 }
 
 func (rt *pulling) Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	rt.mu.Lock()
-	hold := s.Op == plan.OpPrepare && slices.Contains(rt.names, s.Target.Name)
+	var takes time.Duration
+	if rt.slow != nil {
+		takes = rt.slow(s)
+	}
+	if s.Op == plan.OpPrepare && slices.Contains(rt.names, s.Target.Name) {
+		takes = 15 * time.Minute
+	}
 	rt.mu.Unlock()
-	if hold {
-		select {
-		case <-time.After(time.Hour / 4):
-		case <-ctx.Done():
-			rt.mu.Lock()
-			rt.cut = append(rt.cut, s.Target.Name)
-			rt.mu.Unlock()
-			return plan.Object{}, ctx.Err()
-		}
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		rt.mu.Lock()
+		rt.cut = append(rt.cut, s.Target.Name)
+		rt.mu.Unlock()
+		return plan.Object{}, ctx.Err()
 	}
 	return rt.Runtime.Do(ctx, s, d)
 }
 
-// wasCut is whose prepares were cut.
+func (rt *pulling) Observe(ctx context.Context, d plan.Desired) (plan.Observed, error) {
+	o, err := rt.Runtime.Observe(ctx, d)
+	rt.mu.Lock()
+	lag := rt.lag
+	rt.mu.Unlock()
+	time.Sleep(lag)
+	return o, err
+}
+
+// set changes the runtime while it is in use.
+func (rt *pulling) set(f func(rt *pulling)) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	f(rt)
+}
+
+// wasCut is whose steps were cut.
 func (rt *pulling) wasCut() []string {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()

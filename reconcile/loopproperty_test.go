@@ -30,7 +30,7 @@ func drawHappenings(t *rapid.T) []happening {
 			after: time.Duration(rapid.SampledFrom([]int{0, 1, 20, 60, 300, 2000, 9000}).Draw(t, "after")) * time.Millisecond,
 			what: rapid.SampledFrom([]string{
 				"edit", "edit", "edit", "stop", "exit", "pause", "remove", "break", "detach", "rename", "swap",
-				"move", "fail", "mend", "down", "up", "slow", "unreadable", "command",
+				"move", "fail", "mend", "down", "up", "slow", "lag", "unreadable", "command",
 			}).Draw(t, "what"),
 			name: rapid.SampledFrom(agentNames).Draw(t, "name"),
 		}
@@ -85,6 +85,8 @@ func (b *bed) befall(h happening, tr *trouble) {
 		cause = reconcile.CauseCommand
 	case "move":
 		b.rt.PushImage(testImage, "sha256:a"+h.name)
+	case "lag":
+		b.pull.set(func(rt *pulling) { rt.lag = h.after })
 	case "down", "up":
 		b.rt.SetDown(h.what == "down")
 	default:

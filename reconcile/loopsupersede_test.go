@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -117,16 +118,17 @@ func TestLoopCutsPullsThatAreDoneWithout(t *testing.T) {
 	}
 }
 
-// during is a runtime with a step that takes ten seconds, whatever its context
-// says.
+// during has a step take ten seconds.
 func during(op plan.Op, name string) func(*bed, *reconcile.LoopOptions) {
 	return func(b *bed, _ *reconcile.LoopOptions) {
-		b.rt.Hook(func(_ int, s plan.Step) error {
-			if s.Op == op && s.Target.Name == name {
-				time.Sleep(10 * time.Second)
+		b.pull.set(func(rt *pulling) {
+			rt.slow = func(s plan.Step) time.Duration {
+				if s.Op == op && s.Target.Name == name {
+					return 10 * time.Second
+				}
+				return 0
 			}
-			return nil
-		}, nil)
+		})
 	}
 }
 
@@ -163,6 +165,9 @@ func TestLoopNeverCutsWhatActs(t *testing.T) {
 						if len(e.rec.Errors) > 0 && !crashed && e.rec.Result != reconcile.ResultSuperseded {
 							t.Errorf("a pass ended %s: %v", e.rec.Result, e.rec.Errors)
 						}
+					}
+					if cut := b.pull.wasCut(); len(cut) != 0 {
+						t.Errorf("cut %v", cut)
 					}
 					if st := b.loop.Status(); st.Running || len(st.Busy) != 0 {
 						t.Errorf("status %+v, want rest", st)
@@ -267,7 +272,7 @@ func TestLoopInterrupted(t *testing.T) {
 		}
 
 		b.pull.names = nil
-		b.rt.Hook(nil, nil)
+		b.pull.slow = nil
 		b.run()
 		b.wait(time.Second)
 		for _, name := range []string{"a", "b", "slow"} {
@@ -276,4 +281,56 @@ func TestLoopInterrupted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A look sees what was before the steps that ended meanwhile. It must not do
+// them again.
+func TestLoopSeesThePast(t *testing.T) {
+	for _, lag := range []time.Duration{100 * time.Millisecond, 2500 * time.Millisecond, 7 * time.Second} {
+		t.Run(lag.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, []plan.Resource{instance("a"), instance("b", agent("a")), instance("c")}, func(b *bed, _ *reconcile.LoopOptions) {
+					b.pull.lag = lag
+					b.pull.slow = func(s plan.Step) time.Duration {
+						if s.Op == plan.OpPrepare && s.Target.Name == "c" {
+							return time.Hour / 4
+						}
+						return time.Second
+					}
+				})
+				b.wait(lag + 500*time.Millisecond)
+				for i := range 20 {
+					c := instance("c")
+					d := instance("d", agent("b"))
+					d.Spec.Container.WorkDir = fmt.Sprint("/", i)
+					b.want(instance("a"), instance("b", agent("a")), c, d)
+					b.wait(700 * time.Millisecond)
+				}
+				b.wait(2 * time.Minute)
+				for _, name := range []string{"a", "b", "d"} {
+					if got := b.states()[name]; got != plan.StateRunning {
+						t.Errorf("%s is %q while c is pulled", name, got)
+					}
+				}
+				b.wait(time.Hour)
+				calls := map[string]int{}
+				for _, s := range b.rt.Journal() {
+					if s.Op == plan.OpCreate || s.Op == plan.OpPrepare {
+						calls[fmt.Sprint(s.Op, " ", s.Target.Name)]++
+					}
+				}
+				for _, what := range []string{"create a", "create b", "create c", "prepare c"} {
+					if calls[what] != 1 {
+						t.Errorf("%s %d times, want once", what, calls[what])
+					}
+				}
+				_, ended := b.took()
+				for _, e := range ended {
+					if e.rec.Result == reconcile.ResultFailed {
+						t.Errorf("a pass failed: %v", e.rec.Errors)
+					}
+				}
+			})
+		})
+	}
 }

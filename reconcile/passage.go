@@ -26,7 +26,8 @@ type passage struct {
 	settled time.Time // when what was started has run for long enough; zero = steps are left
 }
 
-// beginPass begins a pass; one with nothing to do ends at once.
+// beginPass begins a pass. One with nothing to do, and nothing to wait for, ends
+// at once.
 func (e *engine) beginPass(ctx context.Context, l look, o plan.Observed, p plan.Plan) {
 	e.pass = &passage{
 		began: l.began, causes: addCauses(nil, l.causes...), waiters: l.waiters,
@@ -45,7 +46,8 @@ func (e *engine) beginPass(ctx context.Context, l look, o plan.Observed, p plan.
 	}
 	e.x.take(p, l.loaded.Desired)
 	e.x.start(ctx)
-	if e.x.idle() {
+	e.watchBusy(l.loaded.Desired, o, p)
+	if e.x.idle() && len(e.blockers) == 0 {
 		e.endPass(e.x.close(ctx), o, nil)
 	}
 }
@@ -83,6 +85,7 @@ func (e *engine) joinPass(l look, o plan.Observed, p plan.Plan) {
 	pass.waiters = append(pass.waiters, l.waiters...)
 	pass.loaded, pass.options = l.loaded, l.options
 	steps := e.added(p)
+	defer e.watchBusy(l.loaded.Desired, o, p)
 	if len(steps) == 0 {
 		return
 	}
@@ -170,7 +173,7 @@ func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 	next := pass.plan
 	if err == nil {
 		res.After = after
-		if len(out.Steps) > 0 {
+		if len(out.Steps)+len(pass.before.Busy) > 0 {
 			res.After.Backoff = e.failed.facts()
 			opts := pass.options
 			opts.Now = time.Now()
