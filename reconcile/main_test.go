@@ -67,7 +67,7 @@ func (m *memory) Put(ctx context.Context, r plan.Record) error {
 	return ctx.Err()
 }
 
-func (m *memory) Accept(ids ...string) error {
+func (m *memory) Accept(_ string, ids ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.accepted = append(m.accepted, ids...)

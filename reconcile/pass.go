@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -24,9 +25,9 @@ type Keeper interface {
 	// History returns the records of the last passes, the newest first; limit
 	// 0 = all.
 	History(limit int) ([]PassRecord, error)
-	// Accept remembers owners and roots whose objects were taken over. It is
-	// on disk before it returns.
-	Accept(ids ...string) error
+	// Accept remembers owners and roots whose objects were taken over by root,
+	// which from then on is none of these. It is on disk before it returns.
+	Accept(root string, ids ...string) error
 }
 
 // PassOptions say how one pass is done.
@@ -141,10 +142,11 @@ func accept(k Keeper, d plan.Desired, o plan.Observed, opts plan.Options) error 
 			ids = append(ids, obj.Owner)
 		}
 	}
-	if len(ids) == 0 {
+	back := opts.Adopt && slices.Contains(o.Records.Accepted, d.Root)
+	if len(ids) == 0 && !back {
 		return nil
 	}
-	return k.Accept(ids...)
+	return k.Accept(d.Root, ids...)
 }
 
 // remember keeps what the next pass explains its plan with: the specs of what

@@ -126,8 +126,9 @@ func (s *Store) Put(ctx context.Context, r plan.Record) error {
 	return nil
 }
 
-// Accept remembers that objects with these owners or roots were taken over.
-func (s *Store) Accept(ids ...string) error {
+// Accept remembers that objects with these owners or roots were taken over by
+// root.
+func (s *Store) Accept(root string, ids ...string) error {
 	if s.readOnly {
 		return fmt.Errorf("accept objects: %w", errReadOnly)
 	}
@@ -139,7 +140,7 @@ func (s *Store) Accept(ids ...string) error {
 	}
 	all := slices.Concat(have, ids)
 	slices.Sort(all)
-	all = slices.DeleteFunc(slices.Compact(all), func(id string) bool { return id == "" || id == s.owner })
+	all = slices.DeleteFunc(slices.Compact(all), func(id string) bool { return id == "" || id == s.owner || id == root })
 	if slices.Equal(all, have) {
 		return nil
 	}

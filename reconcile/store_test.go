@@ -76,10 +76,10 @@ func TestStoreKeepsRecords(t *testing.T) {
 	if err := s.Put(t.Context(), restarts); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Accept("root-1", "owner-0"); err != nil {
+	if err := s.Accept("here", "root-1", "here", "owner-0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Accept("owner-0", ""); err != nil {
+	if err := s.Accept("here", "owner-0", ""); err != nil {
 		t.Fatal(err)
 	}
 
@@ -117,7 +117,7 @@ func TestStoreReadOnlyWritesNothing(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"Put":          s.Put(t.Context(), portsOf("a")),
-		"Accept":       s.Accept("o"),
+		"Accept":       s.Accept("here", "o"),
 		"PutSpec":      s.PutSpec("v1:x", json.RawMessage("{}")),
 		"KeepSpecs":    s.KeepSpecs(nil),
 		"PutConverged": s.PutConverged(nil),
@@ -254,7 +254,7 @@ func TestStoreDiskFull(t *testing.T) {
 	r.Data = map[string]string{"80/tcp": "5"}
 	for name, err := range map[string]error{
 		"manifest%2fa+ports.json": s.Put(t.Context(), r),
-		"accepted":                s.Accept("x"),
+		"accepted":                s.Accept("here", "x"),
 		"converged.json":          s.PutConverged([]plan.ID{r.ID}),
 	} {
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), name) {

@@ -24,6 +24,9 @@ func (v *view) otherRoots() []Reason {
 		}
 	}
 	var rs []Reason
+	if len(roots) == 0 && len(v.objects) > 0 && v.accepted(v.root) && !v.opts.Adopt {
+		rs = append(rs, Reason{CodeOtherRoot, fmt.Sprintf("workspace %s was taken over from %s, and is run from elsewhere now", v.workspace, v.root), v.source})
+	}
 	for _, root := range slices.Sorted(maps.Keys(roots)) {
 		rs = append(rs, Reason{CodeOtherRoot, fmt.Sprintf("workspace %s is run from %s", v.workspace, root), v.source})
 	}
