@@ -3,6 +3,7 @@
 package repos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -227,7 +228,7 @@ func (s *Store) finish(ctx context.Context, j *job) {
 	got := Fetched{Err: j.err, Since: was.Asked, OffRef: was.OffRef}
 	if j.target != "" && s.copyWith(j.u, j.src.class(), j.target, false) != nil {
 		if err := s.fetchModules(ctx, j.u, j.src, j.target, j.way); err != nil {
-			got.Err = errors.Join(got.Err, err)
+			got.Err = both(got.Err, err)
 		} else {
 			got.Commit = j.target
 		}
@@ -267,6 +268,14 @@ func (s *Store) finish(ctx context.Context, j *job) {
 			e.Failure = record(got.Err, now)
 		}
 	})
+}
+
+// both is for messages of one line.
+func both(a, b error) error {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return fmt.Errorf("%w; %w", a, b)
 }
 
 // note changes what is known of a source. That it cannot be written is no reason
@@ -319,7 +328,7 @@ func (s *Store) look(j *job) Fetched {
 			got.Commit = commit
 			return got
 		} else if !errors.Is(err, ErrNotHere) {
-			got.Err = errors.Join(got.Err, err)
+			got.Err = both(got.Err, err)
 		}
 	}
 	if got.Err != nil {

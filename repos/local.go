@@ -4,7 +4,6 @@ package repos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/go-git/go-git/v5"
@@ -25,7 +24,7 @@ func (s *Store) local(ctx context.Context, j *job) {
 	}
 	if got.Commit != "" {
 		if err := s.fetchModules(ctx, j.u, j.src, got.Commit, j.way); err != nil {
-			got.Commit, got.Err = "", errors.Join(got.Err, err)
+			got.Commit, got.Err = "", both(got.Err, err)
 		}
 	}
 	if got.Err == nil {

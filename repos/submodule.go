@@ -133,7 +133,7 @@ func (s *Store) fetchModules(ctx context.Context, u URL, src Source, commit stri
 	wg.Wait()
 	for i, m := range mods {
 		if out[i].Err != nil {
-			err = errors.Join(err, fmt.Errorf("%s: submodule %q: %w", u, m.path, out[i].Err))
+			err = both(err, fmt.Errorf("%s: submodule %q: %w", u, m.path, out[i].Err))
 		}
 	}
 	return err

@@ -142,7 +142,11 @@ func (c *conversation) bring(ctx context.Context, dir string, w wants) (err erro
 	if err != nil {
 		return errors.Join(err, res.Close())
 	}
-	err = packfile.UpdateObjectStorage(store, demultiplex(req, res))
+	if len(req.Haves) > 0 {
+		err = storeThin(store, dir, demultiplex(req, res))
+	} else {
+		err = packfile.UpdateObjectStorage(store, demultiplex(req, res))
+	}
 	if errors.Is(err, packfile.ErrEmptyPackfile) {
 		err = nil // nothing that is not here; whether that suffices is checked later
 	}
@@ -183,6 +187,9 @@ func (c *conversation) request(w wants, shallow []plumbing.Hash) *packp.UploadPa
 	}
 	for _, have := range w.haves {
 		req.Haves = append(req.Haves, plumbing.NewHash(have))
+	}
+	if len(req.Haves) > 0 {
+		_ = req.Capabilities.Set(capability.ThinPack) // go-git hides that servers can; all do
 	}
 	return req
 }
