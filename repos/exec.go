@@ -82,32 +82,89 @@ func parseListing(out []byte) listing {
 
 // fetch asks for objects by their hash, so that a reference that moves meanwhile
 // changes nothing.
+//
+// All of a history comes without the files of older commits, where the server
+// knows how to leave them out: only commits are asked for, then the files of the
+// tips.
 func (g *gitProgram) fetch(ctx context.Context, dir string, w wants) error {
 	if len(w.tips) == 0 {
 		return nil
 	}
-	args := []string{
-		"fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-		"--recurse-submodules=no", "--update-shallow",
+	if err := os.MkdirAll(filepath.Join(dir, wholeFolder), 0o700); err != nil {
+		return fmt.Errorf("%s: write mirror: %w", g.u, err)
 	}
-	if w.depth > 0 {
-		args = append(args, fmt.Sprintf("--depth=%d", w.depth))
-	}
-	args = append(args, "--stdin", "--", g.u.String())
 	var specs []string
 	for _, t := range w.tips {
 		if spec := "+" + t.object + ":" + fetched + t.object; !slices.Contains(specs, spec) {
 			specs = append(specs, spec)
 		}
 	}
+	how := []string{"--filter=tree:0"}
+	if w.depth > 0 {
+		how = []string{fmt.Sprintf("--depth=%d", w.depth)}
+	}
+	if err := g.bring(ctx, dir, specs, how...); err != nil {
+		return err
+	}
+	repo, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	for _, t := range w.tips {
+		if err := g.complete(ctx, repo, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *gitProgram) bring(ctx context.Context, dir string, specs []string, how ...string) error {
+	args := []string{
+		"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+		"--recurse-submodules=no", "--update-shallow",
+	}
+	args = append(append(args, how...), "--stdin", "--", g.u.String())
 	_, err := g.run(ctx, dir, strings.NewReader(strings.Join(specs, "\n")+"\n"), args...)
 	if err != nil && g.full(dir) {
 		return g.tooLarge(fmt.Sprintf("a pack has more than %d bytes", g.max))
 	}
+	return err
+}
+
+// complete brings all files of a commit that is here, those in LFS among them,
+// and notes that it is whole.
+func (g *gitProgram) complete(ctx context.Context, repo *Repo, t want) error {
+	dir := repo.gitDir()
+	c, err := repo.git.CommitObject(plumbing.NewHash(t.commit))
 	if err != nil {
-		return err
+		return &remoteError{u: g.u, text: fmt.Sprintf("%v: %s is not a commit, or the server did not send it", ErrNoRef, t.commit), kind: ErrNoRef, once: true}
 	}
-	return g.fetchLFS(ctx, dir, w.tips)
+	files, err := inventory(repo, c.TreeHash)
+	if err != nil {
+		return fmt.Errorf("%s: read files of commit %s: %w", g.u, t.commit, err)
+	}
+	if files.missing {
+		// What is here of older commits is not to be relied on.
+		g.flags = append(slices.Clip(g.flags), "-c", "fetch.negotiationAlgorithm=noop")
+		if err := g.bring(ctx, dir, []string{c.TreeHash.String()}, "--no-filter"); err != nil {
+			return err
+		}
+		if repo, err = Open(dir); err != nil { // it does not see packs that are new
+			return err
+		}
+		if files, err = inventory(repo, c.TreeHash); err != nil || files.missing {
+			return &remoteError{u: g.u, text: "the server did not send all files of commit " + t.commit}
+		}
+	}
+	if files.lfs {
+		if err := g.fetchLFS(ctx, dir, t.commit); err != nil {
+			return err
+		}
+	}
+	if err := repo.noteWhole(t.commit); err != nil {
+		return fmt.Errorf("%s: note what was fetched: %w", g.u, err)
+	}
+	return nil
 }
 
 // full reports whether a pack has got as large as one may be; git dies without a
@@ -206,7 +263,7 @@ func (g *gitProgram) prepare(src Source) error {
 		"GIT_OPTIONAL_LOCKS=0",
 	)
 	g.flags = []string{
-		"-c", "credential.helper=", "-c", "fetch.unpackLimit=1", "-c", "gc.auto=0", "-c", "core.hooksPath=" + os.DevNull,
+		"-c", "credential.helper=", "-c", "gc.auto=0", "-c", "core.hooksPath=" + os.DevNull,
 		"-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60", "-c", "advice.detachedHead=false",
 	}
 	switch g.u.Scheme {

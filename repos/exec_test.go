@@ -150,7 +150,7 @@ func TestGitProgram(t *testing.T) {
 			if repo, err = Open(full); err != nil {
 				t.Fatal(err)
 			}
-			on, err := newHistory(repo.git).isAncestor(hash(first), hash(third))
+			on, err := newHistory(repo.git).isAncestor(hashOf(first), hashOf(third))
 			if err != nil || !on {
 				t.Errorf("history: %v, %v", on, err)
 			}

@@ -78,7 +78,11 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 	if e.Type() == fs.ModeSymlink {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errSymlink}
 	}
-	return e.content()
+	content, err := e.content()
+	if errors.Is(err, errLFS) {
+		err = &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	return content, err
 }
 
 // ReadDir returns the entries of a folder, sorted by name.
@@ -286,6 +290,7 @@ type info struct {
 	mode  fs.FileMode
 	entry object.TreeEntry
 	blob  *object.Blob
+	large *pointer // instead of the blob's content; nil = that is it
 }
 
 func (e *info) Name() string      { return e.name }
@@ -300,8 +305,11 @@ func (e *info) ModTime() time.Time { return time.Time{} }
 func (e *info) Info() (fs.FileInfo, error) { return e, e.load() }
 
 func (e *info) Size() int64 {
-	if e.blob == nil {
+	switch {
+	case e.blob == nil:
 		return 0
+	case e.large != nil:
+		return e.large.size
 	}
 	return e.blob.Size
 }
@@ -315,10 +323,21 @@ func (e *info) load() error {
 		return err
 	}
 	e.blob = b
-	return nil
+	if e.mode.IsRegular() {
+		e.large, err = readPointer(b)
+	}
+	return err
 }
 
 func (e *info) content() (content []byte, err error) {
+	if e.large != nil {
+		f, err := e.repo.openLarge(*e.large)
+		if err != nil {
+			return nil, err
+		}
+		content, err = io.ReadAll(f)
+		return content, errors.Join(err, f.Close())
+	}
 	err = e.repo.again(func(g *git.Repository) error {
 		b, err := g.BlobObject(e.entry.Hash)
 		if err != nil {
@@ -350,7 +369,10 @@ func all(b *object.Blob) (content []byte, err error) {
 const maxAtOnce = 4 << 20
 
 func (e *info) reader() (io.ReadCloser, error) {
-	if e.blob.Size > maxAtOnce {
+	switch {
+	case e.large != nil:
+		return e.repo.openLarge(*e.large)
+	case e.blob.Size > maxAtOnce:
 		return e.blob.Reader()
 	}
 	content, err := e.content()

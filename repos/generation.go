@@ -266,6 +266,7 @@ func transplant(src, dst *Repo, commit plumbing.Hash) error {
 	if err := transplantTree(src, dst, c.TreeHash, 0); err != nil {
 		return err
 	}
+	linkLarge(src, dst)
 	border, err := dst.git.Storer.Shallow()
 	if err != nil {
 		return err
@@ -273,7 +274,10 @@ func transplant(src, dst *Repo, commit plumbing.Hash) error {
 	if err := dst.git.Storer.SetShallow(append(border, commit)); err != nil {
 		return err
 	}
-	return transplantObject(src, dst, commit)
+	if err := transplantObject(src, dst, commit); err != nil {
+		return err
+	}
+	return dst.noteWhole(commit.String())
 }
 
 // maxTreeDepth stops at trees that nobody made by hand.

@@ -188,4 +188,4 @@ func TestLogBringsHistory(t *testing.T) {
 	}
 }
 
-func hash(s string) plumbing.Hash { return plumbing.NewHash(s) }
+func hashOf(s string) plumbing.Hash { return plumbing.NewHash(s) }

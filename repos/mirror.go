@@ -61,6 +61,11 @@ func (src Source) backend() string {
 	return "go"
 }
 
+func backendOf(class string) string {
+	backend, _, _ := strings.Cut(class, "-")
+	return backend
+}
+
 // depth is how much is fetched at a time; 0 = all history.
 func (m *mirror) depth() int {
 	_, depth, _ := strings.Cut(m.class, "-")
@@ -91,7 +96,9 @@ func (s *Store) mirror(u URL, class string) *mirror {
 	return &mirror{s: s, u: u, class: class, dir: filepath.Join(root, u.folder(), class)}
 }
 
-// copies returns the mirrors of a URL that there are, that of class first.
+// copies returns the mirrors of a URL that there are, that of class first. Only
+// those of its backend count: they differ in files that are in LFS. Without a
+// class all do, those of the git program first.
 func (s *Store) copies(u URL, class string) []*mirror {
 	roots := []string{s.opt.Dir}
 	if s.opt.ReadOnly {
@@ -107,7 +114,7 @@ func (s *Store) copies(u URL, class string) []*mirror {
 			continue
 		}
 		for _, e := range entries {
-			if e.IsDir() {
+			if e.IsDir() && (class == "" || backendOf(e.Name()) == backendOf(class)) {
 				found = append(found, &mirror{
 					s: s, u: u, class: e.Name(), dir: filepath.Join(root, u.folder(), e.Name()), frozen: s.opt.ReadOnly && i == 0,
 				})
@@ -243,7 +250,7 @@ func (r *Repo) has(commit string) bool {
 		return false
 	}
 	_, err = object.GetTree(r.git.Storer, c.TreeHash)
-	return err == nil
+	return err == nil && !r.lacksNote(commit)
 }
 
 // repo opens a repository of this host that has the commit of src: a mirror, or
