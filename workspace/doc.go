@@ -3,10 +3,10 @@
 // Package workspace turns a directory into what should run: bytes in, a
 // [plan.Desired] and diagnostics out.
 //
-// [Load] finds and decodes every document of a workspace, opens the repos that
-// are on this host, and follows enable entries from the workspace file through
-// the manifests that they name. [Tree.Resolve] then works out names, variables,
-// mounts, ports and edges. Neither starts a goroutine, writes a file, or knows
+// [Load] finds and decodes every document of a workspace, opens its repos, those
+// in git through [Options].Git at the commits of the lock file, and follows
+// enable entries from the workspace file through the manifests that they name.
+// [Tree.Resolve] then works out names, variables, mounts, ports and edges. Neither starts a goroutine, writes a file, or knows
 // a container engine; facts of the host such as image digests and the values of
 // secrets enter later, when the plan is bound.
 //
