@@ -135,6 +135,9 @@ func TestGitProgram(t *testing.T) {
 			src.URL = strings.ReplaceAll(r.URL, " ", "%20")
 			g, dir := dialed(t, o, src)
 			bringAll(t, g, dir, 1, first)
+			if name == "ssh secret" || name == "ssh home" {
+				return // the rest is as with the key file
+			}
 			second := r.Commit(t, repostest.Commit{})
 			third := r.Commit(t, repostest.Commit{})
 			bringAll(t, g, dir, 1, third)

@@ -38,7 +38,10 @@ func (s *Store) Log(ctx context.Context, src Source, older, newer string, limit 
 	if err != nil {
 		return nil, false, fmt.Errorf("read history: %w", err)
 	}
-	log, more, err = newHistory(repo.git).between(plumbing.NewHash(older), plumbing.NewHash(newer), limit)
+	err = repo.again(func(g *git.Repository) (err error) {
+		log, more, err = newHistory(g).between(plumbing.NewHash(older), plumbing.NewHash(newer), limit)
+		return err
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("read history: %w", err)
 	}
@@ -51,7 +54,11 @@ func (s *Store) entry(src Source, commit string) (LogEntry, bool, error) {
 	if err != nil {
 		return LogEntry{}, false, err
 	}
-	c, err := newHistory(repo.git).commit(plumbing.NewHash(commit))
+	var c *object.Commit
+	err = repo.again(func(g *git.Repository) (err error) {
+		c, err = newHistory(g).commit(plumbing.NewHash(commit))
+		return err
+	})
 	if err != nil {
 		return LogEntry{}, false, err
 	}

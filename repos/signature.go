@@ -17,6 +17,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
@@ -46,7 +47,11 @@ func (s *Store) Verify(src Source, commit string, signers *Signers) (Signer, err
 
 // Verify checks the signature of the commit hash.
 func (r *Repo) Verify(hash string, signers *Signers) (Signer, error) {
-	content, err := r.commitContent(plumbing.NewHash(hash))
+	var content []byte
+	err := r.again(func(g *git.Repository) (err error) {
+		content, err = commitContent(g, plumbing.NewHash(hash))
+		return err
+	})
 	if err != nil {
 		return Signer{}, fmt.Errorf("verify commit %s: %w", hash, err)
 	}
@@ -58,8 +63,8 @@ func (r *Repo) Verify(hash string, signers *Signers) (Signer, error) {
 }
 
 // commitContent returns the bytes that git hashes, without the object's header.
-func (r *Repo) commitContent(hash plumbing.Hash) (content []byte, err error) {
-	o, err := r.git.Storer.EncodedObject(plumbing.CommitObject, hash)
+func commitContent(g *git.Repository, hash plumbing.Hash) (content []byte, err error) {
+	o, err := g.Storer.EncodedObject(plumbing.CommitObject, hash)
 	if err != nil {
 		return nil, err
 	}
