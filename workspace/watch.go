@@ -64,6 +64,7 @@ type Watcher struct {
 	mu       sync.Mutex
 	running  bool
 	ended    bool
+	asked    bool     // Watch was called
 	roots    []string // absolute, clean, sorted
 	view     view
 	notes    notifier // nil = nothing is watched
@@ -102,8 +103,8 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 
 // Watch replaces the set of folders, which are absolute paths and need not exist
 // yet. When it returns they are watched; nothing happens when they were already.
-// Before Run, read them after Watch. While Run is at work a new set counts as a
-// change, since the folders may have changed after they were read.
+// Read the first set after the call. Every other set counts as a change, since
+// its folders may have changed between being read and being watched.
 func (w *Watcher) Watch(dirs []string) error {
 	roots := make([]string, len(dirs))
 	for i, dir := range dirs {
@@ -120,12 +121,13 @@ func (w *Watcher) Watch(dirs []string) error {
 	if w.ended {
 		return errors.New("watch folders: the watcher has ended")
 	}
-	if slices.Equal(roots, w.roots) {
+	if w.asked && slices.Equal(roots, w.roots) {
 		return nil
 	}
 	w.roots = roots
 	w.rebuild()
-	if !w.running {
+	if !w.asked {
+		w.asked = true
 		return nil
 	}
 	w.burst.note(time.Now(), "", true)

@@ -14,20 +14,36 @@ type burst struct {
 	sure        bool      // something has changed
 	rebuild     bool      // what is watched is no longer right
 	dirty       map[string]bool
-	calm        chan struct{} // is closed after the burst; nil = there is none
+	before      map[string]*folder // those that came or went, as they were; nil = there was none
+	calm        chan struct{}      // is closed after the burst; nil = there is none
 }
 
 // note adds something that happened in the folder dir; "" = somewhere. What is
 // not sure counts if the folder's digest has changed.
 func (b *burst) note(now time.Time, dir string, sure bool) {
 	if b.calm == nil {
-		b.calm, b.first, b.dirty = make(chan struct{}), now, map[string]bool{}
+		b.calm, b.first = make(chan struct{}), now
 	}
 	b.last = now
 	b.sure = b.sure || sure
-	if dir != "" {
-		b.dirty[dir] = true
+	if dir == "" {
+		return
 	}
+	if b.dirty == nil {
+		b.dirty = map[string]bool{}
+	}
+	b.dirty[dir] = true
+}
+
+// replace adds that the folder was, if any, is gone from dir or is another one.
+func (b *burst) replace(dir string, was *folder) {
+	if _, known := b.before[dir]; known {
+		return
+	}
+	if b.before == nil {
+		b.before = map[string]*folder{}
+	}
+	b.before[dir] = was
 }
 
 // due is when the burst is to be looked at; zero = there is none.
@@ -64,6 +80,10 @@ func (w *Watcher) settled(now time.Time) bool {
 		was := f.sum
 		w.reader().fill(dir, f)
 		w.burst.sure = w.burst.sure || f.sum != was
+	}
+	for dir, was := range w.burst.before {
+		f := w.view.folders[dir]
+		w.burst.sure = w.burst.sure || (f == nil) != (was == nil) || f != nil && (f.id != was.id || f.sum != was.sum)
 	}
 	w.publish()
 	open := w.openDocuments(w.burst.dirty)

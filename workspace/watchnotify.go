@@ -150,7 +150,7 @@ func (w *Watcher) event(ev fsnotify.Event, ok bool) {
 		ev.Has(fsnotify.Rename) && itself != nil: // its watches go by names of folders
 		w.burst.rebuild = true
 	case ev.Has(fsnotify.Remove):
-		delete(w.view.folders, path) // what it held went before
+		w.forget(path) // what it held went before
 	case ev.Has(fsnotify.Create):
 		w.arrive(path, f)
 	}
@@ -167,14 +167,22 @@ func (w *Watcher) arrive(path string, parent *folder) {
 	if !r.matters(filepath.Dir(path), parent, filepath.Base(path), true) {
 		return
 	}
-	delete(w.view.folders, path) // another one of its name
+	w.forget(path) // another one of its name
 	r.add = w.notes.Add
 	r.tree(path, &folder{rules: parent.rules, root: parent.root})
 	for _, dir := range r.added {
+		w.burst.replace(dir, nil)
 		w.burst.note(time.Now(), dir, false)
 	}
 	if r.err != nil {
 		w.closeNotes()
 		w.setReason(reasonOf(r.err))
+	}
+}
+
+func (w *Watcher) forget(dir string) {
+	if f := w.view.folders[dir]; f != nil {
+		w.burst.replace(dir, f)
+		delete(w.view.folders, dir)
 	}
 }
