@@ -403,7 +403,7 @@ func TestLoopFatal(t *testing.T) {
 		b.took()
 		b.mu.Lock()
 		good := b.loaded
-		b.loaded = reconcile.Loaded{Fatal: true, Diagnostics: schema.Diagnostics{{
+		b.loaded = reconcile.Loaded{Fatal: true, Desired: desired(instance("b")), Diagnostics: schema.Diagnostics{{
 			Severity: schema.Error, Summary: "unknown field", Detail: "containr", Pos: schema.Pos{File: "a/manifest.yaml", Line: 2, Col: 1},
 		}}}
 		b.mu.Unlock()
@@ -416,8 +416,8 @@ func TestLoopFatal(t *testing.T) {
 		if rec := ended[0].rec; rec.Result != reconcile.ResultFailed || !slices.Equal(rec.Errors, []string{"a/manifest.yaml:2:1: unknown field: containr"}) {
 			t.Errorf("record %+v", rec)
 		}
-		if got := b.states()["a"]; got != plan.StateRunning {
-			t.Errorf("a is %q", got)
+		if diff := cmp.Diff(map[string]plan.State{"acme": plan.StateExists, "a": plan.StateRunning}, b.states()); diff != "" {
+			t.Errorf("objects (-want +got):\n%s", diff)
 		}
 		b.wait(2 * time.Minute)
 		if loads, _ := b.took(); len(loads) != 1 {

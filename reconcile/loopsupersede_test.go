@@ -118,13 +118,13 @@ func TestLoopCutsPullsThatAreDoneWithout(t *testing.T) {
 	}
 }
 
-// during has a step take ten seconds.
-func during(op plan.Op, name string) func(*bed, *reconcile.LoopOptions) {
+// during has a step take a while.
+func during(op plan.Op, name string, takes time.Duration) func(*bed, *reconcile.LoopOptions) {
 	return func(b *bed, _ *reconcile.LoopOptions) {
 		b.pull.set(func(rt *pulling) {
 			rt.slow = func(s plan.Step) time.Duration {
 				if s.Op == op && s.Target.Name == name {
-					return 10 * time.Second
+					return takes
 				}
 				return 0
 			}
@@ -143,7 +143,7 @@ func TestLoopNeverCutsWhatActs(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBed(t, []plan.Resource{instance("a")})
 					b.wait(time.Second)
-					during(op, "a")(b, nil)
+					during(op, "a", 90*time.Second)(b, nil)
 					b.want(edited(instance("a")))
 					b.wait(2 * time.Second)
 					b.want(want...)
@@ -151,7 +151,7 @@ func TestLoopNeverCutsWhatActs(t *testing.T) {
 					if got := b.states()["b"]; got != plan.StateRunning {
 						t.Errorf("b is %q while %s of a is under way", got, op)
 					}
-					b.wait(time.Minute)
+					b.wait(10 * time.Minute)
 					states := map[string]plan.State{"acme": plan.StateExists}
 					for _, r := range want {
 						states[r.ID.Name] = plan.StateRunning
@@ -216,7 +216,7 @@ func TestLoopAwait(t *testing.T) {
 		}
 
 		// One that is superseded is answered by its successor.
-		during(plan.OpCreate, "b")(b, nil)
+		during(plan.OpCreate, "b", 10*time.Second)(b, nil)
 		b.mu.Lock()
 		b.loaded.Desired = desired(instance("a"), instance("b"), instance("c", agent("b")))
 		b.mu.Unlock()
@@ -241,7 +241,7 @@ func TestLoopAwait(t *testing.T) {
 
 func TestLoopInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, []plan.Resource{instance("slow"), instance("a"), instance("b", agent("a"))}, during(plan.OpCreate, "a"),
+		b := newBed(t, []plan.Resource{instance("slow"), instance("a"), instance("b", agent("a"))}, during(plan.OpCreate, "a", 10*time.Second),
 			func(b *bed, _ *reconcile.LoopOptions) { b.pull.names = []string{"slow"} })
 		b.wait(time.Second)
 		awaited := make(chan reconcile.PassRecord, 1)
@@ -333,4 +333,138 @@ func TestLoopSeesThePast(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whenever an edit comes while the host is looked at slowly and steps end
+// meanwhile, what it asks for is done soon, whatever else is still pulled.
+func TestLoopEditsAtAnyMoment(t *testing.T) {
+	const lag = 2500 * time.Millisecond
+	second := func(s plan.Step) time.Duration {
+		if s.Op == plan.OpPrepare && s.Target.Name == "c" {
+			return 15 * time.Minute
+		}
+		return time.Second
+	}
+	for _, pulls := range []bool{false, true} {
+		for offset := time.Duration(0); offset < 12*time.Second; offset += 250 * time.Millisecond {
+			t.Run(fmt.Sprintf("%t %s", pulls, offset), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					rs := []plan.Resource{instance("a"), instance("b", agent("a"))}
+					if pulls {
+						rs = append(rs, instance("c"))
+					}
+					b := newBed(t, rs, func(b *bed, _ *reconcile.LoopOptions) { b.pull.lag, b.pull.slow = lag, second })
+					b.wait(offset)
+					b.want(append(rs, instance("d", agent("b")))...)
+					b.wait(40 * time.Second)
+					for _, name := range []string{"a", "b", "d"} {
+						if got := b.states()[name]; got != plan.StateRunning {
+							t.Errorf("%s is %q", name, got)
+						}
+					}
+					b.wait(time.Hour / 2)
+					_, ended := b.took()
+					for _, e := range ended {
+						undone := slices.ContainsFunc(e.res.Outcome.Steps, func(r reconcile.StepResult) bool { return r.State != reconcile.StepDone })
+						switch {
+						case e.rec.Result == reconcile.ResultFailed:
+							t.Errorf("a pass failed: %v", e.rec.Errors)
+						case e.rec.Result == reconcile.ResultSuperseded && !undone:
+							t.Errorf("a pass that was done was superseded: %v", told(ended))
+						}
+					}
+					creates := map[string]int{}
+					for _, s := range b.rt.Journal() {
+						if s.Op == plan.OpCreate {
+							creates[s.Target.Name]++
+						}
+					}
+					for name, n := range creates {
+						if n != 1 {
+							t.Errorf("created %s %d times", name, n)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// What is to be done after a wait that is under way follows it, although the
+// wait is of an object that had no handle when it was planned.
+func TestLoopDriftBehindAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, []plan.Resource{instance("c")})
+		b.wait(time.Second)
+		b.pull.set(func(rt *pulling) {
+			rt.names = []string{"slow"}
+			rt.slow = func(s plan.Step) time.Duration {
+				if s.Op == plan.OpWait {
+					return time.Minute
+				}
+				return 0
+			}
+		})
+		user := instance("c")
+		user.Needs = append(user.Needs, plan.Need{On: agent("a"), Until: plan.UntilReady})
+		b.want(instance("a"), instance("b", agent("a")), user, instance("slow"))
+		b.wait(10 * time.Second) // a runs and is waited for
+		b.rt.Remove(b.object("c").Handle)
+		b.loop.Notify(reconcile.CauseRuntime)
+		b.wait(2 * time.Minute)
+		for _, name := range []string{"a", "b", "c"} {
+			if got := b.states()[name]; got != plan.StateRunning {
+				t.Errorf("%s is %q while another is pulled", name, got)
+			}
+		}
+		if n := b.rt.Calls()[plan.OpWait]; n != 1 {
+			t.Errorf("waited %d times, want once", n)
+		}
+	})
+}
+
+// What goes on under a newer plan is reported with it, and tried again when it
+// fails.
+func TestLoopReportsWhatWasCarriedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &failing{match: stepOf(plan.OpCreate, "a")}
+		b := newBed(t, []plan.Resource{instance("a")}, during(plan.OpCreate, "a", 10*time.Second), f.set)
+		b.wait(time.Second)
+		b.want(instance("a"), instance("b"))
+		b.wait(9*time.Second + 500*time.Millisecond)
+		_, ended := b.took()
+		want := []string{"superseded [start] create a?, create acme", "failed [start edit runtime] create b"}
+		if diff := cmp.Diff(want, told(ended)); diff != "" {
+			t.Errorf("passes (-want +got):\n%s", diff)
+		}
+		if errs := ended[1].rec.Errors; !slices.Equal(errs, []string{"create manifest/a: no space left on device"}) {
+			t.Errorf("errors %q", errs)
+		}
+		f.fail(nil)
+		b.wait(30 * time.Second)
+		if got := b.states()["a"]; got != plan.StateRunning {
+			t.Errorf("a is %q when nothing fails any more", got)
+		}
+	})
+}
+
+func TestLoopLooksSeldomAtItsOwnEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, []plan.Resource{instance("slow")}, func(b *bed, _ *reconcile.LoopOptions) { b.pull.names = []string{"slow"} })
+		b.wait(2 * time.Second)
+		b.took()
+		for range 500 {
+			b.loop.Notify(reconcile.CauseRuntime)
+			time.Sleep(10 * time.Millisecond)
+		}
+		b.wait(2 * time.Second)
+		if loads, _ := b.took(); len(loads) < 5 || len(loads) > 7 {
+			t.Errorf("%d looks at the events of five seconds", len(loads))
+		}
+		b.loop.Notify(reconcile.CauseEdit)
+		b.wait(100 * time.Millisecond)
+		if loads, _ := b.took(); len(loads) != 1 {
+			t.Errorf("%d looks at an edit", len(loads))
+		}
+	})
 }

@@ -170,7 +170,7 @@ func network() plan.Resource {
 // desired wants the resources and the network.
 func desired(rs ...plan.Resource) plan.Desired {
 	d := plan.Desired{Workspace: testWorkspace, Root: "/srv/acme", Revision: "abc", Source: "workspace.yaml:1:1"}
-	d.Resources = append(rs, network())
+	d.Resources = append(slices.Clone(rs), network())
 	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
 	return d
 }

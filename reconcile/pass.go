@@ -133,9 +133,9 @@ func settle(ctx context.Context, o Outcome, d time.Duration) {
 func accept(k Keeper, d plan.Desired, o plan.Observed, opts plan.Options) error {
 	var ids []string
 	for _, obj := range o.Objects {
-		elsewhere := obj.Root != "" && obj.Root != d.Root
+		elsewhere := obj.Root != "" && obj.Root != d.Root && !slices.Contains(o.Records.Accepted, obj.Root)
 		if opts.Adopt && elsewhere {
-			ids = append(ids, obj.Root)
+			ids = append(ids, obj.Root, obj.Owner)
 		}
 		// What is run from another root is not lost: its records are there.
 		if opts.AcceptLostRecords && obj.Owner != o.Records.Owner && !elsewhere {

@@ -45,8 +45,8 @@ func (v *view) lost(o Object) bool {
 	switch {
 	case o.Owner == v.observed.Records.Owner, v.accepted(o.Owner), v.opts.AcceptLostRecords:
 		return false
-	case v.elsewhere(o): // taken over with its root, or otherRoots has refused
-		return false
+	case v.elsewhere(o) && (v.opts.Adopt || !v.accepted(o.Root)):
+		return false // taken over with its owner now, or otherRoots has refused
 	}
 	return true
 }
