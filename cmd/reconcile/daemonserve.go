@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,8 +20,13 @@ import (
 	"reconcile/repos"
 )
 
-// closeTime is how long requests may take to end when the daemon does.
-const closeTime = 5 * time.Second
+const (
+	// closeTime is how long requests may take to end when the daemon does.
+	closeTime = 5 * time.Second
+	// beginTime is how long a request for a pass waits for a daemon to begin.
+	beginTime = 30 * time.Second
+	beginPoll = 20 * time.Millisecond
+)
 
 // serve starts everything that answers questions.
 func (d *daemon) serve(servers *group) error {
@@ -148,20 +154,19 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	if no := d.app.refuses(r.Settings); no != nil {
 		return 0, no
 	}
-	loop := d.loop.Load()
+	// What is asked of the remotes and of the loop goes on without the client.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
+	defer cancel()
+	defer context.AfterFunc(d.stopping, cancel)()
+	loop := d.awaitLoop(ctx)
 	if loop == nil {
-		return 0, &control.Refusal{Code: plan.ExitFault, Text: "the daemon cannot begin: " + d.ready().Error()}
+		return 0, &control.Refusal{Code: plan.ExitFault, Text: fmt.Sprintf("the daemon cannot begin: %v", d.ready())}
 	}
 	reader := &app{std: stdio{out: stdout, err: stderr}, lookupEnv: d.app.lookupEnv, output: r.Output, verbose: r.Verbose, color: "never"}
 	if r.Color {
 		reader.color = "always"
 	}
 	view := newPassView(reader)
-	// What is asked of the remotes and of the loop goes on without the client.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
-	defer cancel()
-	defer context.AfterFunc(d.stopping, cancel)()
-
 	w, done := d.attend(view, plan.Options{AllowMassDelete: r.AllowMassDelete, AcceptLostRecords: r.AcceptLostRecords, Adopt: r.Adopt})
 	defer done()
 	if err := d.feed.Ask(ctx); err != nil {
@@ -175,6 +180,35 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 		view.show(e)
 	}
 	return rec.ExitCode, nil
+}
+
+// awaitLoop returns the loop. A daemon has none until it knows its workspace,
+// such as the first commit of a repository; that is tried anew.
+func (d *daemon) awaitLoop(ctx context.Context) *reconcile.Loop {
+	if loop := d.loop.Load(); loop != nil {
+		return loop
+	}
+	if d.feed.Ask(ctx) != nil {
+		return nil
+	}
+	deadline := time.After(beginTime)
+	for range 2 { // one that is under way may not know what the remotes answered
+		before := d.ready()
+		d.notify(reconcile.CauseCommand)
+		for d.ready() == before {
+			if loop := d.loop.Load(); loop != nil {
+				return loop
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-deadline:
+				return nil
+			case <-time.After(beginPoll):
+			}
+		}
+	}
+	return d.loop.Load()
 }
 
 func errStopping() error {
