@@ -43,6 +43,7 @@ func (a *app) deployPushed(ctx context.Context, rc reception) error {
 		}
 		return nil
 	}
+	a.cause = reconcile.CausePush
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	leavePusher()
 	a.std.out, a.std.err = newPusher(a.std.out), newPusher(a.std.err)

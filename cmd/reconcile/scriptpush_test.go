@@ -3,12 +3,17 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path"
+	"regexp"
+	"strings"
 	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -53,4 +58,33 @@ func forgeCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("FORGE", server.URL)
+}
+
+var webhooksOn = regexp.MustCompile(`webhooks on (http://\S+)`)
+
+// webhookCmd delivers BODY to the daemon whose stderr is in FILE, signed with
+// SECRET, and expects the code; the answer is the standard output: webhook CODE
+// FILE SECRET BODY
+func webhookCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: webhook code file secret body")
+	}
+	found := webhooksOn.FindStringSubmatch(ts.ReadFile(args[1]))
+	if found == nil {
+		ts.Fatalf("no webhooks in %s", args[1])
+	}
+	m := hmac.New(sha256.New, []byte(args[2]))
+	m.Write([]byte(args[3]))
+	req, err := http.NewRequest(http.MethodPost, found[1], strings.NewReader(args[3]))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Reconcile-Signature-256", fmt.Sprintf("sha256=%x", m.Sum(nil)))
+	res, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	_, err = io.Copy(ts.Stdout(), res.Body)
+	ts.Check(err)
+	if fmt.Sprint(res.StatusCode) != args[0] {
+		ts.Fatalf("it answered %s", res.Status)
+	}
 }
