@@ -527,3 +527,90 @@ func TestKilledInAPass(t *testing.T) {
 		})
 	}
 }
+
+// TestKilledWhileCheckingOut: a folder of the workspace that an agent mounts is
+// in the middle of a change when the daemon is killed. The next one brings it to
+// the commit, and what the agent has put there stays.
+func TestKilledWhileCheckingOut(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "kill-checkout")
+	repo := repostest.NewRepo(t, filepath.Join(t.TempDir(), "acme.git"))
+	const count = 2000
+	commit := func(v string) {
+		files := workspaceFiles(h.workspace, map[string]string{"steady": "1"})
+		files["agents/steady/manifest.yaml"] += "volumes: {files: /files}\n"
+		for i := range count {
+			files[fmt.Sprintf("files/%04d", i)] = v
+		}
+		repo.Commit(t, repostest.Commit{Files: files})
+	}
+	commit("0")
+	w := h.watch(t, repo.URL+"#main", "--poll=200ms")
+	w.await(t, "the first commit runs", h.runs(t, map[string]string{"steady": "1"}))
+	first := h.instances(t)
+	found, err := filepath.Glob(filepath.Join(h.state, "checkouts", "*", "acme", "files"))
+	check(t, err)
+	if len(found) != 1 {
+		t.Fatalf("checkouts %v", found)
+	}
+	folder := found[0]
+	staging := filepath.Dir(folder) + ".new"
+	check(t, os.WriteFile(filepath.Join(folder, "own"), []byte("agent"), 0o644))
+	tally := func() map[string]int {
+		out := map[string]int{}
+		for i := range count {
+			b, err := os.ReadFile(filepath.Join(folder, fmt.Sprintf("%04d", i)))
+			if err != nil {
+				out["missing"]++
+				continue
+			}
+			out[string(b)]++
+		}
+		return out
+	}
+
+	mixed, staged := 0, 0
+	for round := 1; mixed == 0 || staged == 0; round++ {
+		if round > 20 {
+			t.Fatalf("killed %d times while it wrote and %d times while it switched; want one of each", staged, mixed)
+		}
+		v := fmt.Sprint(round)
+		commit(v)
+		begun := func() bool {
+			if round%2 == 0 {
+				_, err := os.Stat(staging)
+				return err == nil
+			}
+			b, err := os.ReadFile(filepath.Join(folder, "0000"))
+			return err == nil && string(b) == v
+		}
+		for end := time.Now().Add(patience); !begun(); {
+			if time.Now().After(end) {
+				t.Fatal("the checkout never began")
+			}
+		}
+		w.kill()
+		switch n := tally(); {
+		case n["missing"] > 0:
+			t.Errorf("files are missing: %v", n)
+		case len(n) == 2:
+			mixed++
+		default:
+			if _, err := os.Stat(staging); err == nil {
+				staged++
+			}
+		}
+		w = h.watch(t, repo.URL+"#main", "--poll=200ms")
+		w.await(t, "all files are of the commit", func() bool { return cmp.Equal(tally(), map[string]int{v: count}) })
+		w.await(t, "nothing waits to be switched", func() bool { _, err := os.Stat(staging); return os.IsNotExist(err) })
+	}
+	if b, err := os.ReadFile(filepath.Join(folder, "own")); string(b) != "agent" {
+		t.Errorf("the agent's own file: %q, %v", b, err)
+	}
+	w.await(t, "the daemon begins", func() bool { return strings.Contains(w.output.String(), "workspace "+h.workspace) })
+	w.end(t)
+	h.tidy(t)
+	if diff := cmp.Diff(first, h.instances(t), cmp.AllowUnexported(instance{})); diff != "" {
+		t.Errorf("what runs (-before +after)\n%s", diff)
+	}
+}
