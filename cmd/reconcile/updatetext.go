@@ -72,7 +72,7 @@ func (u *updating) print(list []change) {
 	case u.a.dryRun:
 		fmt.Fprintf(u.a.std.err, "%s is not written\n", schema.LockFile)
 	default:
-		fmt.Fprintf(u.a.std.err, "%s is written; run reconcile to act on it\n", schema.LockFile)
+		fmt.Fprintf(u.a.std.err, "%s is written; `reconcile` acts on it\n", schema.LockFile)
 	}
 }
 
