@@ -338,12 +338,17 @@ func (e *info) content() (content []byte, err error) {
 		content, err = io.ReadAll(f)
 		return content, errors.Join(err, f.Close())
 	}
-	err = e.repo.again(func(g *git.Repository) error {
-		b, err := g.BlobObject(e.entry.Hash)
-		if err != nil {
-			return err
+	b := e.blob // until somebody wrote to the repository
+	err = e.repo.again(func(g *git.Repository) (err error) {
+		if b == nil {
+			b, err = g.BlobObject(e.entry.Hash)
 		}
-		content, err = all(b)
+		if err == nil {
+			content, err = all(b)
+		}
+		if err != nil {
+			b = nil
+		}
 		return err
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func (m *mirror) bring(ctx context.Context, r remote, l listing, tips []want) er
 		return err
 	}
 	m.sweep(st)
-	if st.Generation != "" && len(st.Packs) < 2*maxPacks { // a pack and its index
+	if st.Generation != "" && len(st.Packs) < 2*m.s.packs { // a pack and its index
 		why := m.health(st)
 		if why == "" {
 			done, err := m.extend(ctx, r, l, &st, tips)
@@ -120,7 +120,7 @@ func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorStat
 	if len(all) == 0 {
 		return nil // there is nothing to have
 	}
-	err := r.fetch(ctx, dir, wants{tips: all, depth: m.depth(), admit: m.s.admit})
+	err := m.clone(ctx, r, dir, wants{tips: all, depth: m.depth(), admit: m.s.admit})
 	if err == nil {
 		err = complete(dir, tips)
 	}
@@ -138,6 +138,19 @@ func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorStat
 	// it open look again.
 	m.sweep(st)
 	return nil
+}
+
+// clone fetches into an empty generation, after admission. The git program
+// cannot be held up between the answer and the pack.
+func (m *mirror) clone(ctx context.Context, r remote, dir string, w wants) error {
+	if backendOf(m.class) == "git" {
+		leave, err := w.admit(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	return r.fetch(ctx, dir, w)
 }
 
 // admit lets few clones at a time take in what they get.

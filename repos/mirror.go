@@ -16,9 +16,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/gofrs/flock"
 )
 
@@ -208,11 +211,22 @@ func (m *mirror) openGit() (g *git.Repository, generation string, err error) {
 	if st.Generation == "" {
 		return nil, "", fmt.Errorf("mirror of %s: %w", m.u, fs.ErrNotExist)
 	}
-	g, err = git.PlainOpen(filepath.Join(m.dir, st.Generation))
+	g, err = openMirror(filepath.Join(m.dir, st.Generation))
 	if err != nil {
 		return nil, "", fmt.Errorf("mirror of %s: %w", m.u, err)
 	}
 	return g, st.Generation, nil
+}
+
+// openMirror keeps packs open that were read from, so that a reader goes on when
+// the generation is removed, and each read need not find its pack again. They
+// are closed with the garbage.
+func openMirror(dir string) (*git.Repository, error) {
+	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err != nil {
+		return nil, err
+	}
+	store := filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRUDefault(), filesystem.Options{KeepDescriptors: true})
+	return git.Open(store, nil)
 }
 
 // suspect has the next fetch build the generation anew.

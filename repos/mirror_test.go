@@ -147,6 +147,7 @@ func TestMirrorStartsOver(t *testing.T) {
 	pinned := repo.Commit(t, repostest.Commit{Files: map[string]string{"dir/a": "pinned\n"}})
 	repo.Commit(t, repostest.Commit{Branch: "side", Root: true, Files: files("side")})
 	s := newStore(t, StoreOptions{})
+	s.packs = 5
 	src, pin, side := Source{URL: repo.URL}, Source{URL: repo.URL, Ref: "main", Commit: pinned}, Source{URL: repo.URL, Ref: "side"}
 	had(t, s, pin)
 	sideCommit := had(t, s, side)
@@ -154,7 +155,7 @@ func TestMirrorStartsOver(t *testing.T) {
 	must(t, err)
 	first := generation(t, s, src)
 	root := true
-	for i := range maxPacks + 3 {
+	for i := range 8 {
 		want := repo.Commit(t, repostest.Commit{Root: root, Files: map[string]string{"a": fmt.Sprint(i)}})
 		root = false
 		if got := had(t, s, src); got != want {
@@ -382,4 +383,50 @@ func TestKilledFetch(t *testing.T) {
 	if m, _ := filepath.Glob(generation(t, s, src) + "/objects/pack/tmp_*"); len(m) > 2 {
 		t.Errorf("killed fetches left %v", m)
 	}
+}
+
+// A repository of this host is read where it is while others push to it and pack
+// it.
+func TestLocalRepositoryChanges(t *testing.T) {
+	repo := repostest.NewRepo(t, filepath.Join(t.TempDir(), "a.git"))
+	repo.Commit(t, repostest.Commit{Files: map[string]string{"a": "same\n", "dir/b": "same\n"}})
+	src := Source{URL: repo.Dir}
+	s := newStore(t, StoreOptions{})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					if n < 10 {
+						t.Errorf("only %d reads", n)
+					}
+					return
+				default:
+				}
+				got := s.Fetch(context.Background(), []Source{src})[0]
+				if got.Err != nil {
+					t.Error(got.Err)
+					continue
+				}
+				files, err := s.FS(src, got.Commit)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if b, err := files.ReadFile("dir/b"); string(b) != "same\n" || err != nil {
+					t.Errorf("dir/b is %q, %v", b, err)
+				}
+			}
+		})
+	}
+	for i := range 12 {
+		repo.Commit(t, repostest.Commit{Files: map[string]string{"c": fmt.Sprint(i)}})
+		if i%3 == 2 {
+			repo.Git(t, "gc", "-q")
+		}
+	}
+	close(stop)
+	wg.Wait()
 }

@@ -104,6 +104,7 @@ type Store struct {
 	clones chan struct{} // a place for each that may run at once
 	now    func() time.Time
 	pause  time.Duration // before the second try; it doubles with each
+	packs  int           // see maxPacks
 	temp   string        // folder of a read-only store; may not exist
 
 	mu      sync.Mutex
@@ -136,7 +137,7 @@ func NewStore(o StoreOptions) *Store {
 	}
 	s := &Store{
 		opt: o, log: o.Log, http: newTransport(), clones: make(chan struct{}, maxClones),
-		now: func() time.Time { return time.Now().UTC() }, pause: 500 * time.Millisecond,
+		now: func() time.Time { return time.Now().UTC() }, pause: 500 * time.Millisecond, packs: maxPacks,
 		gates: map[string]chan struct{}{}, states: map[string]mirrorState{}, judged: map[judgement]bool{},
 	}
 	if s.log == nil {
