@@ -72,13 +72,14 @@ func (w *Watcher) settled(now time.Time) bool {
 		w.burst.rebuild = false
 		w.mark(w.rebuild())
 	}
+	var open []string
 	for dir := range w.burst.dirty {
 		f := w.view.folders[dir]
 		if f == nil {
 			continue // its parent has changed
 		}
 		was := f.sum
-		w.reader().fill(dir, f)
+		open = append(open, openDocuments(dir, w.reader().fill(dir, f))...)
 		w.burst.sure = w.burst.sure || f.sum != was
 	}
 	for dir, was := range w.burst.before {
@@ -86,7 +87,6 @@ func (w *Watcher) settled(now time.Time) bool {
 		w.burst.sure = w.burst.sure || (f == nil) != (was == nil) || f != nil && (f.id != was.id || f.sum != was.sum)
 	}
 	w.publish()
-	open := w.openDocuments(w.burst.dirty)
 	if len(open) > 0 && now.Before(w.burst.first.Add(w.opt.Ceiling)) {
 		w.burst.last = now
 		return false

@@ -5,6 +5,7 @@ package workspace
 import (
 	"hash/maphash"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,6 +119,7 @@ func (r *viewer) some(dir string, names ...string) {
 			f.only[name] = true
 		}
 		r.put(dir, f)
+		r.fill(dir, f)
 	}
 }
 
@@ -138,24 +140,36 @@ func (r *viewer) git(root string) {
 }
 
 // tree adds the folder dir, which f describes but for what is read here, and
-// all below it.
+// all below it. Nothing that is made in it can be missed: it is watched before it
+// is read.
 func (r *viewer) tree(dir string, f *folder) {
 	if known := r.view.folders[dir]; r.err != nil || known != nil && known.only == nil {
 		return
 	}
-	if src, err := os.ReadFile(filepath.Join(dir, ignoreFile)); err == nil {
-		f.rules = append(slices.Clip(f.rules), parseIgnore(src, segments(f.root, dir))...)
+	r.put(dir, f)
+	list, err := os.ReadDir(dir)
+	if slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == ignoreFile }) {
+		f.rules = append(slices.Clip(f.rules), r.rules(dir, f.root)...)
 	}
-	for _, e := range r.put(dir, f) {
+	entries := r.choose(dir, f, list)
+	r.digest(f, entries, err)
+	for _, e := range entries {
 		if e.info.IsDir() {
-			r.tree(filepath.Join(dir, e.name), &folder{rules: f.rules, root: f.root})
+			r.tree(filepath.Join(dir, e.name), &folder{rules: f.rules, root: f.root, id: inode(e.info)})
 		}
 	}
 }
 
-// put adds one folder and returns what it holds. Nothing that is made in it can
-// be missed: it is watched before it is read.
-func (r *viewer) put(dir string, f *folder) []entry {
+func (r *viewer) rules(dir, root string) []gitignore.Pattern {
+	src, err := os.ReadFile(filepath.Join(dir, ignoreFile))
+	if err != nil {
+		return nil
+	}
+	return parseIgnore(src, segments(root, dir))
+}
+
+// put adds a folder to the view, and begins to watch it.
+func (r *viewer) put(dir string, f *folder) {
 	r.view.folders[dir] = f
 	r.added = append(r.added, dir)
 	if r.add != nil && r.err == nil {
@@ -163,15 +177,28 @@ func (r *viewer) put(dir string, f *folder) []entry {
 			r.err = err
 		}
 	}
+	if f.id != 0 {
+		return
+	}
 	if info, err := os.Lstat(dir); err == nil {
 		f.id = inode(info)
 	}
-	return r.fill(dir, f)
 }
 
-// fill sets the digest of a folder.
+// fill sets the digest of a folder and returns what counts in it, sorted.
 func (r *viewer) fill(dir string, f *folder) []entry {
-	entries, err := r.entries(dir, f)
+	if f.only != nil {
+		entries := r.chosen(dir, f)
+		r.digest(f, entries, nil)
+		return entries
+	}
+	list, err := os.ReadDir(dir)
+	entries := r.choose(dir, f, list)
+	r.digest(f, entries, err)
+	return entries
+}
+
+func (r *viewer) digest(f *folder, entries []entry, err error) {
 	f.blind = err != nil
 	var h maphash.Hash
 	h.SetSeed(r.seed)
@@ -181,7 +208,6 @@ func (r *viewer) fill(dir string, f *folder) []entry {
 		maphash.WriteComparable(&h, e.state())
 	}
 	f.sum = h.Sum64()
-	return entries
 }
 
 type entry struct {
@@ -204,28 +230,29 @@ func (e entry) state() (s struct {
 	return s
 }
 
-// entries lists what matters in a folder, sorted.
-func (r *viewer) entries(dir string, f *folder) ([]entry, error) {
+// chosen are the entries that f names, sorted.
+func (r *viewer) chosen(dir string, f *folder) []entry {
 	var entries []entry
-	if f.only != nil {
-		for name := range f.only {
-			if info, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-				entries = append(entries, entry{name, info})
-			}
+	for _, name := range slices.Sorted(maps.Keys(f.only)) {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			entries = append(entries, entry{name, info})
 		}
-		slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
-		return entries, nil
 	}
-	list, err := os.ReadDir(dir)
+	return entries
+}
+
+// choose returns what counts of a list of entries.
+func (r *viewer) choose(dir string, f *folder, list []fs.DirEntry) []entry {
+	var entries []entry
 	for _, d := range list {
 		if !r.matters(dir, f, d.Name(), d.IsDir()) {
 			continue
 		}
-		if info, err := d.Info(); err == nil {
+		if info, err := d.Info(); err == nil { // else it is gone already
 			entries = append(entries, entry{d.Name(), info})
 		}
 	}
-	return entries, err
+	return entries
 }
 
 // matters reports whether an entry of the folder f is one to look at.

@@ -49,21 +49,13 @@ func openForWriting(path string) bool {
 	return BeingWritten(f)
 }
 
-// openDocuments lists the documents of folders that are being written.
-func (w *Watcher) openDocuments(dirs map[string]bool) []string {
+// openDocuments lists those documents in a folder that are being written.
+func openDocuments(dir string, entries []entry) []string {
 	var open []string
-	r := w.reader()
-	for dir := range dirs {
-		f := w.view.folders[dir]
-		if f == nil || f.only != nil {
-			continue
-		}
-		entries, _ := r.entries(dir, f) // of what cannot be read nothing is written
-		for _, e := range entries {
-			path := filepath.Join(dir, e.name)
-			if isDocument(e.name) && e.info.Mode().IsRegular() && openForWriting(path) {
-				open = append(open, path)
-			}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.name)
+		if isDocument(e.name) && e.info.Mode().IsRegular() && openForWriting(path) {
+			open = append(open, path)
 		}
 	}
 	return open
