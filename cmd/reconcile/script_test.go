@@ -101,6 +101,7 @@ func runScripts(t *testing.T, dir string) {
 			"snapshot":  snapshotCmd,
 			"sshd":      sshdCmd,
 			"stall":     stallCmd,
+			"systemd":   systemdCmd,
 			"tmpfs":     tmpfsCmd,
 			"webhook":   webhookCmd,
 		},

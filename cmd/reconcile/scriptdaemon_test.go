@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -101,6 +102,39 @@ func deliverCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if fmt.Sprint(res.StatusCode) != args[1] {
 		ts.Fatalf("it answered %s", res.Status)
 	}
+}
+
+// systemdCmd is systemd's end of a socket, which $NOTIFY_SOCKET names from then
+// on, with a watchdog of a fifth of a second. What it is told goes to a file:
+// systemd FILE
+func systemdCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: systemd file")
+	}
+	socket := ts.MkAbs("notify.sock")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 4096)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(f, "%s\n", b[:n])
+		}
+	}()
+	ts.Defer(func() {
+		c.Close()
+		<-done
+		f.Close()
+	})
+	ts.Setenv("NOTIFY_SOCKET", socket)
+	ts.Setenv("WATCHDOG_USEC", "200000")
 }
 
 // signalCmd signals the script's background commands: signal HUP|TERM
