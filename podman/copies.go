@@ -4,7 +4,9 @@ package podman
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,21 +57,84 @@ func (r *Runtime) dropCopies(ctx context.Context, labels map[string]string) erro
 		}
 	}
 	for path := range strings.SplitSeq(label, "\n") {
-		if used[path] || !r.isCopy(path) {
+		if !r.isCopy(path) {
 			continue
 		}
-		unlock, err := r.folders.lock(ctx, path)
-		if err != nil {
-			return err
+		if !used[path] {
+			if err := r.dropCopy(ctx, path); err != nil {
+				return err
+			}
 		}
-		err = os.RemoveAll(path)
-		unlock()
-		if err != nil {
-			return fmt.Errorf("remove the copy %s: %w", path, err)
+		if err := r.sweepCopies(filepath.Dir(path), used); err != nil {
+			return err
 		}
 		// The folder of the resource goes with its last copy; while it has
 		// others this fails.
 		_ = os.Remove(filepath.Dir(path))
+	}
+	return nil
+}
+
+func (r *Runtime) dropCopy(ctx context.Context, path string) error {
+	unlock, err := r.folders.lock(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r.mu.Lock()
+	delete(r.prepared, path)
+	r.mu.Unlock()
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove the copy %s: %w", path, err)
+	}
+	return nil
+}
+
+// unfinished is the name of a copy that is not complete: .TREE.tmp-RANDOM.
+var unfinished = regexp.MustCompile(fmt.Sprintf(`^\.([0-9a-f]{%d})\.tmp-`, copyNameLen))
+
+// sweepCopies removes what processes that were killed left in the folder of a
+// resource's copies: those that no container has and that were not prepared by
+// this process for one.
+func (r *Runtime) sweepCopies(dir string, used map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the copies in %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		name, complete := e.Name(), true
+		if m := unfinished.FindStringSubmatch(name); m != nil {
+			name, complete = m[1], false
+		}
+		path := filepath.Join(dir, name)
+		if !copyName.MatchString(name) || complete && used[path] {
+			continue
+		}
+		if err := r.sweepCopy(path, filepath.Join(dir, e.Name()), complete); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepCopy removes a leftover of the copy path, unless that is being made.
+func (r *Runtime) sweepCopy(path, leftover string, complete bool) error {
+	unlock, free := r.folders.try(path)
+	if !free {
+		return nil
+	}
+	defer unlock()
+	r.mu.Lock()
+	wanted := complete && r.prepared[path]
+	r.mu.Unlock()
+	if wanted {
+		return nil
+	}
+	if err := os.RemoveAll(leftover); err != nil {
+		return fmt.Errorf("remove the copy %s: %w", leftover, err)
 	}
 	return nil
 }

@@ -34,18 +34,39 @@ func (l *locks) lock(ctx context.Context, name string) (unlock func(), err error
 	k.refs++
 	l.mu.Unlock()
 
-	drop := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if k.refs--; k.refs == 0 {
-			delete(l.held, name)
-		}
-	}
 	select {
 	case <-k.free:
-		return func() { k.free <- struct{}{}; drop() }, nil
+		return func() { l.unlock(name, k) }, nil
 	case <-ctx.Done():
-		drop()
+		l.drop(name, k)
 		return nil, context.Cause(ctx)
+	}
+}
+
+// try is lock without waiting: it reports whether nobody else had the name.
+func (l *locks) try(name string) (unlock func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[name] != nil {
+		return nil, false
+	}
+	if l.held == nil {
+		l.held = map[string]*lock{}
+	}
+	k := &lock{free: make(chan struct{}, 1), refs: 1}
+	l.held[name] = k
+	return func() { l.unlock(name, k) }, true
+}
+
+func (l *locks) unlock(name string, k *lock) {
+	k.free <- struct{}{}
+	l.drop(name, k)
+}
+
+func (l *locks) drop(name string, k *lock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k.refs--; k.refs == 0 {
+		delete(l.held, name)
 	}
 }

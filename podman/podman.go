@@ -90,6 +90,7 @@ type Runtime struct {
 	refs         map[string]plan.Fact         // image reference → fact as last observed
 	secretLabels map[string]map[string]string // by secret ID, for services whose lists lack them
 	helperDirs   map[string]bool              // helper folders that are up to date
+	prepared     map[string]bool              // copies that were made or found for a container
 }
 
 // Open finds the service and connects to it. The first of these that is given
@@ -135,7 +136,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	r := &Runtime{
 		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
 		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
-		helperDirs: map[string]bool{}, secretLabels: map[string]map[string]string{},
+		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
 	}
 	r.link.Store(first)
 	return r, nil

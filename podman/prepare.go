@@ -122,6 +122,11 @@ func (r *Runtime) makeFolder(ctx context.Context, s plan.Step, m plan.Mount, own
 		return err
 	}
 	defer unlock()
+	if m.Type == plan.MountCopy {
+		r.mu.Lock()
+		r.prepared[m.Source] = true
+		r.mu.Unlock()
+	}
 	if _, err := os.Stat(m.Source); err == nil {
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
