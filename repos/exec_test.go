@@ -334,11 +334,11 @@ func TestGitProgramStall(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("list = %v", err)
 	}
-	for len(processes(t, r.URL)) > 0 { // killed, and soon gone
-		if t.Context().Err() != nil {
+	// Killed, and soon gone.
+	for deadline := time.Now().Add(20 * time.Second); len(processes(t, r.URL)) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
 			t.Fatalf("left over: %v", processes(t, r.URL))
 		}
-		time.Sleep(time.Millisecond)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()

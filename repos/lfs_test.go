@@ -137,11 +137,18 @@ func TestLFS(t *testing.T) {
 	if err := done(); err != nil {
 		t.Error(err)
 	}
+	// Nobody can send us elsewhere.
+	next := r.Commit(t, repostest.Commit{Files: map[string]string{".lfsconfig": "[lfs]\n\turl = http://127.0.0.1:1/\n"}})
+	s4 := NewStore(StoreOptions{Dir: filepath.Join(t.TempDir(), "mirrors"), Retries: -1})
+	if got := s4.Fetch(t.Context(), []Source{src}); got[0].Err != nil || got[0].Commit != next {
+		t.Errorf("Fetch = %+v", got)
+	}
 	// A mirror of the other backend does not pass its pointers off as files.
 	r2 := StoreOptions{Dir: filepath.Join(t.TempDir(), "mirrors")}
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	over := srv.Repo(t, "b")
 	over.Git(t, "fetch", "-q", r.Dir, "main:main")
+	over.Point(t, "refs/heads/main", commit)
 	s2 := NewStore(r2)
 	plain := Source{URL: over.URL, Ref: "main"}
 	if got := s2.Fetch(t.Context(), []Source{plain}); got[0].Err != nil {
@@ -169,7 +176,7 @@ func TestLFS(t *testing.T) {
 			t.Errorf("Fetch = %+v", got)
 		}
 	}
-	if err := errors.Join(s2.Close(), s3.Close()); err != nil {
+	if err := errors.Join(s2.Close(), s3.Close(), s4.Close()); err != nil {
 		t.Error(err)
 	}
 }
