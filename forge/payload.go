@@ -55,9 +55,8 @@ func eventIn(h http.Header) (sender, event string) {
 
 // payload is what we read of a delivery, of whichever sender.
 type payload struct {
-	Ref     string `json:"ref"`
-	After   string `json:"after"`
-	Deleted bool   `json:"deleted"`
+	Ref   string `json:"ref"`
+	After string `json:"after"`
 
 	ObjectKind string `json:"object_kind"` // GitLab
 	EventName  string `json:"event_name"`  // GitLab's system hooks
@@ -99,7 +98,7 @@ func (p payload) defaultBranch() string {
 
 // commit is "" for a ref that is gone, which forges show by zeros.
 func (p payload) commit() string {
-	if p.Deleted || strings.Trim(p.After, "0") == "" || !isHash(p.After) {
+	if strings.Trim(p.After, "0") == "" || !isHash(p.After) {
 		return ""
 	}
 	return p.After

@@ -161,18 +161,36 @@ func (a *app) checkPushed(ctx context.Context, rc reception) error {
 	if err != nil {
 		return err
 	}
-	src, err := a.loadFiles(ctx, loadOptions{at: rc.at, git: a.newGitSources(reachHost), files: files, commit: p.new})
+	src, err := a.loadFiles(ctx, loadOptions{at: rc.at, git: a.asFetched(), files: files, commit: p.new})
 	if err != nil {
 		return err
 	}
-	a.printDiagnostics(src.Diagnostics)
+	// Warnings alone are printed by the pass.
 	if errs, _ := countDiagnostics(src.Diagnostics); errs > 0 {
+		a.printDiagnostics(src.Diagnostics)
 		return a.refusePush(plan.ExitFault, "%s in the workspace; nothing was changed", count(errs, "error"))
 	}
 	if !schema.IsName(src.name) {
 		return a.refusePush(plan.ExitFault, "the workspace has no name that can be used: %q is not a DNS label", src.name)
 	}
 	return nil
+}
+
+// asFetched are the repos as they were fetched last. That a remote did not
+// answer then is no mistake of the push.
+func (a *app) asFetched() *gitSources {
+	g := a.newGitSources(reachHost)
+	look := g.ask
+	g.ask = func(ctx context.Context, sources []repos.Source) []repos.Fetched {
+		out := look(ctx, sources)
+		for i := range out {
+			if out[i].Commit != "" {
+				out[i].Err = nil
+			}
+		}
+		return out
+	}
+	return g
 }
 
 func (a *app) refusePush(code int, format string, args ...any) error {
