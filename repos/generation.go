@@ -3,6 +3,7 @@
 package repos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,13 +62,48 @@ func (m *mirror) extend(ctx context.Context, r remote, l listing, st *mirrorStat
 	if len(missing) == 0 {
 		return true, nil
 	}
-	if err := r.fetch(ctx, dir, wants{tips: missing, depth: m.depth(), haves: st.Heads}); err != nil {
+	if err := r.fetch(ctx, dir, wants{tips: missing, depth: m.depth(), haves: m.haves(*st)}); err != nil {
 		return false, err
 	}
-	if len(m.lacking(tips)) > 0 {
-		return false, nil
+	if left := m.lacking(tips); len(left) > 0 {
+		return false, m.otherThings(left)
 	}
 	return true, m.commit(st, st.Generation, l)
+}
+
+// haves are commits that need not be sent again: in a mirror of one commit each
+// the border of its history says so, in one of more the commits that it is for.
+func (m *mirror) haves(st mirrorState) []string {
+	if m.depth() < 2 {
+		return st.Heads
+	}
+	r, err := m.open()
+	if err != nil {
+		return nil
+	}
+	var haves []string
+	for _, e := range st.Entries {
+		if e.Commit != "" && !slices.Contains(haves, e.Commit) && r.has(e.Commit) {
+			haves = append(haves, e.Commit)
+		}
+	}
+	return haves
+}
+
+// otherThings is an error when a tip is here and no commit, as tags of files
+// are. A new clone would not change that.
+func (m *mirror) otherThings(tips []want) error {
+	r, err := m.open()
+	if err != nil {
+		return nil
+	}
+	for _, t := range tips {
+		o, err := r.git.Storer.EncodedObject(plumbing.AnyObject, plumbing.NewHash(t.commit))
+		if err == nil && o.Type() != plumbing.CommitObject {
+			return fmt.Errorf("%s: %w: %s is not a commit", m.u, ErrNoRef, cmp.Or(t.name, t.commit))
+		}
+	}
+	return nil
 }
 
 // also is what a mirror with history has beside what is wanted: all branches and
@@ -170,7 +206,7 @@ func complete(dir string, tips []want) error {
 	}
 	for _, t := range tips {
 		if !r.has(t.commit) {
-			return fmt.Errorf("%w: %s is not a commit, or the server did not send it", ErrNoRef, t.commit)
+			return fmt.Errorf("%w: %s is not a commit, or the server did not send it", ErrNoRef, cmp.Or(t.name, t.commit))
 		}
 	}
 	return nil

@@ -145,15 +145,15 @@ func (m *mirror) lock(ctx context.Context) (unlock func(), err error) {
 	}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		leave()
-		return nil, fmt.Errorf("make mirror: %w", err)
+		return nil, fmt.Errorf("make mirror of %s: %w", m.u, err)
 	}
 	l := flock.New(filepath.Join(m.dir, "lock"), flock.SetPermissions(0o600))
 	if _, err := l.TryLockContext(ctx, 25*time.Millisecond); err != nil {
 		leave()
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("another process is at work on the mirror: %w", ctx.Err())
+			return nil, fmt.Errorf("%s: another process is at work on the mirror: %w", m.u, ctx.Err())
 		}
-		return nil, fmt.Errorf("lock mirror: %w", err)
+		return nil, fmt.Errorf("lock mirror of %s: %w", m.u, err)
 	}
 	return func() {
 		_ = l.Unlock() // the file stays: removing it would give two processes the lock
@@ -218,6 +218,10 @@ func (m *mirror) openGit() (g *git.Repository, generation string, err error) {
 	return g, st.Generation, nil
 }
 
+// mirrorCache is how much of a mirror a reader keeps in memory. go-git's default
+// is 96 MiB for each repository.
+const mirrorCache = 8 * cache.MiByte
+
 // openMirror keeps packs open that were read from, so that a reader goes on when
 // the generation is removed, and each read need not find its pack again. They
 // are closed with the garbage.
@@ -225,7 +229,7 @@ func openMirror(dir string) (*git.Repository, error) {
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err != nil {
 		return nil, err
 	}
-	store := filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRUDefault(), filesystem.Options{KeepDescriptors: true})
+	store := filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(mirrorCache), filesystem.Options{KeepDescriptors: true})
 	return git.Open(store, nil)
 }
 

@@ -9,9 +9,12 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // Repo is a repository of this host, bare or with a work tree. It is for one
@@ -39,7 +42,25 @@ func Open(path string) (*Repo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open repository %q: %w", path, err)
 	}
+	if r, err = borrowing(r); err != nil {
+		return nil, fmt.Errorf("open repository %q: %w", path, err)
+	}
 	return &Repo{path: path, url: URL{Scheme: "file", Path: filepath.ToSlash(path)}, git: r}, nil
+}
+
+// borrowing lets a repository read the objects that it borrows from others of
+// this host, as after git clone --shared. go-git looks for them below the
+// repository itself, where they are not.
+func borrowing(r *git.Repository) (*git.Repository, error) {
+	s, ok := r.Storer.(*filesystem.Storage)
+	if !ok {
+		return r, nil
+	}
+	if _, err := s.Filesystem().Stat("objects/info/alternates"); err != nil {
+		return r, nil
+	}
+	s = filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRUDefault(), filesystem.Options{AlternatesFS: osfs.New("/")})
+	return git.Open(s, nil)
 }
 
 // abbreviated is a commit hash, whole or its beginning.

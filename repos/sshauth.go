@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
@@ -60,6 +61,9 @@ func oneKey(content []byte, name string) (sshKeys, error) {
 	return sshKeys{methods: []ssh.AuthMethod{ssh.PublicKeys(signer)}, close: func() {}}, nil
 }
 
+// agentTimeout is how long an agent has for all it is asked for one login.
+const agentTimeout = 30 * time.Second
+
 // usualKeys are those of the agent, then those in ~/.ssh; a server gets no
 // further than to the first it knows.
 func (a Auth) usualKeys() sshKeys {
@@ -68,6 +72,7 @@ func (a Auth) usualKeys() sshKeys {
 	if sock := a.env("SSH_AUTH_SOCK"); sock != "" {
 		if conn, err := net.Dial("unix", sock); err == nil {
 			closeAgent = func() { _ = conn.Close() }
+			_ = conn.SetDeadline(time.Now().Add(agentTimeout)) // an agent that hangs is as none
 			if held, err := agent.NewClient(conn).Signers(); err == nil {
 				signers = held
 			}

@@ -63,16 +63,21 @@ func entryKey(src Source) string {
 	return src.Ref + "@" + src.Commit
 }
 
-// kinds are the sentinels that are told apart after a restart, too.
-var kinds = map[string]error{
-	"url": ErrURL, "auth": ErrAuth, "notFound": ErrNotFound, "noRef": ErrNoRef, "tooLarge": ErrTooLarge, "noGit": ErrNoGit,
+// kinds are the sentinels that are told apart after a restart, too. Of several
+// the first counts.
+var kinds = [...]struct {
+	name string
+	err  error
+}{
+	{"auth", ErrAuth}, {"notFound", ErrNotFound}, {"noRef", ErrNoRef}, {"tooLarge", ErrTooLarge}, {"noGit", ErrNoGit}, {"url", ErrURL},
 }
 
 func record(err error, at time.Time) *recorded {
 	r := &recorded{Text: err.Error(), At: at}
-	for kind, sentinel := range kinds {
-		if errors.Is(err, sentinel) {
-			r.Kind = kind
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			r.Kind = k.name
+			break
 		}
 	}
 	return r
@@ -82,7 +87,13 @@ func (r *recorded) err() error {
 	if r == nil {
 		return nil
 	}
-	return &pastError{text: r.Text, kind: kinds[r.Kind]}
+	e := &pastError{text: r.Text}
+	for _, k := range kinds {
+		if k.name == r.Kind {
+			e.kind = k.err
+		}
+	}
+	return e
 }
 
 type pastError struct {

@@ -419,3 +419,65 @@ func snapshot(t testing.TB, dir string) map[string]string {
 	}
 	return all
 }
+
+// A tag of something else than a commit is an error, and does not cost a new
+// clone every time.
+func TestFetchTagOfFile(t *testing.T) {
+	srv := repostest.HTTP(t, repostest.HTTPOptions{})
+	repo := srv.Repo(t, "a")
+	first := repo.Commit(t, repostest.Commit{Files: files("a")})
+	repo.Tag(t, "file", first+":a", "")
+	s := newStore(t, StoreOptions{})
+	had(t, s, Source{URL: repo.URL})
+	before := generation(t, s, Source{URL: repo.URL})
+	for range 2 {
+		wantCommit(t, "tag", fetch(t, s, Source{URL: repo.URL, Ref: "file"}), "", ErrNoRef)
+	}
+	if got := generation(t, s, Source{URL: repo.URL}); got != before {
+		t.Errorf("the mirror was cloned again: %s", got)
+	}
+	wantCommit(t, "with all history", fetch(t, s, Source{URL: repo.URL, Depth: -1}), first, nil)
+}
+
+// A mirror of some commits has so many, and gets only what is new.
+func TestFetchDepth(t *testing.T) {
+	srv := repostest.HTTP(t, repostest.HTTPOptions{})
+	repo := srv.Repo(t, "a")
+	var commits []string
+	for i := range 6 {
+		commits = append(commits, repo.Commit(t, repostest.Commit{Files: map[string]string{fmt.Sprint(i): strings.Repeat(fmt.Sprint(i), 100)}}))
+	}
+	s := newStore(t, StoreOptions{})
+	src := Source{URL: repo.URL, Depth: 3}
+	for range 3 {
+		tip := had(t, s, src)
+		for i, c := range commits {
+			_, err := s.repo(src, c)
+			if want := i >= len(commits)-3; want && err != nil {
+				t.Errorf("commit %d of %d: %v", i, len(commits), err)
+			}
+		}
+		if tip != commits[len(commits)-1] {
+			t.Errorf("tip %s", tip)
+		}
+		repostest.Git(t, generation(t, s, src), "fsck", "--connectivity-only")
+		commits = append(commits, repo.Commit(t, repostest.Commit{Files: map[string]string{"new": fmt.Sprint(len(commits))}}))
+	}
+	if _, err := s.repo(src, commits[1]); !errors.Is(err, ErrNotHere) {
+		t.Errorf("the second commit: %v", err)
+	}
+}
+
+// A repository that borrows its objects from another can be read.
+func TestLocalRepositoryBorrows(t *testing.T) {
+	repo := repostest.NewRepo(t, filepath.Join(t.TempDir(), "a.git"))
+	first := repo.Commit(t, repostest.Commit{Files: files("a")})
+	shared := filepath.Join(t.TempDir(), "shared.git")
+	repostest.Git(t, "", "clone", "-q", "--bare", "--shared", repo.Dir, shared)
+	s := newStore(t, StoreOptions{})
+	src := Source{URL: shared}
+	wantCommit(t, "shared", fetch(t, s, src), first, nil)
+	if got := content(t, s, src, first, "a"); got != "a\n" {
+		t.Errorf("a is %q", got)
+	}
+}
