@@ -123,6 +123,7 @@ func (e *engine) see(ctx context.Context, l look) {
 		e.lookFail, e.retryAt, e.status.Looked = 0, time.Time{}, now
 		p, o = e.plan(&l, now)
 		e.wakeAt = earlier(p.Wake, e.failed.next(now))
+		e.promise(l, now)
 	}
 	if l.final {
 		e.endPass(e.x.close(ctx), l.after, l.afterErr)
@@ -136,6 +137,7 @@ func (e *engine) see(ctx context.Context, l look) {
 		e.endEmpty(l, PassResult{Err: l.err})
 	case l.loaded.Fatal:
 		e.lookFail, e.retryAt, e.wakeAt = 0, time.Time{}, time.Time{}
+		e.promise(l, now)
 		e.endEmpty(l, PassResult{})
 	case e.pass == nil:
 		e.beginPass(ctx, l, o, p)
@@ -152,6 +154,13 @@ func (e *engine) see(ctx context.Context, l look) {
 	default:
 		e.supersede(&l)
 		e.beginPass(ctx, l, o, p)
+	}
+}
+
+// promise has the loop look again when what was loaded asks for it.
+func (e *engine) promise(l look, now time.Time) {
+	if l.loaded.LookAgain > 0 {
+		e.wakeAt = earlier(e.wakeAt, now.Add(l.loaded.LookAgain))
 	}
 }
 

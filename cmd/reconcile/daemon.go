@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -84,9 +85,21 @@ func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
 		return nil, err
 	}
 	d.watcher, err = workspace.NewWatcher(workspace.WatchOptions{
-		Changed: func() { d.notify(reconcile.CauseEdit) }, Log: a.logger(),
+		Changed: func() { d.notify(reconcile.CauseEdit) }, Ignored: a.isStateDir(), Log: a.logger(),
 	})
 	return d, err
+}
+
+// isStateDir returns whether a folder, named without links, is the state
+// directory. It may lie in the workspace, and every pass writes there.
+func (a *app) isStateDir() func(path string, dir bool) bool {
+	state := a.stateDir
+	if target, err := filepath.EvalSymlinks(state); err == nil {
+		state = target
+	} else if parent, err := filepath.EvalSymlinks(filepath.Dir(state)); err == nil {
+		state = filepath.Join(parent, filepath.Base(state))
+	}
+	return func(path string, dir bool) bool { return dir && path == state }
 }
 
 // lineWriter lets several goroutines write lines to one stream.

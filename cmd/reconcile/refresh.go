@@ -94,7 +94,9 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 			return reconcile.Loaded{}, err
 		}
 	}
-	return reconcile.Loaded{Desired: src.Desired, Diagnostics: src.Diagnostics, Fatal: src.Fatal, Refused: src.refused}, nil
+	return reconcile.Loaded{
+		Desired: src.Desired, Diagnostics: src.Diagnostics, Fatal: src.Fatal, Refused: src.refused, LookAgain: src.LookAgain,
+	}, nil
 }
 
 func (r *refresher) load(ctx context.Context) (source, error) {
