@@ -339,9 +339,12 @@ func TestLoopSeesThePast(t *testing.T) {
 // meanwhile, what it asks for is done soon, whatever else is still pulled.
 func TestLoopEditsAtAnyMoment(t *testing.T) {
 	const lag = 2500 * time.Millisecond
-	second := func(s plan.Step) time.Duration {
-		if s.Op == plan.OpPrepare && s.Target.Name == "c" {
+	takes := func(s plan.Step) time.Duration {
+		switch {
+		case s.Op == plan.OpPrepare && s.Target.Name == "c":
 			return 15 * time.Minute
+		case s.Op == plan.OpPrepare && s.Target.Name == "e":
+			return 4 * time.Second // it may go on, to be followed by what a look did not see
 		}
 		return time.Second
 	}
@@ -349,15 +352,15 @@ func TestLoopEditsAtAnyMoment(t *testing.T) {
 		for offset := time.Duration(0); offset < 12*time.Second; offset += 250 * time.Millisecond {
 			t.Run(fmt.Sprintf("%t %s", pulls, offset), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					rs := []plan.Resource{instance("a"), instance("b", agent("a"))}
+					rs := []plan.Resource{instance("a"), instance("b", agent("a")), instance("e")}
 					if pulls {
 						rs = append(rs, instance("c"))
 					}
-					b := newBed(t, rs, func(b *bed, _ *reconcile.LoopOptions) { b.pull.lag, b.pull.slow = lag, second })
+					b := newBed(t, rs, func(b *bed, _ *reconcile.LoopOptions) { b.pull.lag, b.pull.slow = lag, takes })
 					b.wait(offset)
 					b.want(append(rs, instance("d", agent("b")))...)
 					b.wait(40 * time.Second)
-					for _, name := range []string{"a", "b", "d"} {
+					for _, name := range []string{"a", "b", "d", "e"} {
 						if got := b.states()[name]; got != plan.StateRunning {
 							t.Errorf("%s is %q", name, got)
 						}
@@ -440,6 +443,9 @@ func TestLoopReportsWhatWasCarriedOn(t *testing.T) {
 		if errs := ended[1].rec.Errors; !slices.Equal(errs, []string{"create manifest/a: no space left on device"}) {
 			t.Errorf("errors %q", errs)
 		}
+		if got := results(ended[1].res.Outcome)["create:manifest/a"]; got != reconcile.StepFailed {
+			t.Errorf("the create that was carried on is %q in the outcome", got)
+		}
 		f.fail(nil)
 		b.wait(30 * time.Second)
 		if got := b.states()["a"]; got != plan.StateRunning {
@@ -465,6 +471,57 @@ func TestLoopLooksSeldomAtItsOwnEvents(t *testing.T) {
 		b.wait(100 * time.Millisecond)
 		if loads, _ := b.took(); len(loads) != 1 {
 			t.Errorf("%d looks at an edit", len(loads))
+		}
+	})
+}
+
+// What failed and is tried again while its pass still goes on counts as it
+// ended.
+func TestLoopTriesAgainWithinAPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &failing{match: stepOf(plan.OpStart, "a")}
+		b := newBed(t, []plan.Resource{instance("a"), instance("b", agent("a")), instance("slow")}, f.set,
+			func(b *bed, _ *reconcile.LoopOptions) { b.pull.names = []string{"slow"} })
+		b.wait(5 * time.Second)
+		if n := len(f.tries()); n != 3 {
+			t.Errorf("%d tries in 5 seconds, want 3", n)
+		}
+		f.fail(nil)
+		b.wait(10 * time.Second)
+		if got := b.states()["b"]; got != plan.StateRunning {
+			t.Errorf("b is %q while another is pulled", got)
+		}
+		b.wait(time.Hour / 2)
+		_, ended := b.took()
+		if diff := cmp.Diff([]string{"converged [start runtime retry] create a, create b, create slow, create acme"}, told(ended)); diff != "" {
+			t.Errorf("passes (-want +got):\n%s", diff)
+		}
+		if errs := ended[0].rec.Errors; len(errs) != 0 {
+			t.Errorf("errors %q", errs)
+		}
+	})
+}
+
+// A step that has not started is planned anew when what it was planned for is
+// no longer so.
+func TestLoopPlansWhatHasNotStartedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, []plan.Resource{instance("a"), instance("z")}, during(plan.OpPrepare, "a", 10*time.Second),
+			func(_ *bed, o *reconcile.LoopOptions) { o.Apply.Parallel = 1 })
+		b.wait(time.Second) // a is pulled, and z waits for its turn
+		b.rt.PushImage(testImage, "sha256:a2")
+		b.loop.Notify(reconcile.CauseRuntime)
+		b.wait(time.Minute)
+		_, ended := b.took()
+		for _, e := range ended {
+			if e.rec.Result == reconcile.ResultFailed {
+				t.Errorf("a pass failed: %v", e.rec.Errors)
+			}
+		}
+		for _, name := range []string{"a", "z"} {
+			if got := b.object(name).Image; got != "sha256:a2" {
+				t.Errorf("%s runs %s", name, got)
+			}
 		}
 	})
 }

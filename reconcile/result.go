@@ -140,17 +140,16 @@ func (r PassResult) errors(l Loaded) []string {
 			add(st.Err.Error())
 		}
 	}
-	failed := map[plan.ID]string{}
-	for _, b := range slices.Concat(r.Before.Backoff, r.After.Backoff) {
-		failed[b.ID] = b.Detail
-	}
 	for _, c := range r.Plan.Held {
 		for _, reason := range c.Reasons {
 			switch {
 			case c.Benign, reason.Code == plan.CodeBlockedBy, reason.Code == plan.CodeBusy:
-			case reason.Code == plan.CodeBackoff && failed[c.ID] != "":
-				add(failed[c.ID])
-			case reason.Code == plan.CodeBackoff: // of what it needs, which is in the list itself
+			case reason.Code == plan.CodeBackoff:
+				for _, b := range slices.Concat(r.Before.Backoff, r.After.Backoff) {
+					if strings.HasSuffix(reason.Text, ": "+b.Detail) {
+						add(b.Detail)
+					}
+				}
 			default:
 				add(fmt.Sprintf("%s: %s", c.ID, reason.Text))
 			}
