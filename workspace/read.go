@@ -116,6 +116,9 @@ func (t *Tree) beingWritten(display string, part []byte, required bool) {
 	t.lookAgain = true
 	t.isPartial(at(display), summaryWriting)
 	hint, detail := "name it in "+ignoreFile+" if it holds no objects", "somebody has it open for writing"
+	if required {
+		hint = ""
+	}
 	if object {
 		t.report.fail(at(display), summaryWriting, hint, "%s; nothing is done until it is closed", detail)
 		return
