@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -209,6 +210,44 @@ func TestClientGoesAway(t *testing.T) {
 	}
 	if n := <-ended; n != 1000*1024 {
 		t.Errorf("%d bytes were accepted", n)
+	}
+}
+
+// A client that does not read holds nothing up.
+func TestClientThatDoesNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	d := &fake{pass: func(_ context.Context, _ PassRequest, stdout, _ io.Writer) (int, error) {
+		for range 2 * maxUnread / 1024 {
+			fmt.Fprintf(stdout, "%01023d\n", 0)
+		}
+		close(ended)
+		return 0, nil
+	}}
+	srv := &http.Server{Handler: Handler(d)}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn.Close()
+		srv.Close()
+		<-done
+		l.Close()
+	})
+	if _, err := io.WriteString(conn, "POST "+pathPass+" HTTP/1.1\r\nHost: daemon\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(readWithin):
+		t.Error("the pass waits for its reader")
 	}
 }
 

@@ -79,61 +79,112 @@ func refuse(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(asRefusal(err))
 }
 
-// servePass answers at once and then line by line.
+// servePass answers at once and then line by line. The pass neither ends with
+// its client nor waits for one that does not read.
 func servePass(w http.ResponseWriter, r *http.Request, d Daemon, req PassRequest) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := &lines{enc: json.NewEncoder(w), flush: http.NewResponseController(w).Flush}
+	out := &lines{wake: make(chan struct{}, 1)}
 	out.send(line{})
-	stop := out.keepAlive(keepAlive)
-	code, err := d.Pass(r.Context(), req, stream{out, "stdout"}, stream{out, "stderr"})
-	stop()
-	end := line{ExitCode: &code}
-	if err != nil {
-		no := asRefusal(err)
-		end = line{ExitCode: &no.Code, Error: no.Error}
-	}
-	out.send(end)
+	go func() {
+		code, err := d.Pass(r.Context(), req, stream{out, "stdout"}, stream{out, "stderr"})
+		end := line{ExitCode: &code}
+		if err != nil {
+			no := asRefusal(err)
+			end = line{ExitCode: &no.Code, Error: no.Error}
+		}
+		out.send(end)
+		out.close()
+	}()
+	out.writeTo(w)
 }
 
-// lines writes the answer of a pass. What cannot be written is dropped: the
-// client went away, and the pass does not care.
+// Bounds of what a client may leave unread, and for how long.
+const (
+	maxUnread  = 4 << 20
+	readWithin = 10 * time.Second
+)
+
+// lines is the answer of a pass between who makes it and who writes it. What a
+// client does not read is dropped: it went away, and the pass does not care.
 type lines struct {
-	mu    sync.Mutex
-	enc   *json.Encoder
-	flush func() error
-	gone  bool
+	wake chan struct{} // holds one: there is something to write
+
+	mu     sync.Mutex
+	queue  []line
+	size   int  // of the texts in the queue, in bytes
+	gone   bool // nobody reads any more
+	closed bool // nothing follows
 }
 
 func (l *lines) send(x line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone {
-		return
+	if l.size += len(x.Text); l.size > maxUnread {
+		l.gone, l.queue = true, nil
 	}
-	err := l.enc.Encode(x)
-	l.gone = errors.Join(err, l.flush()) != nil
+	if !l.gone {
+		l.queue = append(l.queue, x)
+	}
+	l.nudge()
 }
 
-// keepAlive sends empty lines until the returned function is called.
-func (l *lines) keepAlive(every time.Duration) (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-				l.send(line{})
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-done
+func (l *lines) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.nudge()
+}
+
+func (l *lines) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
+}
+
+// take empties the queue; more = something may follow.
+func (l *lines) take() (batch []line, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	batch, l.queue, l.size = l.queue, nil, 0
+	return batch, !l.closed
+}
+
+// writeTo writes until the answer is closed, and now and then a line without
+// anything, which says that the pass goes on.
+func (l *lines) writeTo(w http.ResponseWriter) {
+	enc, ctl := json.NewEncoder(w), http.NewResponseController(w)
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for more := true; more; {
+		var batch []line
+		select {
+		case <-l.wake:
+			batch, more = l.take()
+		case <-tick.C:
+			batch = []line{{}}
+		}
+		if err := write(enc, ctl, batch); err != nil {
+			l.mu.Lock()
+			l.gone, l.queue = true, nil
+			l.mu.Unlock()
+		}
+	}
+}
+
+func write(enc *json.Encoder, ctl *http.ResponseController, batch []line) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := ctl.SetWriteDeadline(time.Now().Add(readWithin)); err != nil {
+		return err
+	}
+	for _, x := range batch {
+		if err := enc.Encode(x); err != nil {
+			return err
+		}
+	}
+	return ctl.Flush()
 }
 
 // stream is one of the two outputs of a pass.

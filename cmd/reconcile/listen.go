@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -67,6 +68,9 @@ func (a *app) listenHTTP(ctx context.Context, p probes) (*http.Server, net.Liste
 		g.asks = true
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, nil, fmt.Errorf("--listen: %w; --listen 127.0.0.1:0 takes a free port, --listen off none", err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("--listen: %w", err)
 	}
