@@ -62,6 +62,7 @@ type checkout struct {
 type wanted struct {
 	id     identity
 	target string // of a link
+	blob   string // git's name for the content; "" = not known
 }
 
 // change is what is done at one path, if it is still as it was seen.
@@ -69,6 +70,8 @@ type change struct {
 	path string
 	seen seen
 	wanted
+	staged string      // name of its new content; "" = none
+	info   fs.FileInfo // of that
 }
 
 func (c *checkout) run() (kept []string, err error) {
@@ -103,9 +106,6 @@ func (c *checkout) run() (kept []string, err error) {
 	if len(c.kept) == 0 {
 		c.result.Tree = source
 	}
-	if err := c.remember(); err != nil {
-		return nil, err
-	}
 	c.result.Version = checkoutVersion
 	if reflect.DeepEqual(c.result, c.was) {
 		return c.kept, nil
@@ -139,7 +139,7 @@ func treeOf(files fs.FS) string {
 }
 
 // unchanged: the last checkout was of the same content, and nobody has touched
-// it, as far as sizes and times tell.
+// it.
 func (c *checkout) unchanged(tree string) bool {
 	if tree == "" || c.was.Tree != tree {
 		return false
@@ -150,8 +150,9 @@ func (c *checkout) unchanged(tree string) bool {
 	}
 	defer func() { _ = d.close() }()
 	for _, name := range slices.Sorted(maps.Keys(c.was.Files)) {
-		info, err := d.lstat(name)
-		if err != nil || !c.was.Files[name].fits(info) {
+		was := c.was.Files[name]
+		found, err := d.look(name, was)
+		if err != nil || len(was.IDs) != 1 || found.id != was.IDs[0] {
 			return false
 		}
 	}
@@ -176,16 +177,25 @@ func (c *checkout) list() error {
 			c.folders[name] = true
 			return nil
 		}
-		w, err := describeWanted(c.files, name, d)
+		w, err := c.describe(name, d)
 		c.want[name] = w
 		return err
 	})
 }
 
-func describeWanted(files fs.FS, name string, d fs.DirEntry) (wanted, error) {
+// describe does not read a file of which git says that it is as it was.
+func (c *checkout) describe(name string, d fs.DirEntry) (wanted, error) {
 	if d.Type() == fs.ModeSymlink {
-		target, err := fs.ReadLink(files, name)
-		return wanted{linkIdentity(target), target}, err
+		target, err := fs.ReadLink(c.files, name)
+		return wanted{id: linkIdentity(target), target: target}, err
+	}
+	blob := ""
+	if e, ok := d.(*info); ok {
+		blob = e.entry.Hash.String()
+		was := c.was.Files[name]
+		if was.Blob == blob && len(was.IDs) == 1 && was.IDs[0].kind() == kindOf(e.mode) {
+			return wanted{id: was.IDs[0], blob: blob}, nil
+		}
 	}
 	info, err := d.Info()
 	if err != nil {
@@ -194,12 +204,12 @@ func describeWanted(files fs.FS, name string, d fs.DirEntry) (wanted, error) {
 	if !info.Mode().IsRegular() {
 		return wanted{}, fmt.Errorf("%s is neither a file nor a link", name)
 	}
-	f, err := files.Open(name)
+	f, err := c.files.Open(name)
 	if err != nil {
 		return wanted{}, err
 	}
 	id, err := fileIdentity(f, info.Mode())
-	return wanted{id: id}, errors.Join(err, f.Close())
+	return wanted{id: id, blob: blob}, errors.Join(err, f.Close())
 }
 
 // compare decides about each path of the commit and of the last checkout.
@@ -213,7 +223,7 @@ func (c *checkout) compare() error {
 		paths[name] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
-		found, err := c.disk.look(name)
+		found, err := c.disk.look(name, c.was.Files[name])
 		if err != nil {
 			return err
 		}
@@ -233,11 +243,11 @@ func (c *checkout) decide(name string, found seen) {
 	ours := slices.Contains(was.IDs, found.id)
 	switch {
 	case wanted && found.id == w.id:
-		c.result.Files[name] = written{IDs: []identity{w.id}}
+		c.result.Files[name] = writtenAs(w).at(found)
 	case wanted && (ours || found.kind != seenEntry):
 		// A folder, or a file where the path has a folder, may go with the removals.
-		c.writes = append(c.writes, change{name, found, w})
-		c.result.Files[name] = written{IDs: []identity{w.id}}
+		c.writes = append(c.writes, change{path: name, seen: found, wanted: w})
+		c.result.Files[name] = writtenAs(w)
 	case wanted:
 		c.keep(name)
 	case found.kind == seenNothing || found.kind == seenBlocked:
@@ -257,23 +267,6 @@ func (c *checkout) keep(name string) {
 	} else {
 		delete(c.result.Files, name)
 	}
-}
-
-// remember notes sizes and times, by which the next checkout sees that nobody
-// has touched a file.
-func (c *checkout) remember() error {
-	for name, w := range c.result.Files {
-		info, err := c.disk.lstat(name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errBlocked) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		w.Size, w.Time = info.Size(), info.ModTime().UnixNano()
-		c.result.Files[name] = w
-	}
-	return nil
 }
 
 func (c *checkout) save(s checkoutState) error {

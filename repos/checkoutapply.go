@@ -4,11 +4,12 @@ package repos
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // apply makes the changes. What is written is on disk under another name before
@@ -18,8 +19,7 @@ func (c *checkout) apply() error {
 	if len(c.writes)+len(c.removes)+len(missing) == 0 && len(c.was.Folders) == len(c.result.Folders) {
 		return nil
 	}
-	staged, err := c.stage()
-	if err != nil {
+	if err := c.stage(); err != nil {
 		return err
 	}
 	if err := c.save(c.union(missing)); err != nil {
@@ -38,8 +38,8 @@ func (c *checkout) apply() error {
 			return err
 		}
 	}
-	for i, w := range c.writes {
-		if err := c.place(w, staged[i]); err != nil {
+	for _, w := range c.writes {
+		if err := c.place(w); err != nil {
 			return err
 		}
 	}
@@ -85,31 +85,37 @@ func (c *checkout) union(folders []string) checkoutState {
 	return u
 }
 
-// stage writes new content beside dir; links have no name there.
-func (c *checkout) stage() ([]string, error) {
+// stage writes new content beside dir. Links are made when they are placed.
+func (c *checkout) stage() error {
 	if err := c.before("stage"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.disk.openStaging(); err != nil {
-		return nil, err
+		return err
 	}
-	names := make([]string, len(c.writes))
-	for i, w := range c.writes {
+	for i := range c.writes {
+		w := &c.writes[i]
 		if w.id.kind() == linkKind {
 			continue
 		}
-		names[i] = fmt.Sprint(i)
 		if err := c.before("write " + w.path); err != nil {
-			return nil, err
+			return err
 		}
-		if err := c.stageFile(w, names[i]); err != nil {
-			return nil, err
+		w.staged = strconv.Itoa(i)
+		if err := c.stageFile(w); err != nil {
+			return err
 		}
 	}
-	return names, c.disk.sync()
+	written := time.Now()
+	if err := c.disk.sync(); err != nil {
+		return err
+	}
+	// Nobody else can give a file the time that it has now.
+	time.Sleep(time.Until(written.Add(tick)))
+	return nil
 }
 
-func (c *checkout) stageFile(w change, name string) (err error) {
+func (c *checkout) stageFile(w *change) (err error) {
 	in, err := c.files.Open(w.path)
 	if err != nil {
 		return err
@@ -119,10 +125,11 @@ func (c *checkout) stageFile(w change, name string) (err error) {
 	if w.id.kind() == scriptKind {
 		mode = 0o755
 	}
-	return c.disk.stage(name, mode, func(out io.Writer) error {
+	w.info, err = c.disk.stage(w.staged, mode, func(out io.Writer) error {
 		_, err := io.Copy(out, in)
 		return err
 	})
+	return err
 }
 
 func (c *checkout) remove(r change) error {
@@ -168,13 +175,18 @@ func (c *checkout) makeFolder(name string) error {
 	return err
 }
 
-func (c *checkout) place(w change, staged string) error {
+func (c *checkout) place(w change) error {
 	if err := c.before("place " + w.path); err != nil {
 		return err
 	}
-	done, err := c.disk.place(w, staged)
-	if err == nil && !done {
+	done, err := c.disk.place(w)
+	switch {
+	case err != nil:
+		return err
+	case !done:
 		c.keep(w.path)
+	default:
+		c.result.Files[w.path] = writtenAs(w.wanted).at(seen{info: w.info, settled: true})
 	}
-	return err
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +48,8 @@ type seen struct {
 	kind seenKind
 	id   identity // of an entry that is no folder
 	info fs.FileInfo
+	// settled: the next change of it has another time than the last.
+	settled bool
 }
 
 func openDisk(dir string) (*disk, error) {
@@ -132,8 +135,9 @@ func (d *disk) lstat(name string) (fs.FileInfo, error) {
 	return in.Lstat(path.Base(name))
 }
 
-// look reads what is at a path.
-func (d *disk) look(name string) (seen, error) {
+// look reads what is at a path, or takes it from what is known of it.
+func (d *disk) look(name string, known written) (seen, error) {
+	now := time.Now()
 	info, err := d.lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -144,6 +148,8 @@ func (d *disk) look(name string) (seen, error) {
 		return seen{}, err
 	case info.IsDir():
 		return seen{kind: seenFolder, info: info}, nil
+	case known.fits(info):
+		return seen{kind: seenEntry, id: known.IDs[0], info: info, settled: true}, nil
 	}
 	in, err := d.folder(path.Dir(name))
 	if err != nil {
@@ -153,7 +159,7 @@ func (d *disk) look(name string) (seen, error) {
 	if err != nil {
 		return seen{}, fmt.Errorf("read %s: %w", name, err)
 	}
-	return seen{kind: seenEntry, id: id, info: info}, nil
+	return seen{kind: seenEntry, id: id, info: info, settled: now.Sub(info.ModTime()) > tick}, nil
 }
 
 func identify(in *os.Root, name string, info fs.FileInfo) (id identity, err error) {
@@ -297,18 +303,21 @@ func (d *disk) openStaging() error {
 
 func (d *disk) clearStaging() error { return os.RemoveAll(d.at) }
 
-func (d *disk) stage(name string, mode fs.FileMode, fill func(io.Writer) error) (err error) {
+func (d *disk) stage(name string, mode fs.FileMode, fill func(io.Writer) error) (info fs.FileInfo, err error) {
 	f, err := d.staging.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return errors.Join(fill(f), f.Chmod(mode))
+	if err := errors.Join(fill(f), f.Chmod(mode)); err != nil {
+		return nil, err
+	}
+	return f.Stat()
 }
 
 // place puts new content where it belongs. It returns false when something is
 // there that is not ours.
-func (d *disk) place(w change, staged string) (bool, error) {
+func (d *disk) place(w change) (bool, error) {
 	in, err := d.folder(path.Dir(w.path))
 	if errors.Is(err, errBlocked) || errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -335,9 +344,9 @@ func (d *disk) place(w change, staged string) (bool, error) {
 			return false, err
 		}
 	}
-	if w.id.kind() == linkKind {
-		// Its name is free, or is after this.
-		staged = "link"
+	staged := w.staged
+	if staged == "" {
+		staged = "link" // one at a time
 		if err := d.staging.Symlink(w.target, staged); err != nil {
 			return false, err
 		}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"reconcile/atomicfile"
 )
@@ -29,13 +30,33 @@ const checkoutVersion = 1
 
 // written is a file or link that is ours if it is one of these.
 type written struct {
-	IDs  []identity `json:"ids"` // several while a checkout is under way
+	IDs  []identity `json:"ids"`            // several while a checkout is under way
+	Blob string     `json:"blob,omitempty"` // git's name for the content, if there is one
 	Size int64      `json:"size,omitempty"`
 	Time int64      `json:"time,omitempty"` // of the last change, in Unix nanoseconds
 }
 
+func writtenAs(w wanted) written {
+	return written{IDs: []identity{w.id}, Blob: w.blob}
+}
+
+// tick is longer than the time in which two changes of a file may get the same
+// time of change: Linux counts in steps of at most 10 ms.
+const tick = 12 * time.Millisecond
+
+// at notes size and time of the file that was seen, by which the next checkout
+// can tell that nobody has touched it: whoever does, does it at another time. Of
+// links they say nothing.
+func (w written) at(found seen) written {
+	if kind := w.IDs[0].kind(); found.settled && (kind == fileKind || kind == scriptKind) {
+		w.Size, w.Time = found.info.Size(), found.info.ModTime().UnixNano()
+	}
+	return w
+}
+
+// fits: the file is as it was noted.
 func (w written) fits(info fs.FileInfo) bool {
-	return len(w.IDs) == 1 && w.IDs[0].kind() == kindOf(info.Mode()) && w.Size == info.Size() && w.Time == info.ModTime().UnixNano()
+	return len(w.IDs) == 1 && w.Time != 0 && w.IDs[0].kind() == kindOf(info.Mode()) && w.Size == info.Size() && w.Time == info.ModTime().UnixNano()
 }
 
 // identity is a kind and a sum of the content: x:9f86d0…
