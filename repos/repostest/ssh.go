@@ -34,7 +34,6 @@ type SSHServer struct {
 	connections  sync.WaitGroup
 
 	mu    sync.Mutex
-	env   map[string]string
 	stall bool
 	count int
 	held  []net.Conn
