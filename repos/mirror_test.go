@@ -64,6 +64,10 @@ func TestBrokenMirror(t *testing.T) {
 			must(t, os.Chmod(pack(t, dir, "pack"), 0o600))
 			must(t, os.Truncate(pack(t, dir, "pack"), 100))
 		}},
+		{name: "half a pack", spoil: func(t *testing.T, dir string) { // commit and folder can be read
+			must(t, os.Chmod(pack(t, dir, "pack"), 0o600))
+			must(t, os.Truncate(pack(t, dir, "pack"), 2000))
+		}},
 		{name: "no pack", spoil: func(t *testing.T, dir string) { must(t, os.Remove(pack(t, dir, "pack"))) }},
 		{name: "no index", spoil: func(t *testing.T, dir string) { must(t, os.Remove(pack(t, dir, "idx"))) }},
 		{name: "empty index", spoil: func(t *testing.T, dir string) {
