@@ -88,6 +88,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	defer context.AfterFunc(servers.ctx, func() { parts.cancel(context.Cause(servers.ctx)) })()
 	defer context.AfterFunc(parts.ctx, d.ending)()
 
+	parts.run("watchdog", d.feedWatchdog) // also while the workspace's name is not known
 	parts.run("watch folders", d.watcher.Run)
 	parts.run("ask remotes", d.feed.Run)
 	err := d.converge(parts, hup)
@@ -124,7 +125,6 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 	d.begin(name, loop)
 	parts.run("read Podman's events", func(ctx context.Context) error { return d.hear(ctx, rt) })
 	parts.run("signals", func(ctx context.Context) error { return d.obeySignals(ctx, hup) })
-	parts.run("watchdog", func(ctx context.Context) error { return d.feedWatchdog(ctx) })
 	err = loop.Run(ctx)
 	parts.end()
 	if err != nil && ctx.Err() == nil {
