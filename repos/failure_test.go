@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"reconcile/repos/repostest"
 )
 
@@ -207,4 +209,30 @@ func TestFetchManyAtOnce(t *testing.T) {
 	if n := len(srv.Requests()); n != 20 {
 		t.Errorf("20 repositories that have not moved cost %d requests", n)
 	}
+}
+
+// Nothing goes on running, however a fetch ends.
+func TestFetchLeavesNothingRunning(t *testing.T) {
+	srv := repostest.HTTP(t, repostest.HTTPOptions{})
+	shell := repostest.SSH(t)
+	web, ssh := srv.Repo(t, "a"), shell.Repo(t, "a")
+	for _, repo := range []*repostest.Repo{web, ssh} {
+		repo.Commit(t, repostest.Commit{Files: map[string]string{"a": strings.Repeat("a", 10000) + repo.Dir}})
+	}
+	sources := []Source{{URL: web.URL}, {URL: ssh.URL}, {URL: ssh.URL + "x"}}
+	before := goleak.IgnoreCurrent()
+	for _, f := range []repostest.Fault{{Truncate: 200}, {Stall: true}, {}} {
+		srv.Break(f)
+		shell.Stall(f.Stall)
+		s := newStore(t, StoreOptions{Timeout: 2 * time.Second, Auth: sshAuth(shell)})
+		s.Fetch(t.Context(), sources)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	srv.Break(repostest.Fault{})
+	goleak.VerifyNone(t, before,
+		goleak.IgnoreAnyFunction("reconcile/repos/repostest.(*SSHServer).accept.func1"), // an sshd that ends in its own time
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
+		goleak.IgnoreAnyFunction("os/exec.(*Cmd).watchCtx"))
 }
