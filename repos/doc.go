@@ -92,8 +92,8 @@
 // A source with Exec is fetched by the git program, which has to be 2.29 or
 // newer. It serves what go-git cannot: files in Git LFS (with git-lfs), histories
 // without the files of old commits (partial clones), and repositories that are
-// too large for go-git's memory. It is started without a shell, reads nobody's
-// configuration, never asks, and is ended with all that it started when the time
+// too large for go-git's memory. It is started without a shell around it, reads
+// nobody's configuration, never asks, and is ended with all that it started when the time
 // is over. Credentials are neither in arguments nor in the environment: those of
 // http come from a file without a name that it inherits, and count for their host
 // alone; a private key stays in this process, which is ssh's agent. What LFS

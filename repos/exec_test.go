@@ -130,7 +130,14 @@ func TestGitProgram(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			temp := t.TempDir()
+			t.Setenv("TMPDIR", temp)
 			r, o, src := start(t)
+			t.Cleanup(func() {
+				if left := listFolder(t, temp); len(left) > 0 {
+					t.Errorf("left in the folder for temporary files: %v", left)
+				}
+			})
 			first := r.Commit(t, repostest.Commit{Files: files})
 			src.URL = strings.ReplaceAll(r.URL, " ", "%20")
 			g, dir := dialed(t, o, src)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,18 +66,25 @@ func (g *gate) nameless(content string) error {
 	return err
 }
 
-// prepareHTTP gives git a credential store with one entry, which counts for that
-// host alone, whatever redirects say.
+// credentialHelper answers from the inherited file, as often as it is asked, and
+// keeps nothing. git's own "store" would write a file beside it. git has a shell
+// run it; nothing of ours is in it.
+const credentialHelper = `!f() { test "$1" = get && cat /dev/fd/3; }; f`
+
+// prepareHTTP gives git credentials that count for that host alone, whatever
+// redirects say.
 func (g *gitProgram) prepareHTTP(src Source) error {
 	l, ok, err := g.auth.login(g.u, src.SecretRef)
 	if err != nil || !ok {
 		return err
 	}
-	entry := url.URL{Scheme: g.u.Scheme, Host: g.u.host(), User: url.UserPassword(l.user, l.password)}
-	if err := g.gate.nameless(entry.String() + "\n"); err != nil {
+	if strings.ContainsAny(l.user+l.password, "\r\n\x00") {
+		return fmt.Errorf("%w: the credentials for %s have a line break in them", ErrAuth, g.u.host())
+	}
+	if err := g.gate.nameless("username=" + l.user + "\npassword=" + l.password + "\n"); err != nil {
 		return fmt.Errorf("hand credentials over: %w", err)
 	}
-	g.flags = append(g.flags, "-c", "credential.helper=store --file=/dev/fd/3")
+	g.flags = append(g.flags, "-c", "credential."+g.u.Scheme+"://"+g.u.host()+".helper="+credentialHelper)
 	return nil
 }
 
