@@ -3,13 +3,19 @@
 package repos
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +184,60 @@ func TestLFS(t *testing.T) {
 	}
 	if err := errors.Join(s2.Close(), s3.Close(), s4.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Over HTTP files in LFS are asked for with the credentials of the repository.
+func TestLFSOverHTTP(t *testing.T) {
+	r, commit, content := withLFS(t)
+	srv := repostest.HTTP(t, repostest.HTTPOptions{User: "ada", Password: "geheim"})
+	served := srv.Repo(t, "a")
+	served.Git(t, "fetch", "-q", r.Dir, "main:main")
+	var strangers atomic.Int32
+	both := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		at, isLFS := strings.CutPrefix(req.URL.Path, "/a.git/info/lfs/objects/")
+		if !isLFS {
+			srv.ServeHTTP(w, req)
+			return
+		}
+		if user, password, _ := req.BasicAuth(); user != "ada" || password != "geheim" {
+			strangers.Add(1)
+			w.Header().Set("WWW-Authenticate", `Basic realm="lfs"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+		if at == sum {
+			_, _ = io.WriteString(w, content)
+			return
+		}
+		w.Header().Set("Content-Type", "application/vnd.git-lfs+json")
+		fmt.Fprintf(w, `{"transfer":"basic","objects":[{"oid":%q,"size":%d,"authenticated":false,"actions":{"download":{"href":"http://%s/a.git/info/lfs/objects/%s"}}}]}`,
+			sum, len(content), req.Host, sum)
+	}))
+	defer both.Close()
+	s := NewStore(StoreOptions{
+		Dir: filepath.Join(t.TempDir(), "mirrors"), Retries: -1,
+		Auth: Auth{Credentials: credentials(t, both.URL, "ada", "geheim")},
+	})
+	src := Source{URL: both.URL + "/a.git", Exec: true}
+	if got := s.Fetch(t.Context(), []Source{src}); got[0].Err != nil || got[0].Commit != commit {
+		t.Fatalf("Fetch = %+v, %d requests of strangers", got, strangers.Load())
+	}
+	files, err := s.FS(src, commit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := files.ReadFile("sub/x.bin"); string(b) != content || err != nil {
+		t.Errorf("ReadFile = %.50q, %v", b, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	for name, text := range listFolder(t, s.opt.Dir) {
+		if strings.Contains(text, "geheim") || strings.Contains(text, "YWRhOmdlaGVpbQ") {
+			t.Errorf("%s has the password in it", name)
+		}
 	}
 }
 
