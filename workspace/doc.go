@@ -20,5 +20,9 @@
 // the value of one object block that object; everything else can go on.
 //
 // Files of a workspace are read through an [os.Root]: no link leads out of it.
-// CUE of users is evaluated by a child process with limits.
+// CUE of users is evaluated by a child process with limits. A file that somebody
+// has open for writing counts like one that cannot be read: what there is of it
+// may ask for less than the whole.
+//
+// A [Watcher] tells when a workspace has changed. It runs until its context ends.
 package workspace
