@@ -77,7 +77,10 @@ func (a *app) planOnly(ctx context.Context, d plan.Desired) (plan.Plan, schema.D
 		return plan.Plan{}, nil, err
 	}
 	defer closeReader()
-	p, o, err := reconcile.DryRun(ctx, reader, store, d, a.planOptions())
+	opt := a.planOptions()
+	// A daemon restarts on a curve, and one that runs would do the pass.
+	opt.Supervise = a.askDaemon(ctx, d.Root) != nil
+	p, o, err := reconcile.DryRun(ctx, reader, store, d, opt)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
