@@ -13,8 +13,9 @@
 // What counts is the sorted list of paths with their kind, the executable bit
 // and the content of files, and the target of symlinks. A symlink must be
 // relative and stay inside the folder, however its target is reached through
-// other links; sockets, pipes and devices are errors. Entries named .git are
-// left out at every depth.
+// other links; sockets, pipes and devices are errors. Entries named .git, and
+// files that editors make beside what is edited (see [OfEditor]), are left out at
+// every depth.
 //
 // A folder that somebody else may write to while it is read should be given as
 // [os.Root.FS], which follows no link out of it.

@@ -65,6 +65,15 @@ func TestHashCounts(t *testing.T) {
 		{"renamed", func(m fstest.MapFS) { m["lib/b.js"] = m["lib/a.js"]; delete(m, "lib/a.js") }, true},
 		{"link target", func(m fstest.MapFS) { m["lib/current"].Data = []byte("../run.sh") }, true},
 		{"link to file", func(m fstest.MapFS) { m["lib/current"].Mode = 0o644 }, true},
+		{"vim's swap file", func(m fstest.MapFS) { m["lib/.main.py.swp"] = &fstest.MapFile{} }, false},
+		{"vim's probe", func(m fstest.MapFS) { m["4913"] = &fstest.MapFile{} }, false},
+		{"Emacs' lock", func(m fstest.MapFS) {
+			m[".#main.py"] = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("ada@host.1:2")}
+		}, false},
+		{"Emacs' auto-save", func(m fstest.MapFS) { m["#main.py#"] = &fstest.MapFile{} }, false},
+		{"backup", func(m fstest.MapFS) { m["main.py~"] = &fstest.MapFile{} }, false},
+		{"folder named like a backup", func(m fstest.MapFS) { m["lib~/x"] = &fstest.MapFile{} }, true},
+		{"hidden file", func(m fstest.MapFS) { m[".swap"] = &fstest.MapFile{} }, true},
 		{"gitignore", func(m fstest.MapFS) { m[".gitignore"] = &fstest.MapFile{} }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,6 +52,9 @@ func list(fsys fs.FS) ([]entry, error) {
 			}
 			return nil
 		}
+		if !d.IsDir() && OfEditor(d.Name()) {
+			return nil
+		}
 		if !utf8.ValidString(name) {
 			return fmt.Errorf("%q: the name is not valid UTF-8", name)
 		}

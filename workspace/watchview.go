@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+
+	"reconcile/tree"
 )
 
 // view is what a Watcher knows of the file system.
@@ -260,7 +262,7 @@ func (r *viewer) matters(dir string, f *folder, name string, isDir bool) bool {
 	if f.only != nil {
 		return f.only[name]
 	}
-	if name == ".git" || ofEditor(name) {
+	if name == ".git" || tree.OfEditor(name) {
 		return false
 	}
 	path := filepath.Join(dir, name)
@@ -277,19 +279,4 @@ func segments(root, path string) []string {
 		return nil
 	}
 	return strings.Split(filepath.ToSlash(rel), "/")
-}
-
-// ofEditor reports whether a file is one that editors make beside a file that
-// is edited or saved.
-func ofEditor(name string) bool {
-	switch {
-	case name == "4913", // vim tries whether it can write
-		strings.HasSuffix(name, "~"),
-		strings.HasPrefix(name, ".#"),
-		strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#"),
-		strings.HasPrefix(name, ".goutputstream-"):
-		return true
-	}
-	ext := filepath.Ext(name)
-	return strings.HasPrefix(name, ".") && len(ext) == 4 && ext[:3] == ".sw" // of vim
 }
