@@ -40,6 +40,8 @@ type Loaded struct {
 	// Refused says why a newer state of the source is not what Desired says, such
 	// as a commit without a good signature.
 	Refused []plan.Reason
+	// RefusedRevision is that newer state; "" = it has no name.
+	RefusedRevision string
 	// LookAgain is when to look again although nobody will say so; 0 = never.
 	LookAgain time.Duration
 }

@@ -135,7 +135,10 @@ func (a *app) checkOut(g gitWorkspace, files fs.FS) error {
 }
 
 // refusedError says that no commit of a workspace is accepted.
-type refusedError struct{ reasons []plan.Reason }
+type refusedError struct {
+	commit  string
+	reasons []plan.Reason
+}
 
 func (e *refusedError) Error() string { return e.reasons[0].Text + "; none was accepted before" }
 

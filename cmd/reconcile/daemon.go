@@ -45,6 +45,7 @@ type daemon struct {
 	name     string // "" until known
 	passed   bool   // the first pass has ended
 	trouble  error  // why the daemon is not ready
+	troubles int    // how often there could be no pass
 	said     string // the last trouble in the journal
 	last     endedPass
 	desired  *plan.Desired // what was last acted on
@@ -183,14 +184,17 @@ func (d *daemon) findName(ctx context.Context) (string, error) {
 	return src.name, nil
 }
 
-// firstProblem is the first line of the first error, and how many more there are.
+// firstProblem is the first error in a line, and how many more there are.
 func firstProblem(ds schema.Diagnostics) string {
 	n, _ := countDiagnostics(ds)
 	for _, diag := range ds {
 		if diag.Severity != schema.Error {
 			continue
 		}
-		text, _, _ := strings.Cut(diag.String(), "\n")
+		text := fmt.Sprintf("%s: %s: %s", diag.Pos, diag.Severity, diag.Summary)
+		if diag.Detail != "" {
+			text += ": " + strings.Join(strings.Fields(diag.Detail), " ")
+		}
 		if n > 1 {
 			text += fmt.Sprintf(" (and %d more)", n-1)
 		}
@@ -203,6 +207,7 @@ func firstProblem(ds schema.Diagnostics) string {
 func (d *daemon) inTrouble(err error) {
 	d.mu.Lock()
 	d.trouble = err
+	d.troubles++
 	fresh := d.said != err.Error()
 	d.said = err.Error()
 	d.mu.Unlock()
@@ -350,9 +355,7 @@ func (d *daemon) ended(rec reconcile.PassRecord, res reconcile.PassResult, l rec
 	d.mu.Unlock()
 	d.metrics.ended(rec, res)
 	d.journal.ended(e)
-	if rec.Result != reconcile.ResultSuperseded && rec.Result != reconcile.ResultInterrupted {
-		d.report.ended(commitOf(rec.Revision), rec.ExitCode, passSummary(e))
-	}
+	d.report.passed(e)
 	d.firstPassed(passHead(rec) + ": " + passSummary(e))
 }
 

@@ -130,8 +130,8 @@ func TestReadiness(t *testing.T) {
 	}{
 		"fine":       {endedPass{}, ""},
 		"warnings":   {endedPass{loaded: reconcile.Loaded{Diagnostics: bad[:1]}}, ""},
-		"errors":     {endedPass{loaded: reconcile.Loaded{Diagnostics: bad}}, "a.yaml:2:3: error: wrong (and 1 more)"},
-		"fatal":      {endedPass{loaded: reconcile.Loaded{Diagnostics: bad[1:2], Fatal: true}}, "a.yaml:2:3: error: wrong"},
+		"errors":     {endedPass{loaded: reconcile.Loaded{Diagnostics: bad}}, "a.yaml:2:3: error: wrong: because (and 1 more)"},
+		"fatal":      {endedPass{loaded: reconcile.Loaded{Diagnostics: bad[1:2], Fatal: true}}, "a.yaml:2:3: error: wrong: because"},
 		"not looked": {endedPass{res: reconcile.PassResult{Err: errors.New("no Podman")}}, "no Podman"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -193,9 +193,9 @@ func (d *daemon) awaitLoop(ctx context.Context) *reconcile.Loop {
 	}
 	deadline := time.After(beginTime)
 	for range 2 { // one that is under way may not know what the remotes answered
-		before := d.ready()
+		before := d.countTroubles()
 		d.notify(reconcile.CauseCommand)
-		for d.ready() == before {
+		for d.countTroubles() == before {
 			if loop := d.loop.Load(); loop != nil {
 				return loop
 			}
@@ -209,6 +209,12 @@ func (d *daemon) awaitLoop(ctx context.Context) *reconcile.Loop {
 		}
 	}
 	return d.loop.Load()
+}
+
+func (d *daemon) countTroubles() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.troubles
 }
 
 func errStopping() error {

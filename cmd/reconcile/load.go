@@ -29,8 +29,10 @@ type source struct {
 	sources    []sourceState // git repositories, the workspace's own first
 	requests   []workspace.GitRequest
 	folders    []string      // that are read in place
-	refused    []plan.Reason // newer commits that are not taken
+	refused    []plan.Reason // why refusedCommit, a newer one, is not taken
 	checkout   func() error  // brings the checkout up to date; nil when nothing mounts it
+
+	refusedCommit string
 }
 
 // load reads and resolves the workspace. Problems of its files are
@@ -76,14 +78,14 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 		return source{}, err
 	}
 	origin := o.at.root() + ":1:1"
-	o.refused = acc.reasons(origin)
+	o.refused, o.refusedCommit = acc.reasons(origin), acc.Refused
 	state.Commit = acc.Commit
 	if acc.Refused != "" {
 		state.Refused = o.refused[0].Text
 	}
 	o.git.remember(state)
 	if acc.Commit == "" {
-		return source{}, &refusedError{o.refused}
+		return source{}, &refusedError{acc.Refused, o.refused}
 	}
 	if acc.Commit != f.Commit {
 		// A mirror keeps an older commit only for who asks for it.
@@ -140,7 +142,9 @@ type loadOptions struct {
 	// Of a git workspace.
 	files   fs.FS
 	commit  string
-	refused []plan.Reason
+	refused []plan.Reason // why refusedCommit, a newer one, is not taken
+
+	refusedCommit string
 }
 
 // loadFiles reads and resolves a workspace whose files are at hand.
@@ -182,7 +186,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 	}
 	s := source{
 		Result: tree.Resolve(), cache: opt.Cache, root: o.at.root(), at: o.at,
-		sources: o.git.states(), reach: o.reach, requests: tree.GitRequests(), folders: tree.Folders(), refused: o.refused,
+		sources: o.git.states(), reach: o.reach, requests: tree.GitRequests(), folders: tree.Folders(), refused: o.refused, refusedCommit: o.refusedCommit,
 	}
 	if o.at.git != nil && s.NeedsCheckout {
 		s.checkout = func() error { return a.checkOut(*o.at.git, o.files) }

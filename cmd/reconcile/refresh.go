@@ -83,7 +83,7 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 	if no, ok := errors.AsType[*refusedError](err); ok {
 		return reconcile.Loaded{
 			Desired: plan.Desired{Workspace: r.name, Root: r.at.root()}, Fatal: true,
-			Diagnostics: refusalDiagnostics(no.reasons), Refused: no.reasons,
+			Diagnostics: refusalDiagnostics(no.reasons), Refused: no.reasons, RefusedRevision: no.commit,
 		}, nil
 	}
 	if err != nil {
@@ -95,7 +95,8 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 		}
 	}
 	return reconcile.Loaded{
-		Desired: src.Desired, Diagnostics: src.Diagnostics, Fatal: src.Fatal, Refused: src.refused, LookAgain: src.LookAgain,
+		Desired: src.Desired, Diagnostics: src.Diagnostics, Fatal: src.Fatal,
+		Refused: src.refused, RefusedRevision: src.refusedCommit, LookAgain: src.LookAgain,
 	}, nil
 }
 

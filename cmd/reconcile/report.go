@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"reconcile/forge"
+	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
+	"reconcile/schema"
 )
 
 // reportFlags say where commit statuses are posted.
@@ -102,6 +104,27 @@ func (c *commitReporter) ended(commit string, code int, summary string) {
 		return
 	}
 	c.say(commit, forge.Failure, summary)
+}
+
+// passed says how a pass of a daemon ended. A newer commit that was refused
+// says nothing against the one that stays.
+func (c *commitReporter) passed(e endedPass) {
+	if e.rec.Result == reconcile.ResultSuperseded || e.rec.Result == reconcile.ResultInterrupted {
+		return
+	}
+	commit := commitOf(e.rec.Revision)
+	if len(e.loaded.Refused) == 0 {
+		c.ended(commit, e.rec.ExitCode, passSummary(e))
+		return
+	}
+	c.ended(e.loaded.RefusedRevision, plan.ExitRefused, e.loaded.Refused[0].Text)
+	newer := refusalDiagnostics(e.loaded.Refused)
+	own := slices.DeleteFunc(slices.Clone(e.loaded.Diagnostics), func(d schema.Diagnostic) bool { return slices.Contains(newer, d) })
+	if code := e.res.ExitCode(own); code != plan.ExitDone || e.loaded.Fatal {
+		c.ended(commit, e.rec.ExitCode, passSummary(e))
+		return
+	}
+	c.ended(commit, plan.ExitDone, passCounts(e.res))
 }
 
 func (c *commitReporter) say(commit string, state forge.State, text string) {

@@ -3,16 +3,20 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
+	"reconcile/schema"
 )
 
 const forgeToken = "a-token-that-must-not-show"
@@ -71,6 +75,52 @@ func TestCommitReporter(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, kept); diff != "" {
 		t.Errorf("posted (-want +got)\n%s\nall: %q", diff, got)
+	}
+}
+
+// A newer commit that is refused is the one that failed, and not the one that
+// goes on running.
+func TestRefusedCommitIsReported(t *testing.T) {
+	good, newer := strings.Repeat("a", 40), strings.Repeat("b", 40)
+	refused := []plan.Reason{{Code: plan.CodePolicy, Text: "commit bbbb is refused: not signed", Origin: "url:1:1"}}
+	loaded := reconcile.Loaded{
+		Desired: plan.Desired{Revision: good}, Refused: refused, RefusedRevision: newer, Diagnostics: refusalDiagnostics(refused),
+	}
+	broken := loaded
+	broken.Diagnostics = append(schema.Diagnostics{{Severity: schema.Error, Summary: "wrong", Pos: schema.ParsePos("a.yaml:1:1")}}, loaded.Diagnostics...)
+	none := reconcile.Loaded{Fatal: true, Refused: refused, RefusedRevision: newer, Diagnostics: refusalDiagnostics(refused)}
+	for name, c := range map[string]struct {
+		loaded reconcile.Loaded
+		want   []string
+	}{
+		"beside a good one":   {loaded, []string{"bbbb failure commit bbbb is refused: not signed", "aaaa success 0 changes, 0 unchanged"}},
+		"beside a broken one": {broken, []string{"bbbb failure commit bbbb is refused: not signed", "aaaa failure failed, 0 changes, 0 unchanged: a.yaml:1:1: wrong"}},
+		"alone":               {none, []string{"bbbb failure commit bbbb is refused: not signed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			forge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var body struct{ State, Description string }
+				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+					t.Error(err)
+				}
+				got = append(got, r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:][:4]+" "+body.State+" "+body.Description)
+				w.WriteHeader(http.StatusCreated)
+			}))
+			defer forge.Close()
+			a := &app{std: stdio{err: new(strings.Builder)}, report: reportFlags{kind: "gitea", url: forge.URL + "/o/r", tokenFile: secretFile(t, forgeToken)}}
+			reporter, err := a.newCommitReporter("acme", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res := reconcile.PassResult{}
+			reporter.passed(endedPass{reconcile.RecordOf(res, c.loaded, nil, time.Now()), res, c.loaded})
+			reporter.close()
+			forge.Close()
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("posted (-want +got)\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ type sdNotify struct {
 	socket   string // "" = nobody listens; "@" begins an abstract name
 	watchdog time.Duration
 	warn     func(error) // told of the first failure
-	failed   bool
+	failed   sync.Once
 }
 
 // newSDNotify reads what systemd said in the environment, and takes it out of
@@ -43,16 +44,14 @@ func (a *app) newSDNotify(warn func(error)) *sdNotify {
 	return n
 }
 
-// send sends one message. systemd that does not listen is no reason to end: the
+// send sends one message; it may be called concurrently. systemd that does not listen is no reason to end: the
 // first failure is reported, and that is all.
 func (n *sdNotify) send(lines ...string) {
 	if n.socket == "" {
 		return
 	}
-	err := n.write(strings.Join(lines, "\n"))
-	if err != nil && !n.failed {
-		n.failed = true
-		n.warn(fmt.Errorf("tell systemd: %w", err))
+	if err := n.write(strings.Join(lines, "\n")); err != nil {
+		n.failed.Do(func() { n.warn(fmt.Errorf("tell systemd: %w", err)) })
 	}
 }
 
