@@ -158,10 +158,6 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
 	defer cancel()
 	defer context.AfterFunc(d.stopping, cancel)()
-	loop := d.awaitLoop(ctx)
-	if loop == nil {
-		return 0, &control.Refusal{Code: plan.ExitFault, Text: fmt.Sprintf("the daemon cannot begin: %v", d.ready())}
-	}
 	reader := &app{std: stdio{out: stdout, err: stderr}, lookupEnv: d.app.lookupEnv, output: r.Output, verbose: r.Verbose, color: "never"}
 	if r.Color {
 		reader.color = "always"
@@ -169,6 +165,10 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	view := newPassView(reader)
 	w, done := d.attend(view, plan.Options{AllowMassDelete: r.AllowMassDelete, AcceptLostRecords: r.AcceptLostRecords, Adopt: r.Adopt})
 	defer done()
+	loop := d.awaitLoop(ctx)
+	if loop == nil {
+		return 0, &control.Refusal{Code: plan.ExitFault, Text: fmt.Sprintf("the daemon cannot begin: %v", d.ready())}
+	}
 	if err := d.feed.Ask(ctx); err != nil {
 		return 0, errStopping()
 	}

@@ -77,6 +77,9 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 		}
 		return exitWith(p.ExitCode(true))
 	}
+	if st := a.askDaemon(ctx, src.root); st != nil {
+		return fmt.Errorf("not destroyed: a daemon (pid %d) keeps workspace %s running; end it first", st.PID, src.name)
+	}
 	if len(p.Steps) > 0 && !opt.yes {
 		writePlan(a.std.err, a.styleFor(a.std.err), p, plan.ModeLive)
 		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name))); err != nil {

@@ -156,7 +156,12 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 		Plan:    a.planOptions(),
 		Apply:   reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: progress.event},
 		Settle:  settleTime,
-		Planned: progress.start,
+		Planned: func(p plan.Plan) error {
+			if a.cause == reconcile.CausePush && len(p.Steps) > 0 {
+				fmt.Fprintln(a.std.err, "plan: "+planCounts(p)) // nobody there could have asked for it
+			}
+			return progress.start(p)
+		},
 	})
 	progress.finish()
 	a.remember(store, result, reconcile.Loaded{Desired: d, Diagnostics: ds}, began)
