@@ -31,6 +31,7 @@ type Plan struct {
 	Drift     []Change // objects that departed from what they were made as; their repair is among Changes
 	Held      []Change // what is not done, and why
 	Refused   []Reason // policy stops of the whole pass; exit 3
+	Authority []Grant  // what the changes let agents do that they could not before
 	Unchanged int
 	// Incomplete lists what was not known of desired or observed.
 	Incomplete []Reason
