@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pushedRef is a line that git gives to a hook: what became of a reference.
@@ -60,9 +62,11 @@ func newPusher(w io.Writer) io.Writer {
 	if !ok || isTerminal(f) {
 		return w
 	}
-	// Only a file that never blocks has deadlines.
-	if fd := f.Fd(); syscall.SetNonblock(int(fd), true) == nil {
-		f = os.NewFile(fd, f.Name())
+	// Only a file that never blocks has deadlines. It is one of its own: two files
+	// with one descriptor would each close it.
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil && unix.SetNonblock(fd, true) == nil {
+		f = os.NewFile(uintptr(fd), f.Name())
 	}
 	return &pusher{f: f, wait: pusherWait}
 }
