@@ -19,7 +19,7 @@ func newStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show desired and actual side by side",
-		Long: `Shows what should run and what does, the daemon if one runs, and for each git
+		Long: `Shows desired and actual side by side, the daemon if one runs, and for each git
 repository which commit is used and since when it could not be asked. The exit
 code is 3 while a newer commit is refused.`,
 		Args: atMost(1),
