@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+)
+
+// assumedHandle is the handle of objects that exist by assumption only.
+const assumedHandle = "assumed"
+
+// Assume returns the host on which d has converged with the facts: one healthy
+// object for each resource, also for those that are blocked. With it [New]
+// compares two desired states, without a runtime:
+//
+//	plan.New(d, plan.Assume(old, facts), plan.Options{})
+//
+// The facts are those that New gets as well, so that none of them is a change by
+// itself; what has none is unknown. What is not known of d is not known of the
+// host either. Labels are as New writes them, ports as the specs have them, and
+// Specs holds the spec of every object.
+func Assume(d Desired, facts map[Input]Fact) Observed {
+	d.Destroy, d.Empty, d.NoFile = false, false, false
+	v := newView(d, Observed{Inputs: facts}, Options{})
+	o := Observed{Inputs: facts, Incomplete: v.partial, Specs: map[string]json.RawMessage{}}
+	made := decisions{}
+	for _, id := range v.order {
+		r := v.desired[id]
+		obj := Object{
+			ID: id, Handle: assumedHandle, Name: r.Name, Workspace: d.Workspace, Root: d.Root,
+			Role: id.Kind.Role(), Digest: v.digests[id], Inputs: v.bind(r, made),
+			Revision: d.Revision, Keep: r.Keep, State: assumedState(r), Ports: r.Spec.ports(),
+		}
+		made[id] = &decision{id: id, current: &obj}
+		o.Specs[obj.Digest] = r.Spec.canonicalJSON()
+		o.Objects = append(o.Objects, obj)
+	}
+	slices.SortFunc(o.Objects, compareObjects)
+	return o
+}
+
+// assumedState is the state in which a resource is left alone.
+func assumedState(r *Resource) State {
+	if r.ID.Kind.Role() == RoleSupport {
+		return StateExists
+	}
+	switch cmp.Or(r.Want, WantRunning) {
+	case WantPrepared:
+		return StateCreated
+	case WantStopped, WantOnce:
+		return StateExited
+	}
+	return StateRunning
+}
