@@ -173,7 +173,10 @@ func TestHelper(t *testing.T) {
 	files := map[string][]byte{"agent-server": podmantest.Tool(t), "default_cli.sh": []byte("#!/bin/sh\n"), "note": []byte("x")}
 	state := t.TempDir()
 	must(t, os.Chmod(state, 0o755))
-	b := newBed(t, func(o *podman.Options) { o.Helper, o.StateDir = files, state })
+	b := newBed(t, func(o *podman.Options) {
+		o.StateDir = state
+		o.Helper = func() (map[string][]byte, error) { return files, nil }
+	})
 	mounts := []plan.Mount{{Type: plan.MountHelper, Target: "/Agent"}}
 	entry := podmantest.Image(t, "entry", podmantest.ImageOptions{Changes: []string{`ENTRYPOINT ["/e"]`, `CMD ["c"]`}})
 	for _, tt := range []struct {

@@ -28,9 +28,10 @@ type Options struct {
 	// StateDir is the state directory of the workspace. Below it are the helper
 	// folder and whatever mounts name.
 	StateDir string
-	// Helper is the content of the helper folder: file name → bytes. Files that
-	// start with an ELF header or "#!" are made executable.
-	Helper map[string][]byte
+	// Helper returns the content of the helper folder: file name → bytes. Files
+	// that start with an ELF header or "#!" are made executable. It is called when
+	// the folder is written, so that nobody holds megabytes; nil = there is none.
+	Helper func() (map[string][]byte, error)
 
 	// OpenSource opens what a plan.Mount is copied from; nil opens folders of
 	// this host. The caller calls close when it has read the files.

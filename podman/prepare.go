@@ -236,13 +236,17 @@ func (r *Runtime) writeHelper(ctx context.Context, dir string) error {
 			return nil
 		}
 	}
-	if len(r.opt.Helper) == 0 {
+	if r.opt.Helper == nil {
 		return errors.New("this build carries no helper")
+	}
+	files, err := r.opt.Helper()
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for name, content := range r.opt.Helper {
+	for name, content := range files {
 		if err := writeFile(filepath.Join(dir, name), content, helperMode(content)); err != nil {
 			return err
 		}

@@ -36,6 +36,7 @@ type daemon struct {
 	metrics *metrics
 	systemd *sdNotify
 	report  *commitReporter
+	thrift  *thrift
 	address string // of the listener; "" = none
 
 	loop  atomic.Pointer[reconcile.Loop] // nil until the workspace's name is known
@@ -79,6 +80,7 @@ func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
 		grants:  []*plan.Options{&granted},
 	}
 	d.stopping, d.stop = context.WithCancel(context.Background())
+	d.thrift = newThrift(a.lookupEnv)
 	d.metrics = newMetrics(gauges{instances: d.instances, sources: d.sourceAges})
 	d.systemd = a.newSDNotify(func(err error) { d.journal.say("warning: %v", err) })
 	var err error
@@ -355,6 +357,7 @@ func (d *daemon) ended(rec reconcile.PassRecord, res reconcile.PassResult, l rec
 	d.mu.Unlock()
 	d.metrics.ended(rec, res)
 	d.journal.ended(e)
+	d.thrift.used()
 	d.report.passed(e)
 	d.firstPassed(passHead(rec) + ": " + passSummary(e))
 }

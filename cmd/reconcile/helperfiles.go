@@ -4,7 +4,6 @@ package main
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,30 +20,42 @@ var embedded embed.FS
 // helperNames are the files that are mounted at /Agent.
 var helperNames = [...]string{"agent-server", "default_cli.sh"}
 
-// helperFiles returns the files of the helper folder by name: the embedded
-// ones, else those beside the executable.
-func helperFiles() (map[string][]byte, error) {
+// helperFiles returns what reads the files of the helper folder by name: the
+// embedded ones, else those beside the executable. The error is for a build that
+// has neither.
+func helperFiles() (func() (map[string][]byte, error), error) {
 	beside := ""
 	if self, err := os.Executable(); err == nil {
 		beside = filepath.Dir(self)
 	}
-	return readHelperFiles(embedded, beside)
+	return findHelperFiles(embedded, beside)
 }
 
-func readHelperFiles(embedded fs.FS, beside string) (map[string][]byte, error) {
-	files := map[string][]byte{}
+func findHelperFiles(embedded fs.FS, beside string) (func() (map[string][]byte, error), error) {
+	place := map[string]fs.FS{} // by path
 	for _, name := range helperNames {
-		data, err := fs.ReadFile(embedded, path.Join("embedded", name))
-		if errors.Is(err, fs.ErrNotExist) && beside != "" {
-			data, err = os.ReadFile(filepath.Join(beside, name))
+		file := path.Join("embedded", name)
+		if _, err := fs.Stat(embedded, file); err == nil {
+			place[file] = embedded
+			continue
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("this build lacks the helper file %s and there is none in %s; build with `make build`", name, beside)
+		if beside != "" {
+			if _, err := os.Stat(filepath.Join(beside, name)); err == nil {
+				place[name] = os.DirFS(beside)
+				continue
+			}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read helper file: %w", err)
-		}
-		files[name] = data
+		return nil, fmt.Errorf("this build lacks the helper file %s and there is none in %s; build with `make build`", name, beside)
 	}
-	return files, nil
+	return func() (map[string][]byte, error) {
+		files := map[string][]byte{}
+		for file, from := range place {
+			data, err := fs.ReadFile(from, file)
+			if err != nil {
+				return nil, fmt.Errorf("read helper file: %w", err)
+			}
+			files[path.Base(file)] = data
+		}
+		return files, nil
+	}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestReadHelperFiles(t *testing.T) {
+func TestHelperFiles(t *testing.T) {
 	built := fstest.MapFS{
 		"embedded/agent-server":   {Data: []byte("elf")},
 		"embedded/default_cli.sh": {Data: []byte("sh")},
@@ -39,7 +39,11 @@ func TestReadHelperFiles(t *testing.T) {
 		{"unknown place", unbuilt, "", nil, "build with `make build`"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := readHelperFiles(tt.embedded, tt.beside)
+			var got map[string][]byte
+			read, err := findHelperFiles(tt.embedded, tt.beside)
+			if err == nil {
+				got, err = read()
+			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("files (-want +got)\n%s", diff)
 			}

@@ -188,11 +188,19 @@ func (h *host) clear(t testing.TB) {
 	if err != nil {
 		t.Error(err)
 	}
+	var group sync.WaitGroup
+	places := make(chan struct{}, 4)
 	for _, c := range list {
-		if _, err := containers.Remove(conn, c.ID, new(containers.RemoveOptions).WithForce(true).WithIgnore(true).WithTimeout(0)); err != nil {
-			t.Error(err)
-		}
+		group.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			_, err := containers.Remove(conn, c.ID, new(containers.RemoveOptions).WithForce(true).WithIgnore(true).WithTimeout(0))
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	group.Wait()
 	nets, err := network.List(conn, new(network.ListOptions).WithFilters(h.filter()))
 	if err != nil {
 		t.Error(err)

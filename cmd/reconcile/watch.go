@@ -89,6 +89,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	defer context.AfterFunc(parts.ctx, d.ending)()
 
 	parts.run("watchdog", d.feedWatchdog) // also while the workspace's name is not known
+	parts.run("save memory", d.thrift.run)
 	parts.run("watch folders", d.watcher.Run)
 	parts.run("ask remotes", d.feed.Run)
 	err := d.converge(parts, hup)
