@@ -40,7 +40,25 @@ type endpoint struct {
 	now     time.Time
 	mu      sync.Mutex
 	pushes  []Push
-	log     bytes.Buffer
+	log     sharedLog
+}
+
+// sharedLog is written to and read by several deliveries at once.
+type sharedLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *sharedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *sharedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func newEndpoint(t *testing.T, change func(*ReceiverOptions)) *endpoint {
