@@ -136,6 +136,7 @@ func TestRedirect(t *testing.T) {
 }
 
 func TestSSHKeys(t *testing.T) {
+	t.Parallel()
 	srv := repostest.SSH(t)
 	repo := srv.Repo(t, "a")
 	first := repo.Commit(t, repostest.Commit{Files: files("a")})
@@ -204,6 +205,7 @@ func TestSSHKeys(t *testing.T) {
 
 // The key of a server must be known, and be the one that is known.
 func TestSSHHostKeys(t *testing.T) {
+	t.Parallel()
 	srv := repostest.SSH(t)
 	repo := srv.Repo(t, "a")
 	first := repo.Commit(t, repostest.Commit{Files: files("a")})

@@ -160,6 +160,7 @@ func TestCheckout(t *testing.T) {
 // What somebody else did is kept and reported, until it is as the commit has it
 // or taken back.
 func TestCheckoutKeeps(t *testing.T) {
+	t.Parallel()
 	base := map[string]string{"a": "1", "b": "1", "c/d": "1", "e": "x:1", "f": "l:a", "gone": "1"}
 	next := map[string]string{"a": "2", "b": "2", "c/d": "2", "e": "x:2", "f": "l:b", "new": "2", "new2/x": "2"}
 	at := func(p place, name string) string { return filepath.Join(p.dir, name) }
@@ -266,6 +267,7 @@ func (p place) crash(t *testing.T, files fs.FS, n int) bool {
 // Wherever a checkout dies, the next one has the result that it would have had
 // anyway, also when it is of another commit, and dies once more.
 func TestCheckoutCrash(t *testing.T) {
+	t.Parallel()
 	commits := map[string]fstest.MapFS{
 		"a": commitOf(map[string]string{"f": "1", "g": "x:1", "l": "l:f", "d/e/h": "1", "swap": "1", "back/x": "1", "mine": "1", "gone": "1"}),
 		"b": commitOf(map[string]string{"f": "2", "g": "2", "l": "l:g", "n/m": "2", "swap/x": "2", "back": "2", "mine": "2", "taken": "2"}),

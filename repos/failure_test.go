@@ -20,6 +20,7 @@ import (
 // What a server does wrong is told apart, does not cost the last good copy, and
 // passes when the server is well again.
 func TestFetchFailures(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		fault   repostest.Fault
@@ -136,6 +137,7 @@ func noEnv(string) (string, bool) { return "", false }
 
 // A pack has a limit over every transport.
 func TestFetchTooLarge(t *testing.T) {
+	t.Parallel()
 	web := repostest.HTTP(t, repostest.HTTPOptions{})
 	shell := repostest.SSH(t)
 	for name, repo := range map[string]*repostest.Repo{"http": web.Repo(t, "a"), "ssh": shell.Repo(t, "a")} {
@@ -181,6 +183,7 @@ func TestFetchCanceled(t *testing.T) {
 
 // What is kept from a failing server is not in the way of others.
 func TestFetchManyAtOnce(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	stalled := repostest.HTTP(t, repostest.HTTPOptions{})
 	stalled.Break(repostest.Fault{Stall: true})

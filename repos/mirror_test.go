@@ -54,6 +54,7 @@ func only(t testing.TB, pattern string) string {
 // A mirror that is broken in any way is whole after the next fetch; while the
 // remote is down it stays as it is.
 func TestBrokenMirror(t *testing.T) {
+	t.Parallel()
 	pack := func(t *testing.T, dir, ext string) string { return only(t, dir+"/objects/pack/*."+ext) }
 	for _, tt := range []struct {
 		name  string
@@ -146,6 +147,7 @@ func TestBrokenMirror(t *testing.T) {
 // After many fetches a mirror is cloned afresh. What others asked for comes
 // along, even if the remote has it no more, and readers do not notice.
 func TestMirrorStartsOver(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	pinned := repo.Commit(t, repostest.Commit{Files: map[string]string{"dir/a": "pinned\n"}})
@@ -223,6 +225,7 @@ func TestMirrorIsSwept(t *testing.T) {
 
 // A mirror that was not used for 30 days goes; one that is in use stays.
 func TestMirrorExpires(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	old, used := srv.Repo(t, "old"), srv.Repo(t, "used")
 	want := old.Commit(t, repostest.Commit{Files: files("a")})
@@ -297,6 +300,7 @@ func child(t *testing.T, dir string, src Source, times int) (*exec.Cmd, *bytes.B
 
 // Processes share a mirror while its branch moves.
 func TestProcessesShareMirror(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	repo.Commit(t, repostest.Commit{Files: map[string]string{"a": "same\n"}})
@@ -340,6 +344,7 @@ func TestProcessesShareMirror(t *testing.T) {
 // A process that is killed in the middle of a fetch leaves nothing from which
 // the next does not recover.
 func TestKilledFetch(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	all := map[string]string{"a": "same\n"}
@@ -392,6 +397,7 @@ func TestKilledFetch(t *testing.T) {
 // A repository of this host is read where it is while others push to it and pack
 // it.
 func TestLocalRepositoryChanges(t *testing.T) {
+	t.Parallel()
 	repo := repostest.NewRepo(t, filepath.Join(t.TempDir(), "a.git"))
 	repo.Commit(t, repostest.Commit{Files: map[string]string{"a": "same\n", "dir/b": "same\n"}})
 	src := Source{URL: repo.Dir}

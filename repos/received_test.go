@@ -69,6 +69,7 @@ func readPushed(commit string) error {
 }
 
 func TestReceivedObjects(t *testing.T) {
+	t.Parallel()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -94,6 +94,7 @@ func files(names ...string) map[string]string {
 
 // A ref can be anything that the names of git allow, over every transport.
 func TestFetchRefs(t *testing.T) {
+	t.Parallel()
 	web := repostest.HTTP(t, repostest.HTTPOptions{})
 	shell := repostest.SSH(t)
 	local := repostest.NewRepo(t, filepath.Join(t.TempDir(), "local.git"))
@@ -177,6 +178,7 @@ func TestFetchCostsOneListing(t *testing.T) {
 // A branch that moves is followed, forwards, backwards and sideways; what was
 // good stays when it cannot be.
 func TestFetchFollows(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	s := newStore(t, StoreOptions{Retries: -1})
@@ -217,6 +219,7 @@ func TestFetchFollows(t *testing.T) {
 // A pinned commit is had whatever its ref points to, and judged once for each
 // place that its ref goes to.
 func TestFetchPinned(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	first := repo.Commit(t, repostest.Commit{Files: files("a")})
@@ -261,6 +264,7 @@ func TestFetchPinned(t *testing.T) {
 // A source with history has all of it; it is another mirror, and names its
 // folders alike.
 func TestFetchHistory(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	first := repo.Commit(t, repostest.Commit{Files: files("a/b")})
@@ -310,6 +314,7 @@ func TestFetchHistory(t *testing.T) {
 // A commit that no branch leads to any more is had while the server gives it
 // away, or has it in its history.
 func TestFetchExactCommit(t *testing.T) {
+	t.Parallel()
 	for _, exact := range []bool{true, false} {
 		t.Run(fmt.Sprintf("exact=%v", exact), func(t *testing.T) {
 			srv := repostest.HTTP(t, repostest.HTTPOptions{})
@@ -441,6 +446,7 @@ func TestFetchTagOfFile(t *testing.T) {
 
 // A mirror of some commits has so many, and gets only what is new.
 func TestFetchDepth(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	repo := srv.Repo(t, "a")
 	var commits []string

@@ -26,6 +26,7 @@ func gitmodules(pathURL ...string) string {
 
 // Submodules, with theirs, are folders of the commit that has them.
 func TestSubmodules(t *testing.T) {
+	t.Parallel()
 	web := repostest.HTTP(t, repostest.HTTPOptions{})
 	local := t.TempDir()
 	for _, tt := range []struct {
@@ -127,6 +128,7 @@ func contents(t *testing.T, files fs.FS) map[string]string {
 // A commit with a submodule that cannot be had is not had, and the one before
 // stays.
 func TestSubmoduleErrors(t *testing.T) {
+	t.Parallel()
 	srv := repostest.HTTP(t, repostest.HTTPOptions{})
 	leaf, outer, twin := srv.Repo(t, "leaf"), srv.Repo(t, "outer"), srv.Repo(t, "twin")
 	leafCommit := leaf.Commit(t, repostest.Commit{Files: files("leaf")})

@@ -4,7 +4,9 @@ package repostest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -104,18 +106,14 @@ func (r *Repo) Commit(t testing.TB, c Commit) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ref := "refs/heads/" + or(c.Branch, "main")
-	parent := ""
-	if !c.Root {
-		parent = r.tip(t, or(c.Parent, ref))
-	}
 	when := fmt.Sprintf("Ada <ada@example.org> %d +0000", Started+60*r.commits)
 	r.commits++
 
 	var in bytes.Buffer
-	fmt.Fprintf(&in, "commit %s\nauthor %s\ncommitter %s\n", ref, when, when)
+	fmt.Fprintf(&in, "commit %s\nmark :1\nauthor %s\ncommitter %s\n", ref, when, when)
 	data(&in, or(c.Message, fmt.Sprintf("change %d", r.commits))+"\n")
-	if parent != "" {
-		fmt.Fprintf(&in, "from %s\n", parent)
+	if !c.Root && (c.Parent != "" || r.has(t, ref)) {
+		fmt.Fprintf(&in, "from %s^0\n", or(c.Parent, ref))
 	}
 	if c.Clear {
 		in.WriteString("deleteall\n")
@@ -129,11 +127,22 @@ func (r *Repo) Commit(t testing.TB, c Commit) string {
 	for _, name := range slices.Sorted(maps.Keys(c.Submodules)) {
 		fmt.Fprintf(&in, "M 160000 %s %s\n", c.Submodules[name], name)
 	}
-	if parent == "" { // an existing branch would be the parent
-		GitWith(t, r.Dir, Env(), "", "update-ref", "-d", ref)
+	in.WriteString("get-mark :1\n")
+	return GitWith(t, r.Dir, Env(), in.String(), "fast-import", "--quiet", "--force", "--date-format=raw")
+}
+
+// has reports whether there is a branch. It starts no process: tests make
+// hundreds of commits.
+func (r *Repo) has(t testing.TB, ref string) bool {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(r.Dir, filepath.FromSlash(ref))); err == nil {
+		return true
 	}
-	GitWith(t, r.Dir, Env(), in.String(), "fast-import", "--quiet", "--force", "--date-format=raw")
-	return r.Git(t, "rev-parse", ref)
+	packed, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return bytes.Contains(packed, []byte(" "+ref+"\n"))
 }
 
 func entries(in *bytes.Buffer, mode string, files map[string]string) {
@@ -145,18 +154,6 @@ func entries(in *bytes.Buffer, mode string, files map[string]string) {
 
 func data(in *bytes.Buffer, content string) {
 	fmt.Fprintf(in, "data %d\n%s\n", len(content), content)
-}
-
-// tip is "" when there is no such revision.
-func (r *Repo) tip(t testing.TB, rev string) string {
-	t.Helper()
-	cmd := exec.Command("git", "rev-parse", "--verify", "-q", rev+"^{commit}")
-	cmd.Dir, cmd.Env = r.Dir, Env()
-	out, err := cmd.Output()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // Tag makes a tag at a revision, or moves it there; with a message it is an
