@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	cuelang.org/go v0.17.1
 	github.com/ProtonMail/go-crypto v1.3.0
+	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/containers/podman/v5 v5.8.4
 	github.com/distribution/reference v0.6.0
 	github.com/fsnotify/fsnotify v1.10.1

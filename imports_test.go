@@ -25,6 +25,7 @@ var importTable = map[string]struct {
 	"workspace":               {[]string{"schema", "reconcile/plan", "tree", "helper"}, "it turns files into the desired state, and has no effects"},
 	"reconcile/plan":          {nil, "the pure core compares data; everything else depends on it"},
 	"reconcile":               {[]string{"reconcile/plan", "schema", "schedule", "atomicfile"}, "runtimes and sources reach the executor through its own small interfaces"},
+	"render":                  {[]string{"reconcile/plan", "schema"}, "a view is a function of the plan: it has nothing to look anything up with"},
 	"reconcile/reconciletest": {[]string{"reconcile", "reconcile/plan"}, "the suite must hold any runtime to the contract, so it knows none"},
 	"podman":                  {[]string{"reconcile/plan", "helper", "tree", "atomicfile"}, "adapters know neither each other nor the executor, so that another runtime is one new folder"},
 	"podman/podmantest":       {nil, "tests of every package use it"},
@@ -96,6 +97,7 @@ var homes = []struct {
 	{"github.com/modelcontextprotocol/", []string{"cmd/agent-server"}, "MCP is spoken by the helper only"},
 	{"github.com/google/jsonschema-go/", []string{"cmd/agent-server"}, "it belongs to the MCP SDK"},
 	{"github.com/prometheus/", []string{"cmd/reconcile"}, "what is counted is known where everything is wired"},
+	{"github.com/aymanbagabas/go-udiff", []string{"render"}, "what a difference looks like is a matter of the views"},
 	{"github.com/spf13/", []string{"cmd/reconcile"}, "the command line is one package"},
 	{"os/exec", []string{"workspace", "podman", "hooks", "repos", "cmd"}, "processes are started by adapters"},
 	{"gopkg.in/yaml", nil, "go.yaml.in/yaml/v4 is our YAML"},
@@ -171,6 +173,13 @@ var purity = []struct {
 		imports: []string{"os", "os/", "net", "net/http", "net/http/", "context", "log/slog", "sync"},
 		others:  true, goroutines: true, clock: true,
 		why: "it is messages, and nothing else",
+	},
+	{
+		dir:     "render",
+		imports: []string{"os", "os/", "net", "net/http", "net/http/", "io/fs", "path/filepath", "context", "log/slog", "sync", "sync/", "math/rand/v2", "crypto/rand", "runtime", "syscall", "golang.org/x/term"},
+		// It draws differences with a library of others.
+		goroutines: true, clock: true,
+		why: "the same report gives the same bytes, wherever they go",
 	},
 	{
 		dir:     "tree",

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// parseSpec returns a spec as a tree of maps, lists, numbers and texts, without
+// the one field around it that says which kind of spec it is; nil = unknown.
+func parseSpec(raw json.RawMessage) any {
+	if len(raw) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var tree any
+	if dec.Decode(&tree) != nil {
+		return nil
+	}
+	m, ok := tree.(map[string]any)
+	if ok && len(m) == 1 {
+		for _, inner := range m {
+			return inner
+		}
+	}
+	return tree
+}
+
+// specsOf returns both sides of a change, without what differs between them and
+// does not count: where copies of files come from.
+func specsOf(before, after json.RawMessage) (b, a any) {
+	b, a = parseSpec(before), parseSpec(after)
+	if b != nil && a != nil {
+		dropSources(b)
+		dropSources(a)
+	}
+	return b, a
+}
+
+func dropSources(tree any) {
+	spec, _ := tree.(map[string]any)
+	mounts, _ := spec["mounts"].([]any)
+	for _, m := range mounts {
+		if mount, ok := m.(map[string]any); ok && mount["treeHash"] != nil {
+			delete(mount, "from")
+		}
+	}
+}
+
+// memberName is what a person calls a member of a list: a variable by its
+// name, a mount by its target, a port by its number; "" = it has no name.
+func memberName(e any) string {
+	m, ok := e.(map[string]any)
+	if !ok {
+		return ""
+	}
+	for _, key := range []string{"name", "target"} {
+		if s, ok := m[key].(string); ok {
+			return s
+		}
+	}
+	n, ok := m["container"].(json.Number)
+	if !ok {
+		return ""
+	}
+	name := n.String()
+	if p, ok := m["protocol"].(string); ok {
+		name += "/" + p
+	}
+	return name
+}
+
+// members returns the members of an object, or those of a list whose members all
+// have a name of their own.
+func members(v any) (map[string]any, bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		return v, true
+	case []any:
+		named := make(map[string]any, len(v))
+		for _, e := range v {
+			name := memberName(e)
+			if _, twice := named[name]; twice || name == "" {
+				return nil, false
+			}
+			named[name] = e
+		}
+		return named, len(v) > 0
+	}
+	return nil, false
+}
+
+// variable returns the text for an environment variable: what it is set to, or
+// the secret that it is.
+func variable(v any) (text string, ok bool) {
+	m, isMap := v.(map[string]any)
+	if !isMap || m["name"] == nil {
+		return "", false
+	}
+	if ref, ok := m["secret"].(string); ok {
+		return secretText(ref), true
+	}
+	value, _ := m["value"].(string)
+	return quote(value), true
+}
+
+// secretText names a secret by its reference.
+func secretText(ref string) string {
+	kind, name, ok := strings.Cut(ref, ":")
+	switch {
+	case ok && kind == "secret":
+		return "secret " + name
+	case ok && kind == "env":
+		return "variable " + name + " of the operator"
+	}
+	return "secret " + ref
+}
+
+// text is a value in one line: a word as it is written, everything else as JSON.
+func text(v any) string {
+	if s, ok := variable(v); ok {
+		return s
+	}
+	switch v := v.(type) {
+	case nil:
+		return "(none)"
+	case string:
+		return quote(v)
+	case map[string]any:
+		parts := make([]string, 0, len(v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, plain(k)+": "+text(v[k]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case []any:
+		parts := make([]string, 0, len(v))
+		for _, e := range v {
+			parts = append(parts, text(e))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	}
+	return fmt.Sprint(v)
+}
+
+// quote is a text within double quotes, as JSON has it, with the characters that
+// a terminal acts on in their ASCII form.
+func quote(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(s) != nil { // there is no text without a JSON form
+		return `""`
+	}
+	return EscapeJSON(strings.TrimSuffix(b.String(), "\n"))
+}
+
+// plain is a text as YAML has it: bare where nothing in it means something
+// else.
+func plain(s string) string {
+	if s == "" || wordOfYAML(s) || strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./@+=:", r))
+	}) || strings.ContainsAny(s[:1], "-@:=.+0123456789") || strings.HasSuffix(s, ":") {
+		return quote(s)
+	}
+	return s
+}
+
+// wordOfYAML reports whether a bare s would not be text.
+func wordOfYAML(s string) bool {
+	return slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s))
+}
