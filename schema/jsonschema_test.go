@@ -143,9 +143,12 @@ func decodeJSON(t *testing.T, text string) any {
 func TestPlanSchemaLists(t *testing.T) {
 	root := decodeJSON(t, string(PlanJSONSchema())).(map[string]any)
 	defs := root["$defs"].(map[string]any)
-	var codes []string
-	for _, branch := range defs["code"].(map[string]any)["oneOf"].([]any) {
-		codes = append(codes, branch.(map[string]any)["const"].(string))
+	described := func(def string) []string {
+		var out []string
+		for _, branch := range defs[def].(map[string]any)["oneOf"].([]any) {
+			out = append(out, branch.(map[string]any)["const"].(string))
+		}
+		return out
 	}
 	enum := func(holder any, path ...string) []string {
 		for _, p := range path {
@@ -161,7 +164,8 @@ func TestPlanSchemaLists(t *testing.T) {
 		typ string
 		got []string
 	}{
-		{"Code", codes},
+		{"Code", described("code")},
+		{"GrantKind", described("grantKind")},
 		{"Kind", enum(defs, "kind", "enum")},
 		{"Op", enum(defs, "step", "properties", "op", "enum")},
 		{"Action", enum(defs, "change", "properties", "actions", "items", "enum")},

@@ -140,8 +140,15 @@ type planKeys struct {
 		After        json.RawMessage `json:"after"`
 		ReplacePaths []string        `json:"replace_paths"`
 	} `json:"changes"`
-	Drift       []findingKeys `json:"drift"`
-	Held        []findingKeys `json:"held"`
+	Drift     []findingKeys `json:"drift"`
+	Held      []findingKeys `json:"held"`
+	Authority []struct {
+		ID       string `json:"id"`
+		Kind     string `json:"kind"`
+		Text     string `json:"text"`
+		Origin   string `json:"origin"`
+		Approved bool   `json:"approved"`
+	} `json:"authority"`
 	Diagnostics []struct {
 		Severity string `json:"severity"`
 		Summary  string `json:"summary"`

@@ -35,6 +35,8 @@ type decision struct {
 	drift   []Reason
 	paths   []string
 
+	grants []Grant // what it could not do before
+
 	hold *hold // nothing is done
 	note *hold // worth saying, though what is wished is done
 
@@ -135,6 +137,7 @@ func (v *view) converge(r *Resource, all decisions) *decision {
 	if d.hold == nil && len(d.actions) > 0 {
 		d.hold = v.veto(d, all)
 	}
+	v.authorize(d)
 	if v.braked(d.id) {
 		d.records = append(d.records, v.brakeRecord(d.id, "false"))
 	}

@@ -19,6 +19,7 @@ type Desired struct {
 	Source string
 
 	Resources []Resource // sorted by ID, each ID once
+	Approvals Approvals
 
 	// Partial lists why part of the desired state is unknown. While it is not
 	// empty nothing is pruned.
@@ -95,6 +96,12 @@ type Resource struct {
 	Blocked []Reason
 	// Keep protects the object from pruning (volumes).
 	Keep bool
+	// Own are folders of the host that are made for this resource alone: to
+	// mount them is no grant.
+	Own []string
+	// Places say where grants are asked for, by kind and subject of their key;
+	// Origin where one is missing.
+	Places map[string]string
 }
 
 // Until says how far a needed resource must be.
@@ -109,7 +116,8 @@ const (
 )
 
 // Need is an edge: the resource waits until On is as far as Until. A Bound
-// need replaces the resource when On is replaced.
+// need replaces the resource when On is replaced, and when the need was not
+// bound yet as the resource was made.
 type Need struct {
 	On     ID
 	Until  Until

@@ -40,6 +40,7 @@ type planJSON struct {
 	Changes       []changeJSON `json:"changes"`
 	Drift         []heldJSON   `json:"drift"`
 	Held          []heldJSON   `json:"held"`
+	Authority     []grantJSON  `json:"authority"`
 	Diagnostics   []Diagnostic `json:"diagnostics"`
 	Summary       Summary      `json:"summary"`
 	Steps         []stepJSON   `json:"steps"`
@@ -63,6 +64,14 @@ type heldJSON struct {
 	Reasons []Reason `json:"reasons"`
 }
 
+type grantJSON struct {
+	ID       string    `json:"id"`
+	Kind     GrantKind `json:"kind"`
+	Text     string    `json:"text"`
+	Origin   string    `json:"origin"`
+	Approved bool      `json:"approved"`
+}
+
 type stepJSON struct {
 	ID     string   `json:"id"`
 	Op     Op       `json:"op"`
@@ -83,6 +92,7 @@ func (p Plan) JSON(mode string, diags []Diagnostic) ([]byte, error) {
 		Changes:       []changeJSON{},
 		Drift:         heldForm(p.Drift),
 		Held:          heldForm(p.Held),
+		Authority:     []grantJSON{},
 		Diagnostics:   append(append([]Diagnostic{}, diags...), p.diagnostics()...),
 		Summary:       p.Summary(),
 		Steps:         []stepJSON{},
@@ -93,6 +103,9 @@ func (p Plan) JSON(mode string, diags []Diagnostic) ([]byte, error) {
 			Actions: list(c.Actions), Reasons: list(c.Reasons),
 			Before: c.Before, After: c.After, ReplacePaths: list(c.ReplacePaths),
 		})
+	}
+	for _, g := range p.Authority {
+		out.Authority = append(out.Authority, grantJSON{g.ID.String(), g.Kind, g.Text, g.Origin, g.Approved})
 	}
 	for _, s := range p.Steps {
 		out.Steps = append(out.Steps, stepJSON{ID: s.ID, Op: s.Op, Target: s.Target.String(), After: list(s.After)})

@@ -61,7 +61,7 @@ func TestJSONHasEveryKeyAndNoNullList(t *testing.T) {
 	}
 	want := map[string]any{
 		"format_version": "1.0", "workspace": "", "revision": "", "mode": "observed", "complete": false,
-		"changes": []any{}, "drift": []any{}, "held": []any{}, "diagnostics": []any{}, "steps": []any{}, "summary": zero,
+		"changes": []any{}, "drift": []any{}, "held": []any{}, "authority": []any{}, "diagnostics": []any{}, "steps": []any{}, "summary": zero,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -51,6 +51,7 @@ func (p *Plan) report(v *view, d *decision) {
 		c.Actions, c.Reasons = d.actions, d.drift
 		p.Drift = append(p.Drift, c)
 	}
+	p.Authority = append(p.Authority, d.grants...)
 	if d.acts() {
 		c := base
 		c.Actions, c.Reasons, c.ReplacePaths = d.actions, d.reasons, d.paths

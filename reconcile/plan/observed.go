@@ -142,6 +142,12 @@ const (
 	// the instance. Without it the brake would release itself as soon as enough
 	// new instances stand beside those that are to go.
 	RecordBrake RecordKind = "brake"
+	// RecordApprovals has the keys of the grants that were approved on this host;
+	// the values mean nothing. It is written by no plan.
+	RecordApprovals RecordKind = "approvals"
+	// RecordApprover has in Data "held", "true" once the instance could write the
+	// lock file, until somebody has looked at what that approves.
+	RecordApprover RecordKind = "approver"
 )
 
 // Record is one remembered fact. A record never says that an object exists.

@@ -16,6 +16,9 @@ type Options struct {
 	AcceptLostRecords bool
 	// Adopt treats objects of this workspace's name under another root as ours.
 	Adopt bool
+	// RequireApproval holds changes that grant what is not approved, also where
+	// no policy asks for that.
+	RequireApproval bool
 	// Supervise has containers that exit again and again restarted later and
 	// later, since somebody looks again at Plan.Wake. Without it they are
 	// restarted at once.

@@ -32,6 +32,7 @@ const (
 	CodeInvalid        Code = "invalid"     // a diagnostic at the origin says why
 	CodeUnsupported    Code = "unsupported" // not supported by this build
 	CodePolicy         Code = "policy"
+	CodeAuthority      Code = "authority"     // it grants what is not approved
 	CodeBlockedBy      Code = "blocked-by"    // something it needs is blocked
 	CodeImageMissing   Code = "image-missing" // neither here nor in its registry
 	CodeSecretMissing  Code = "secret-missing"

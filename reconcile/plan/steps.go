@@ -144,6 +144,8 @@ func (d *decision) recordReason(kind RecordKind) Reason {
 	switch {
 	case kind == RecordBrake:
 		return Reason{CodeUnfinished, "it is desired again", d.origin}
+	case kind == RecordApprover:
+		return Reason{CodeUnfinished, "that it can write the lock file is not recorded yet", d.origin}
 	case len(d.reasons) == 0:
 		return Reason{CodeUnfinished, "the ports it was given are not recorded yet", d.origin}
 	}

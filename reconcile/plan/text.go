@@ -25,6 +25,12 @@ func (p Plan) String() string {
 	writeChanges(&b, "changes", p.Changes)
 	writeChanges(&b, "drift", p.Drift)
 	writeChanges(&b, "held", p.Held)
+	if len(p.Authority) > 0 {
+		b.WriteString("\nauthority\n")
+	}
+	for _, g := range p.Authority {
+		g.write(&b)
+	}
 	if len(p.Steps) > 0 {
 		b.WriteString("\nsteps\n")
 	}
@@ -97,6 +103,14 @@ func writeReasons(b *strings.Builder, heading, indent string, rs []Reason) {
 	for _, r := range rs {
 		fmt.Fprintf(b, "%s%s: %s (%s)\n", indent, r.Code, r.Text, r.Origin)
 	}
+}
+
+func (g Grant) write(b *strings.Builder) {
+	approved := ""
+	if g.Approved {
+		approved = ", approved"
+	}
+	fmt.Fprintf(b, "  %s %s: it %s (%s%s)\n", g.ID, g.Kind, g.Text, g.Origin, approved)
 }
 
 func (s Step) write(b *strings.Builder) {

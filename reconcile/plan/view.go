@@ -44,6 +44,11 @@ type view struct {
 	existed   map[ID]bool // after the last pass
 	records   map[recordKey]Record
 	observed  Observed // for Inputs, Specs and the owner
+
+	approvals Approvals
+	// approvedHere: only what was approved on this host counts.
+	approvedHere bool
+	registries   map[string]bool // that images of containers came from which are there
 }
 
 // recordKey finds the records that have no key of their own.
@@ -70,7 +75,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 	v := &view{
 		workspace: d.Workspace, root: d.Root, source: cmp.Or(d.Source, "-"),
 		empty: d.Empty, noFile: d.NoFile, destroy: d.Destroy, volumes: d.Volumes,
-		opts: opts, observed: o,
+		opts: opts, observed: o, approvals: canonicalApprovals(d.Approvals), registries: map[string]bool{},
 		desired: map[ID]*Resource{}, digests: map[ID]string{}, needed: map[ID]Reason{},
 		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
 		foreign: map[bearing]Object{}, wanted: map[bearing]bool{},
@@ -88,6 +93,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 	}
 	v.ids = sortedIDs(maps.Keys(all))
 	v.order, v.cyclic = orderNeeds(v.desired)
+	v.indexAuthority()
 	return v
 }
 
