@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"reconcile/atomicfile"
@@ -63,30 +64,36 @@ const (
 )
 
 // acceptSigned takes a commit with a good signature, and otherwise stays with
-// the one before, which has to pass too: it may be older than the policy.
+// the one before. That one was taken under the policy of its time; who uses it
+// verifies it again.
 func (a *app) acceptSigned(g gitWorkspace, commit string, old accepted) (accepted, error) {
-	signers, err := repos.LoadSigners(a.openPGPKeys, a.allowedSigners)
-	if err != nil {
-		return accepted{}, err
-	}
-	verify := func(commit string) error {
-		src := g.source()
-		src.Commit = commit
-		_, err := a.openStore(reachHost).Verify(src, commit, signers)
-		return err
-	}
-	refusal := verify(commit)
-	if refusal == nil {
+	refusal := a.verifyCommit(g.source(), commit)
+	switch {
+	case refusal == nil:
 		return accepted{Commit: commit}, nil
+	case !errors.Is(refusal, repos.ErrSignature):
+		return accepted{}, refusal
 	}
-	acc := accepted{Commit: old.Commit, Refused: commit, Reason: refusal.Error(), Since: time.Now().UTC().Truncate(time.Second)}
+	reason := strings.TrimPrefix(refusal.Error(), fmt.Sprintf("verify commit %s: %s: ", commit, repos.ErrSignature))
+	acc := accepted{Commit: old.Commit, Refused: commit, Reason: reason, Since: time.Now().UTC().Truncate(time.Second)}
 	if old.Refused == commit {
 		acc.Since = old.Since
 	}
-	if old.Commit != "" && verify(old.Commit) != nil {
-		acc.Commit = ""
-	}
 	return acc, nil
+}
+
+// verifyCommit holds a commit to the signature policy. What it refuses wraps
+// [repos.ErrSignature].
+func (a *app) verifyCommit(src repos.Source, commit string) error {
+	if a.verify != verifySigned {
+		return nil
+	}
+	signers, err := repos.LoadSigners(a.openPGPKeys, a.allowedSigners)
+	if err != nil {
+		return err
+	}
+	_, err = a.openStore(reachHost).Verify(src, commit, signers)
+	return err
 }
 
 func (a *app) acceptedFile(g gitWorkspace) string {

@@ -93,6 +93,12 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 		if older := o.git.ask(ctx, []repos.Source{own})[0]; older.Commit == "" {
 			return source{}, fmt.Errorf("workspace %s: the last good commit %.12s: %w", o.at.root(), acc.Commit, older.Err)
 		}
+		switch err := a.verifyCommit(own, acc.Commit); {
+		case errors.Is(err, repos.ErrSignature):
+			return source{}, &refusedError{acc.Refused, o.refused}
+		case err != nil:
+			return source{}, err
+		}
 	}
 	files, err := filesOf(o.git.store, own, g.subdir, acc.Commit)
 	if err != nil {
