@@ -76,8 +76,11 @@ func (v *view) faults(r *Resource, o Object, all decisions) []Reason {
 		}
 	}
 	for _, n := range r.Needs {
-		if n.Bound && rebound(o, n, all[n.On]) {
-			rs = append(rs, Reason{CodeNeeds, n.On.String() + ", which it is bound to, is another one", n.Origin})
+		if !n.Bound {
+			continue
+		}
+		if text := rebound(o, n, all[n.On]); text != "" {
+			rs = append(rs, Reason{CodeNeeds, text, n.Origin})
 		}
 	}
 	if o.Name != r.Name && r.ID.Kind.Role() == RoleSupport {
@@ -89,18 +92,22 @@ func (v *view) faults(r *Resource, o Object, all decisions) []Reason {
 	return append(rs, departures(r, o)...)
 }
 
-// rebound reports whether what o is bound to is another one than when o was
-// made. Something made anew from the same spec and inputs is the same. An
-// object that does not say what it is bound to follows what this plan replaces.
-func rebound(o Object, n Need, on *decision) bool {
+// rebound returns why what o is bound to for n is another one than on, what goes
+// on under that ID; "" = it is not. Something made anew from the same spec and
+// inputs is the same. An object that does not say what it is bound to was made
+// before the need was bound: which one it has seen cannot be told, then or later.
+func rebound(o Object, n Need, on *decision) string {
 	if on == nil {
-		return false
+		return ""
 	}
 	bound, gen := o.Inputs[Input{InputNeed, n.On.String()}.String()], on.generation()
-	if bound == "" {
-		return on.acts() && on.old != nil
+	switch {
+	case gen == "" || bound == gen:
+		return ""
+	case bound == "":
+		return "it was made before it was to be bound to " + n.On.String()
 	}
-	return gen != "" && bound != gen
+	return n.On.String() + ", which it is bound to, is another one"
 }
 
 // generation names what goes on under the ID after this plan; "" = nothing.

@@ -266,7 +266,7 @@ func (g *gen) object(id plan.ID) {
 	}
 	if r != nil {
 		for _, n := range r.Needs {
-			if n.Bound {
+			if n.Bound && !g.oneIn(4, "made unbound") {
 				o.Inputs["need:"+n.On.String()] = "stale"
 			}
 		}

@@ -314,8 +314,10 @@ func asDesired(w *world, r plan.Resource, held map[plan.ID]plan.Change) error {
 		return fmt.Errorf("it departs: %v", o.Drift)
 	}
 	for _, n := range r.Needs {
-		if _, unsettled := held[n.On]; n.Bound && !unsettled && o.Inputs["need:"+n.On.String()] == "stale" {
-			return fmt.Errorf("it is bound to an old %s", n.On)
+		if _, unsettled := held[n.On]; n.Bound && !unsettled {
+			if bound := o.Inputs["need:"+n.On.String()]; bound == "" || bound == "stale" {
+				return fmt.Errorf("of %s it is bound to %q", n.On, bound)
+			}
 		}
 	}
 	for _, in := range r.Spec.Inputs() {
