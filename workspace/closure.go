@@ -54,8 +54,9 @@ type pending struct {
 	entry schema.Enable
 }
 
-// follow resolves enable entries, breadth first from the workspace file. A
-// manifest's repos are added before its entries are looked at; an entry that
+// follow resolves enable entries, breadth first from the workspace file. The
+// repos that manifests of one level name are fetched in one go, before their
+// entries are looked at, so that slow remotes do not add up. An entry that
 // leads nowhere is tried again when all others have added theirs, so that the
 // order of entries does not decide what can be found.
 func (t *Tree) follow(ctx context.Context) {
@@ -66,17 +67,19 @@ func (t *Tree) follow(ctx context.Context) {
 	}
 	last := false
 	for known := 0; len(queue) > 0; {
-		next := queue[0]
-		queue = queue[1:]
-		found, missing := t.lookUp(next, last)
-		switch {
-		case missing && !last:
-			later = append(later, next)
-		case found.repo != nil:
-			if i := t.claim(next, found); i != nil {
-				queue = append(queue, t.enter(ctx, i)...)
+		var fresh []*instance
+		for _, p := range queue {
+			found, missing := t.lookUp(p, last)
+			switch {
+			case missing && !last:
+				later = append(later, p)
+			case found.repo != nil:
+				if i := t.claim(p, found); i != nil {
+					fresh = append(fresh, i)
+				}
 			}
 		}
+		queue = t.enter(ctx, fresh)
 		if len(queue) == 0 && len(later) > 0 {
 			last = known == len(t.order)
 			known = len(t.order)
@@ -160,9 +163,28 @@ func (i *instance) describe() string {
 	return s
 }
 
-// enter reads the manifest of a new instance's agent, adds its repos and
-// returns its entries.
-func (t *Tree) enter(ctx context.Context, i *instance) []pending {
+// enter reads the manifests of new instances' agents, adds their repos and
+// returns their entries.
+func (t *Tree) enter(ctx context.Context, fresh []*instance) []pending {
+	var asked []*repo
+	var queue []pending
+	for _, i := range fresh {
+		m := t.manifestOf(ctx, i)
+		if m == nil {
+			continue
+		}
+		asked = append(asked, t.addRepos(m.Repos, i.agent)...)
+		for _, e := range m.Enable {
+			queue = append(queue, pending{i, e})
+		}
+	}
+	t.openGit(ctx, asked)
+	return queue
+}
+
+// manifestOf reads the manifest of a new instance's agent; nil = there is none
+// that makes sense.
+func (t *Tree) manifestOf(ctx context.Context, i *instance) *schema.Manifest {
 	a := i.agent
 	if a == nil {
 		return nil
@@ -177,13 +199,5 @@ func (t *Tree) enter(ctx context.Context, i *instance) []pending {
 		t.report.add(a.ds...)
 		t.partial = append(t.partial, a.partial...)
 	}
-	if a.manifest == nil {
-		return nil
-	}
-	t.addRepos(ctx, a.manifest.Repos, a)
-	queue := make([]pending, len(a.manifest.Enable))
-	for n, e := range a.manifest.Enable {
-		queue[n] = pending{i, e}
-	}
-	return queue
+	return a.manifest
 }

@@ -74,13 +74,12 @@ func (r *repo) display(name string) string {
 func (t *Tree) openWorkspaceRepos(ctx context.Context) {
 	t.repos = map[string]*repo{ownRepo: {name: ownRepo, files: t.files, root: t.folder, dir: t.root, agents: map[string]*agent{}}}
 	t.order = []string{ownRepo}
-	t.addRepos(ctx, t.file.Repos, nil)
+	t.openGit(ctx, t.addRepos(t.file.Repos, nil))
 }
 
-// addRepos opens repos. Those in git are asked for in one go. by is the agent
-// whose manifest asks for them, nil for the workspace file.
-func (t *Tree) addRepos(ctx context.Context, decls []schema.Repo, by *agent) {
-	var asked []*repo
+// addRepos adds repos, and returns those in git, which are still to be opened.
+// by is the agent whose manifest asks for them, nil for the workspace file.
+func (t *Tree) addRepos(decls []schema.Repo, by *agent) (asked []*repo) {
 	for _, decl := range decls {
 		r := t.addRepo(decl, by)
 		switch {
@@ -93,7 +92,7 @@ func (t *Tree) addRepos(ctx context.Context, decls []schema.Repo, by *agent) {
 			t.openFolder(r, by)
 		}
 	}
-	t.openGit(ctx, asked)
+	return asked
 }
 
 // addRepo adds a repo that is not opened yet, or returns nil. One name for two
