@@ -100,7 +100,7 @@ func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 	}
 	next := res.Plan
 	if len(res.Plan.Steps) > 0 {
-		next = plan.New(d, res.After, o.Plan)
+		next, _ = decide(k, d, res.After, o.Plan)
 	}
 	res.Status = Summarize(d, res.After, next)
 	if err := remember(k, d, res); err != nil {

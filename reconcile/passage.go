@@ -177,7 +177,7 @@ func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 			res.After.Backoff = e.failed.facts()
 			opts := pass.options
 			opts.Now = time.Now()
-			next = plan.New(d, res.After, opts)
+			next, _ = decide(e.keeper, d, res.After, opts)
 			// What was busy when the pass was planned is not held any more.
 			res.Plan.Held, res.Plan.Refused = next.Held, next.Refused
 			res.Plan.Incomplete, res.Plan.Complete = next.Incomplete, next.Complete
