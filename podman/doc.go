@@ -9,6 +9,8 @@
 // which object to make, stop or delete is the plan's to say, and an object that
 // turns out not to be what the plan took it for is left alone with an error.
 //
+// Who only looks gets a [Reader], from which nothing that writes can be reached.
+//
 // Values of secrets are read here, at the moment a container is created, and
 // go nowhere but into Podman's own secret store. Labels, errors and progress
 // carry fingerprints. Podman before 5.3 itself prints variables that are secrets

@@ -66,6 +66,9 @@ func (r *Runtime) reopen(ctx context.Context, lost *link) error {
 		return err
 	}
 	next, err := newLink(conn, r.url, s)
+	if err == nil {
+		err = r.opt.guard(conn)
+	}
 	if err != nil {
 		if s != lost.service {
 			_ = s.stop()
@@ -112,6 +115,9 @@ func (r *Runtime) fresh(ctx context.Context) (_ context.Context, done func(), er
 	if t, ok := c.Client.Transport.(*http.Transport); ok {
 		t.CloseIdleConnections()
 		t.DisableKeepAlives = true
+	}
+	if err := r.opt.guard(conn); err != nil {
+		return nil, nil, err
 	}
 	return bound{ctx, conn}, c.Client.CloseIdleConnections, nil
 }

@@ -59,6 +59,8 @@ type Options struct {
 	// Progress is told what a long step does; nil = nobody. It is called from
 	// several goroutines at once.
 	Progress func(Progress)
+
+	onlyLook bool // see OpenReader
 }
 
 // Progress is one line about a step under way.
@@ -124,6 +126,9 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 		return nil, err
 	}
 	first, err := newLink(found.conn, found.url, found.service)
+	if err == nil {
+		err = opt.guard(found.conn)
+	}
 	if err != nil {
 		if found.service != nil {
 			_ = found.service.stop()

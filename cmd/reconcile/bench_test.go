@@ -138,7 +138,7 @@ func BenchmarkDryRun(b *testing.B) {
 			if err != nil || src.Fatal {
 				b.Fatal(err, src.Diagnostics)
 			}
-			store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)
+			store, err := reconcile.OpenArchive(a.workspaceDir(src.name))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -173,7 +173,7 @@ func (d *deployment) deployedMeanwhile(src source) (code int, ok bool) {
 	if !d.waited {
 		return 0, false
 	}
-	store, err := reconcile.OpenStore(d.a.workspaceDir(src.name), true)
+	store, err := reconcile.OpenArchive(d.a.workspaceDir(src.name))
 	if err != nil {
 		return 0, false
 	}

@@ -47,7 +47,7 @@ func (a *app) history(ctx context.Context, name string, limit int) error {
 	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
-	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)
+	store, err := reconcile.OpenArchive(a.workspaceDir(src.name))
 	if err != nil {
 		return err
 	}

@@ -53,18 +53,18 @@ func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions)
 	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
-	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)
+	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
 	if err != nil {
 		return err
 	}
-	rt, err := podman.Open(ctx, a.podmanOptions(store))
+	r, err := podman.OpenReader(ctx, a.podmanOptions(archive.Owner()))
 	if err != nil {
 		return err
 	}
-	defer rt.Close()
+	defer r.Close()
 	// What exists is asked for, not what should: logs work in a workspace that
 	// has mistakes.
-	o, err := rt.Observe(ctx, plan.Desired{Workspace: src.name, Root: src.root})
+	o, err := r.Observe(ctx, plan.Desired{Workspace: src.name, Root: src.root})
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions)
 	if err != nil {
 		return err
 	}
-	err = rt.Logs(ctx, obj.Handle, opt, a.std.out, a.std.err)
+	err = r.Logs(ctx, obj.Handle, opt, a.std.out, a.std.err)
 	if opt.Follow && ctx.Err() != nil {
 		return nil
 	}

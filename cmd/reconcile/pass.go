@@ -68,7 +68,7 @@ func (a *app) runDryRun(ctx context.Context) error {
 
 // planOnly observes and plans, and changes nothing.
 func (a *app) planOnly(ctx context.Context, d plan.Desired) (plan.Plan, schema.Diagnostics, error) {
-	store, err := reconcile.OpenStore(a.workspaceDir(d.Workspace), true)
+	store, err := reconcile.OpenArchive(a.workspaceDir(d.Workspace))
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}

@@ -17,20 +17,20 @@ import (
 	"reconcile/schema"
 )
 
-// openReader connects to Podman for looking only. What it returns has no
-// method that changes anything.
-func (a *app) openReader(ctx context.Context, store *reconcile.Store) (reconcile.Reader, func() error, error) {
+// openReader connects to Podman for looking only. From what it returns no method
+// that changes anything can be reached.
+func (a *app) openReader(ctx context.Context, archive *reconcile.Archive) (reconcile.Reader, func() error, error) {
 	key, err := reconcile.HostKey(a.stateDir, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	opt := a.podmanOptions(store)
+	opt := a.podmanOptions(archive.Owner())
 	opt.HostKey = key
-	rt, err := podman.Open(ctx, opt)
+	r, err := podman.OpenReader(ctx, opt)
 	if err != nil {
 		return nil, nil, err
 	}
-	return rt, rt.Close, nil
+	return r, r.Close, nil
 }
 
 // openRuntime connects to Podman for converging passes; progress is told what
@@ -44,7 +44,7 @@ func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, progress 
 	if err != nil {
 		return nil, err
 	}
-	opt := a.podmanOptions(store)
+	opt := a.podmanOptions(store.Owner())
 	opt.HostKey = key
 	opt.Helper = helper
 	opt.Progress = progress
@@ -74,7 +74,7 @@ func (a *app) settle(ctx context.Context, src source) (source, error) {
 // findName asks what runs for the name of its workspace. Where nothing does, a
 // guess stays a guess.
 func (a *app) findName(ctx context.Context, src source, guessed bool) (source, error) {
-	rt, err := podman.Open(ctx, podman.Options{URL: a.podman, RunDir: a.runDir(), LookupEnv: a.lookupEnv})
+	rt, err := podman.OpenReader(ctx, podman.Options{URL: a.podman, RunDir: a.runDir(), LookupEnv: a.lookupEnv})
 	if err != nil {
 		return source{}, err
 	}
@@ -98,7 +98,7 @@ func (a *app) findName(ctx context.Context, src source, guessed bool) (source, e
 	return a.loadAs(ctx, src.reach, names[0])
 }
 
-func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
+func (a *app) podmanOptions(owner string) podman.Options {
 	return podman.Options{
 		URL:        a.podman,
 		RunDir:     a.runDir(),
@@ -106,7 +106,7 @@ func (a *app) podmanOptions(store *reconcile.Store) podman.Options {
 		OpenSource: a.openSource,
 		SecretsDir: a.secretsDir,
 		LookupEnv:  a.lookupEnv,
-		Owner:      store.Owner(),
+		Owner:      owner,
 		Version:    version,
 	}
 }

@@ -53,7 +53,7 @@ func (a *app) status(ctx context.Context, name string) error {
 			Partial: []plan.Reason{{Code: plan.CodePartial, Text: "the workspace has mistakes", Origin: src.Desired.Source}},
 		}
 	}
-	store, err := reconcile.OpenStore(a.workspaceDir(src.name), true)
+	store, err := reconcile.OpenArchive(a.workspaceDir(src.name))
 	if err != nil {
 		return err
 	}
