@@ -73,7 +73,7 @@ func TestAgainstAnother(t *testing.T) {
 				r.Needs = slices.DeleteFunc(slices.Clone(r.Needs), func(n plan.Need) bool { return want[n.On] == plan.ActionDelete })
 				now.Resources[i] = r
 				for _, n := range r.Needs {
-					if n.Bound && want[n.On] == plan.ActionReplace && want[r.ID] == "" {
+					if n.Bound && want[n.On] == plan.ActionReplace && want[r.ID] == "" && r.Want != plan.WantStopped {
 						want[r.ID], changed = plan.ActionReplace, true
 					}
 				}
