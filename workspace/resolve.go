@@ -153,7 +153,8 @@ func (r *resolver) addInstance(i *instance) {
 	switch {
 	case i.agent == nil:
 		reason := *i.repo.blocked
-		reason.Text = "the repo " + i.repo.name + " cannot be had: " + reason.Text
+		name := "the repo " + i.repo.name
+		reason.Text = name + " cannot be had: " + strings.TrimPrefix(reason.Text, summaryRepo+": "+name+": ")
 		res.Blocked = append(res.Blocked, reason)
 		return
 	case i.agent.manifest == nil || i.agent.doc.Invalid:
