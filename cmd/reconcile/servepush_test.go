@@ -274,7 +274,8 @@ func TestPusher(t *testing.T) {
 			t.Errorf("%d, %v", n, err)
 		}
 		w.Close()
-		if b, err := io.ReadAll(r); string(b) != "hello" || err != nil {
+		b := make([]byte, 5)
+		if _, err := io.ReadFull(r, b); string(b) != "hello" || err != nil {
 			t.Errorf("%q, %v", b, err)
 		}
 	})
