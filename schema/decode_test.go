@@ -300,7 +300,7 @@ func TestWorkspace(t *testing.T) {
 			{Agent: str("orchestrator"), Name: str("N"), Value: str("3")},
 		},
 		Policy: Policy{
-			Mounts: str("workspace"), HostHooks: str("locked"), PlaintextSecrets: str("warn"), Registries: strs("example.org"), FileURLs: Bool{V: true},
+			Mounts: str("workspace"), HostHooks: str("locked"), PlaintextSecrets: str("warn"), RequireApproval: str("authority"), Registries: strs("example.org"), FileURLs: Bool{V: true},
 		},
 		Profile: str("dev"), HooksTimeout: Float{V: 600}, ImagesPin: Bool{V: true},
 	}

@@ -24,6 +24,8 @@ type Lock struct {
 	Contexts []LockedRef // sources of Context documents
 	Images   []LockedDigest
 	Hooks    []LockedDigest
+	// Approvals are what somebody has approved of what agents can do.
+	Approvals []Approval
 }
 
 // LockedRef is the commit that a ref of a repository stands for.
@@ -38,6 +40,12 @@ type LockedRef struct {
 type LockedDigest struct {
 	Name   Str
 	Digest Str // sha256: and 64 hexadecimal digits
+}
+
+// Approval is what is approved for one agent.
+type Approval struct {
+	Name Str   // kind/[namespace/]name
+	Keys []Str // of grants, one line each
 }
 
 // Repo returns the entry of a repo. There is none in a nil Lock.
@@ -125,6 +133,8 @@ func (c cursor) lock() *Lock {
 		Contexts: c.at("contexts").lockedRefs(false),
 		Images:   c.at("images").lockedDigests(),
 		Hooks:    c.at("hooks").lockedDigests(),
+
+		Approvals: c.at("approvals").approvals(),
 	}
 }
 
@@ -202,6 +212,19 @@ func (c cursor) lockedDigests() []LockedDigest {
 	var out []LockedDigest
 	for _, e := range c.entries() {
 		out = append(out, LockedDigest{Name: e.key, Digest: e.matching(imageDigest, "a digest: sha256: and 64 hexadecimal digits")})
+	}
+	return out
+}
+
+func (c cursor) approvals() []Approval {
+	if !c.set() || c.n.Kind == NodeNull {
+		return nil
+	}
+	var out []Approval
+	for _, e := range c.entries() {
+		if e.n.Kind != NodeNull && e.is("a list of what is approved", NodeList) {
+			out = append(out, Approval{Name: e.key, Keys: e.texts()})
+		}
 	}
 	return out
 }

@@ -35,7 +35,10 @@ repos:
 images:
   docker.io/library/alpine:3: ` + digestA + `
 approvals:
-  web: [hooks]
+  manifest/web:
+  # For the dashboard.
+  - host-path ro /srv/data # read only
+  - secret database-url
 `
 )
 
@@ -52,6 +55,9 @@ func TestDecodeLock(t *testing.T) {
 			Name: at(11, 3, "utils"), URL: at(12, 10, "git@example.org:org/utils.git"), Commit: at(13, 13, commitA),
 		}},
 		Images: []LockedDigest{{Name: at(15, 3, "docker.io/library/alpine:3"), Digest: at(15, 31, digestA)}},
+		Approvals: []Approval{{Name: at(17, 3, "manifest/web"), Keys: []Str{
+			at(19, 5, "host-path ro /srv/data"), at(20, 5, "secret database-url"),
+		}}},
 	}
 	if diff := cmp.Diff(want, l); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -122,6 +128,32 @@ images:
 			Images: map[string]string{"docker.io/library/alpine:3": ""},
 		}, strings.NewReplacer("  utils:\n    url: git@example.org:org/utils.git\n    commit: "+commitA+"\n", "",
 			"images:\n  docker.io/library/alpine:3: "+digestA+"\n", "").Replace(fullLock)},
+		{"approvals", fullLock, LockChanges{Approvals: map[string][]string{
+			"manifest/web":      {"secret database-url", "port 0.0.0.0:80:8080/tcp", "host-path ro /srv/data", "port 0.0.0.0:80:8080/tcp"},
+			"manifest/explorer": {"host-path rw /srv/a: b", "user root"},
+			"manifest/gone":     nil,
+		}}, strings.NewReplacer(
+			"approvals:\n", "approvals:\n  manifest/explorer:\n  - 'host-path rw /srv/a: b'\n  - user root\n",
+			"  - secret", "  - port 0.0.0.0:80:8080/tcp\n  - secret").Replace(fullLock)},
+		{
+			"approvals go", fullLock,
+			LockChanges{Approvals: map[string][]string{"manifest/web": {}}},
+			fullLock[:strings.Index(fullLock, "approvals:")],
+		},
+		{"approvals as they are", fullLock, LockChanges{Approvals: map[string][]string{
+			"manifest/web": {"secret database-url", "host-path ro /srv/data"},
+		}}, fullLock},
+		{"a list by hand", "{apiVersion: reconcile/v1alpha1, kind: Lock, approvals: {manifest/a: [user root], manifest/b: }}", LockChanges{
+			Approvals: map[string][]string{"manifest/a": {"secret x", "user root"}, "manifest/b": {"user root"}},
+		}, `apiVersion: reconcile/v1alpha1
+kind: Lock
+approvals:
+  manifest/a:
+  - secret x
+  - user root
+  manifest/b:
+  - user root
+`},
 		{"written by hand", "{apiVersion: reconcile/v1alpha1, kind: Lock, images:, repos: {a: {commit: " + commitA + ", url: 'https://x.org/a'}}}", LockChanges{
 			Repos:  map[string]*LockEntry{"a": {URL: "https://x.org/a", Commit: commitB}},
 			Images: map[string]string{"x.org/i:1": digestA},
@@ -173,6 +205,25 @@ func TestEditLockRefuses(t *testing.T) {
 	}
 }
 
+// Two people who approve what different agents do, or one agent at different
+// ends of its list, can merge without a conflict.
+func TestApprovalsMerge(t *testing.T) {
+	edit := func(old []byte, approvals map[string][]string) []byte {
+		got, err := EditLock(old, LockChanges{Approvals: approvals})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	base := edit(nil, map[string][]string{"manifest/a": {"f", "g", "h"}, "manifest/c": {"f", "g"}})
+	left := map[string][]string{"manifest/a": {"a", "f", "g", "h"}}
+	right := map[string][]string{"manifest/b": {"x"}, "manifest/c": {"f", "g", "h"}}
+	got := mergeLocks(t, base, edit(base, left), edit(base, right))
+	if diff := cmp.Diff(string(edit(edit(base, left), right)), got); diff != "" {
+		t.Errorf("one after the other, and merged (-want +got):\n%s", diff)
+	}
+}
+
 // Two people who update different repos can merge without a conflict.
 func TestLockMerges(t *testing.T) {
 	entry := func(commit string) *LockEntry { return &LockEntry{URL: "https://x.org/r", Ref: "main", Commit: commit} }
@@ -186,8 +237,17 @@ func TestLockMerges(t *testing.T) {
 	base := edit(nil, map[string]*LockEntry{"a": entry(commitA), "b": entry(commitA), "c": entry(commitA), "d": entry(commitA), "e": entry(commitA)})
 	left := map[string]*LockEntry{"a": entry(commitB), "d": nil}
 	right := map[string]*LockEntry{"b": entry(commitB), "f": entry(commitA)}
+	merged := mergeLocks(t, base, edit(base, left), edit(base, right))
+	if diff := cmp.Diff(string(edit(edit(base, left), right)), merged); diff != "" {
+		t.Errorf("one after the other, and merged (-want +got):\n%s", diff)
+	}
+}
+
+// mergeLocks merges as git does, and fails where that leaves a conflict.
+func mergeLocks(t *testing.T, base, left, right []byte) string {
+	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string][]byte{"base": base, "left": edit(base, left), "right": edit(base, right)} {
+	for name, content := range map[string][]byte{"base": base, "left": left, "right": right} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -198,9 +258,7 @@ func TestLockMerges(t *testing.T) {
 	if err != nil {
 		t.Fatalf("merge: %v\n%s", err, merged)
 	}
-	if diff := cmp.Diff(string(edit(edit(base, left), right)), string(merged)); diff != "" {
-		t.Errorf("one after the other, and merged (-want +got):\n%s", diff)
-	}
+	return string(merged)
 }
 
 func FuzzLock(f *testing.F) {

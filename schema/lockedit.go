@@ -18,6 +18,8 @@ type LockChanges struct {
 	Contexts map[string]*LockEntry
 	Images   map[string]string // full reference → digest; "" = remove
 	Hooks    map[string]string
+	// Approvals are all that is approved, by name; none = remove.
+	Approvals map[string][]string
 }
 
 // LockEntry is what a lock file says of a ref.
@@ -27,7 +29,7 @@ type LockEntry struct {
 	Commit string
 }
 
-const lockHead = "Written by `reconcile update`. Commit this file: every run uses what it says."
+const lockHead = "Written by `reconcile update` and `reconcile approve`. Commit this file: every run uses what it says."
 
 // EditLock returns the lock file old with the changes made; an empty old is no
 // file yet. Entries that are not changed keep their comments, new ones are put
@@ -43,6 +45,7 @@ func EditLock(old []byte, ch LockChanges) ([]byte, error) {
 	changed = editRefs(root, "contexts", ch.Contexts) || changed
 	changed = editDigests(root, "images", ch.Images) || changed
 	changed = editDigests(root, "hooks", ch.Hooks) || changed
+	changed = editApprovals(root, ch.Approvals) || changed
 	if !changed {
 		return old, nil
 	}
@@ -108,6 +111,48 @@ func editDigests(root *yaml.Node, section string, digests map[string]string) boo
 		changed = setText(at, digest) || changed
 	}
 	return changed
+}
+
+// editApprovals sets lists, sorted; lines that stay keep their comments.
+func editApprovals(root *yaml.Node, approvals map[string][]string) bool {
+	const section = "approvals"
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(approvals)) {
+		keys := slices.Compact(slices.Sorted(slices.Values(approvals[name])))
+		if len(keys) == 0 {
+			changed = removeEntry(root, section, name) || changed
+			continue
+		}
+		at := entryOf(sectionOf(root, section), name, listNode)
+		if setList(at, keys) {
+			changed = true
+		}
+	}
+	return changed
+}
+
+// setList makes n a list of texts and reports whether it was another.
+func setList(n *yaml.Node, keys []string) bool {
+	if n.Kind != yaml.SequenceNode {
+		*n = *listNode()
+	}
+	before, same := map[string]*yaml.Node{}, len(n.Content) == len(keys)
+	for i, item := range n.Content {
+		before[item.Value] = item
+		same = same && keys[i] == item.Value
+	}
+	if same {
+		return false
+	}
+	n.Content = nil
+	for _, key := range keys {
+		item := before[key]
+		if item == nil {
+			item = textNode(key)
+		}
+		n.Content = append(n.Content, item)
+	}
+	return true
 }
 
 // sectionOf returns a section of the file, and makes it when it is missing.
@@ -207,5 +252,7 @@ func remove(n *yaml.Node, key string) bool {
 }
 
 func mapNode() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} }
+
+func listNode() *yaml.Node { return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"} }
 
 func textNode(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }

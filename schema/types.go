@@ -201,6 +201,7 @@ type Policy struct {
 	Mounts           Str // none, workspace or any
 	HostHooks        Str // deny, locked or allow
 	PlaintextSecrets Str // deny or warn
+	RequireApproval  Str // none or authority
 	Registries       []Str
 	FileURLs         Bool
 	Relabel          Bool

@@ -87,6 +87,7 @@ func (c cursor) policy() Policy {
 		Mounts:           c.at("mounts").word(),
 		HostHooks:        c.at("hostHooks").word(),
 		PlaintextSecrets: c.at("plaintextSecrets").word(),
+		RequireApproval:  c.at("requireApproval").word(),
 		Registries:       c.at("registries").texts(),
 		FileURLs:         c.at("fileUrls").boolean(),
 		Relabel:          c.at("relabel").boolean(),
