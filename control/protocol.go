@@ -56,8 +56,9 @@ type Source struct {
 type PassRequest struct {
 	// Cause is why, in the daemon's words.
 	Cause   string `json:"cause"`
-	Output  string `json:"output"` // text or json
+	Output  string `json:"output"` // text, json or jsonl
 	Color   bool   `json:"color,omitempty"`
+	ASCII   bool   `json:"ascii,omitempty"` // nothing else, in what is for people
 	Verbose bool   `json:"verbose,omitempty"`
 	// What holds for this pass alone.
 	AllowMassDelete   bool `json:"allow_mass_delete,omitempty"`

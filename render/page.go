@@ -23,10 +23,8 @@ type page struct {
 type symbols struct{ create, change, remove, start, drift, attention, arrow string }
 
 func newPage(o Options) *page {
-	p := &page{o: o, symbols: symbols{"+", "~", "-", "↻", "≠", "!", "→"}}
-	if o.ASCII {
-		p.symbols.start, p.symbols.drift, p.symbols.arrow = "@", "#", "->"
-	}
+	p := &page{o: o}
+	p.symbols = symbols{"+", "~", "-", p.ascii("↻"), p.ascii("≠"), "!", p.ascii("→")}
 	return p
 }
 
@@ -46,7 +44,7 @@ func (p *page) ascii(s string) string {
 	if !p.o.ASCII {
 		return s
 	}
-	return escapeFunc(strings.ReplaceAll(s, "…", "..."), notASCII)
+	return ASCII(s)
 }
 
 // origin is the place at the end of a line.
@@ -80,6 +78,9 @@ func (p *page) symbol(as []plan.Action) string {
 	}
 	return p.yellow(p.symbols.change)
 }
+
+// Symbol is the sign of what happens, in its colour.
+func Symbol(as []plan.Action, o Options) string { return newPage(o).symbol(as) }
 
 // change writes what happens to one resource and why, a line a reason.
 func (p *page) change(c plan.Change, indent string) {

@@ -135,7 +135,7 @@ func text(v any) string {
 	case map[string]any:
 		parts := make([]string, 0, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			parts = append(parts, plain(k)+": "+text(v[k]))
+			parts = append(parts, k+": "+text(v[k]))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	case []any:
@@ -148,8 +148,7 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-// quote is a text within double quotes, as JSON has it, with the characters that
-// a terminal acts on in their ASCII form.
+// quote is a text within double quotes, as JSON has it.
 func quote(s string) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -157,16 +156,16 @@ func quote(s string) string {
 	if enc.Encode(s) != nil { // there is no text without a JSON form
 		return `""`
 	}
-	return EscapeJSON(strings.TrimSuffix(b.String(), "\n"))
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // plain is a text as YAML has it: bare where nothing in it means something
-// else.
+// else, with the characters that a terminal acts on in their ASCII form.
 func plain(s string) string {
 	if s == "" || wordOfYAML(s) || strings.ContainsFunc(s, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./@+=:", r))
 	}) || strings.ContainsAny(s[:1], "-@:=.+0123456789") || strings.HasSuffix(s, ":") {
-		return quote(s)
+		return EscapeJSON(quote(s))
 	}
 	return s
 }

@@ -20,6 +20,7 @@ import (
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 	"reconcile/reconcile/reconciletest"
+	"reconcile/render"
 )
 
 // rounds is how often each side is measured, in turns, so that both see the
@@ -146,7 +147,7 @@ func BenchmarkDryRun(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if err := a.printPlanJSON(p, src.Diagnostics); err != nil {
+			if err := a.printReport(render.Report{Plan: p, Diagnostics: src.Diagnostics}); err != nil {
 				b.Fatal(err)
 			}
 			if keep {

@@ -158,7 +158,7 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
 	defer cancel()
 	defer context.AfterFunc(d.stopping, cancel)()
-	reader := &app{std: stdio{out: stdout, err: stderr}, lookupEnv: d.app.lookupEnv, output: r.Output, verbose: r.Verbose, color: "never"}
+	reader := &app{std: stdio{out: stdout, err: stderr}, lookupEnv: d.app.lookupEnv, output: r.Output, verbose: r.Verbose, color: "never", view: viewFlags{ascii: r.ASCII}}
 	if r.Color {
 		reader.color = "always"
 	}

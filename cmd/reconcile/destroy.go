@@ -17,6 +17,7 @@ import (
 
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
+	"reconcile/render"
 )
 
 func newDestroyCommand(a *app) *cobra.Command {
@@ -32,7 +33,11 @@ is. Asks first; --yes answers.`,
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err
 			}
-			if err := a.check("text", "json"); err != nil {
+			formats := []string{formatText, formatJSON, formatLines}
+			if a.dryRun {
+				formats = planFormats()
+			}
+			if err := a.check(formats...); err != nil {
 				return err
 			}
 			return a.destroy(cmd.Context(), opt)
@@ -41,7 +46,8 @@ is. Asks first; --yes answers.`,
 	cmd.Flags().BoolVarP(&opt.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&opt.volumes, "volumes", false, "delete volumes too")
 	cmd.Flags().BoolVar(&opt.data, "data", false, "delete the agents' private work folders too")
-	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing")
+	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing; -o diff, jsonl, markdown or github as well")
+	a.view.addExitZero(cmd.Flags())
 	cmd.Flags().BoolVar(&a.acceptLostRecords, "accept-lost-records", false, "take away objects made with other records too")
 	cmd.Flags().BoolVar(&a.adopt, "adopt", false, "take away what was run from another path too")
 	return cmd
@@ -67,21 +73,18 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 		return err
 	}
 	if a.dryRun {
-		if a.output == "json" {
-			err = a.printPlanJSON(p, nil)
-		} else {
-			writePlan(a.std.out, a.styleFor(a.std.out), p, plan.ModeLive)
-		}
-		if err != nil {
+		if err := a.printReport(render.Report{Plan: p}); err != nil {
 			return err
 		}
-		return exitWith(p.ExitCode(true))
+		return a.dryRunExit(p.ExitCode(true))
 	}
 	if st := a.askDaemon(ctx, src.root); st != nil {
 		return fmt.Errorf("not destroyed: a daemon (pid %d) keeps workspace %s running; end it first", st.PID, src.name)
 	}
 	if len(p.Steps) > 0 && !opt.yes {
-		writePlan(a.std.err, a.styleFor(a.std.err), p, plan.ModeLive)
+		if err := render.Text(a.std.err, render.Report{Plan: p, Mode: plan.ModeLive}, a.renderOptions(a.std.err)); err != nil {
+			return err
+		}
 		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name))); err != nil {
 			return err
 		}

@@ -60,6 +60,7 @@ type app struct {
 	acceptLostRecords bool
 	adopt             bool
 
+	view    viewFlags
 	listen  listenFlags
 	webhook webhookFlags
 	report  reportFlags
@@ -67,7 +68,7 @@ type app struct {
 
 func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&a.workspace, "workspace", "C", ".", "directory of the workspace, or its git `URL`[#REF][:FOLDER]")
-	fs.StringVarP(&a.output, "output", "o", "text", "output `format`: text or json")
+	fs.StringVarP(&a.output, "output", "o", "text", "output `format`: text or json; the help of a command says which others it has")
 	fs.StringVar(&a.podman, "podman", "", "`URL` of the Podman service (default: found, or started)")
 	fs.StringVar(&a.stateDir, "state-dir", "", "`directory` of records and caches")
 	fs.StringArrayVar(&a.vars, "var", nil, "set a workspace variable, `NAME=VALUE`; may be repeated")
@@ -86,6 +87,7 @@ func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&a.timeout, "timeout", 2*time.Minute, "time limit of each step")
 	fs.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 	fs.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
+	fs.BoolVar(&a.view.ascii, "ascii", false, "nothing but ASCII in what is for people (default: where the locale is not UTF-8)")
 }
 
 func (a *app) addPassFlags(fs *pflag.FlagSet) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"reconcile/reconcile/plan"
+	"reconcile/render"
 	"reconcile/repos"
 	"reconcile/schema"
 	"reconcile/workspace"
@@ -88,8 +89,9 @@ func (a *app) loadGit(ctx context.Context, o loadOptions) (source, error) {
 		return source{}, &refusedError{acc.Refused, o.refused}
 	}
 	if acc.Commit != f.Commit {
-		// A mirror keeps an older commit only for who asks for it.
-		own.Commit = acc.Commit
+		// A mirror keeps an older commit only for who asks for it; as a ref, the
+		// remote is not asked where it is.
+		own.Ref = acc.Commit
 		if older := o.git.ask(ctx, []repos.Source{own})[0]; older.Commit == "" {
 			return source{}, fmt.Errorf("workspace %s: the last good commit %.12s: %w", o.at.root(), acc.Commit, older.Err)
 		}
@@ -118,7 +120,11 @@ func filesOf(store *repos.Store, src repos.Source, dir, commit string) (fs.FS, e
 	if err != nil || dir == "." {
 		return files, err
 	}
-	return files.Sub(dir)
+	below, err := files.Sub(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the folder %q of commit %.12s: %w", dir, commit, err)
+	}
+	return below, nil
 }
 
 func staleDiagnostic(origin string, s sourceState) schema.Diagnostic {
@@ -258,14 +264,7 @@ func (a *app) printDiagnostics(ds schema.Diagnostics) {
 
 // diagnosticsJSON is the form diagnostics have in every JSON output.
 func diagnosticsJSON(ds schema.Diagnostics) []plan.Diagnostic {
-	out := make([]plan.Diagnostic, 0, len(ds))
-	for _, d := range ds {
-		out = append(out, plan.Diagnostic{
-			Severity: string(d.Severity), Summary: d.Summary, Detail: d.Detail,
-			File: d.Pos.File, Line: d.Pos.Line, Column: d.Pos.Col, Hint: d.Hint,
-		})
-	}
-	return out
+	return render.Diagnostics(ds)
 }
 
 // countDiagnostics returns the number of errors and warnings.

@@ -5,13 +5,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"reconcile/podman"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
+	"reconcile/render"
 	"reconcile/schema"
 )
 
@@ -55,15 +56,10 @@ func (a *app) runDryRun(ctx context.Context) error {
 	}
 	ds := append(src.Diagnostics, warnings...).Sort()
 	a.printDiagnostics(ds)
-	if a.output == "json" {
-		err = a.printPlanJSON(p, ds)
-	} else {
-		writePlan(a.std.out, a.styleFor(a.std.out), p, plan.ModeLive)
-	}
-	if err != nil {
+	if err := a.printReport(render.Report{Plan: p, Diagnostics: ds}); err != nil {
 		return err
 	}
-	return exitWith(reconcile.ExitCode(p, ds, true))
+	return a.dryRunExit(reconcile.ExitCode(p, ds, true))
 }
 
 // planOnly observes and plans, and changes nothing.
@@ -90,24 +86,15 @@ func (a *app) planOnly(ctx context.Context, d plan.Desired) (plan.Plan, schema.D
 // printFatal reports a workspace that cannot be planned at all.
 func (a *app) printFatal(src source) error {
 	a.printDiagnostics(src.Diagnostics)
-	if a.output == "json" {
+	if a.output != formatText {
 		p := plan.Plan{Workspace: src.name, Revision: src.Desired.Revision}
-		if err := a.printPlanJSON(p, src.Diagnostics); err != nil {
+		if err := a.printReport(render.Report{Plan: p, Diagnostics: src.Diagnostics}); err != nil {
 			return err
 		}
 	}
 	errs, _ := countDiagnostics(src.Diagnostics)
 	fmt.Fprintf(a.std.err, "%s in the workspace; nothing was changed\n", count(errs, "error"))
 	return exitWith(plan.ExitFault)
-}
-
-func (a *app) printPlanJSON(p plan.Plan, ds schema.Diagnostics) error {
-	b, err := p.JSON(plan.ModeLive, diagnosticsJSON(ds))
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(a.std.out, escapeJSON(string(b)))
-	return err
 }
 
 // runPass converges once.
@@ -146,17 +133,24 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	if err != nil {
 		return err
 	}
-	progress, began := a.newProgress(), time.Now()
-	rt, err := a.openRuntime(ctx, store, progress.pull)
+	progress, lines, began := a.newProgress(), a.newEventLines(), time.Now()
+	rt, err := a.openRuntime(ctx, store, func(p podman.Progress) {
+		progress.pull(p)
+		lines.pull(p)
+	})
 	if err != nil {
 		return err
 	}
 	defer rt.Close()
 	result, err := reconcile.Pass(ctx, rt, store, d, reconcile.PassOptions{
-		Plan:    a.planOptions(),
-		Apply:   reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: progress.event},
-		Settle:  settleTime,
+		Plan: a.planOptions(),
+		Apply: reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: func(e reconcile.Event) {
+			progress.event(e)
+			lines.step(e)
+		}},
+		Settle: settleTime,
 		Planned: func(p plan.Plan) error {
+			lines.plan(p, ds)
 			if a.cause == reconcile.CausePush && len(p.Steps) > 0 {
 				fmt.Fprintln(a.std.err, "plan: "+planCounts(p)) // nobody there could have asked for it
 			}
@@ -167,7 +161,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	a.remember(store, result, reconcile.Loaded{Desired: d, Diagnostics: ds}, began)
 	if err != nil {
 		if len(result.Outcome.Steps) > 0 { // what was done is known all the same
-			_ = a.printResult(result, ds, err)
+			_ = a.printResult(result, ds, lines, err)
 		}
 		return err
 	}
@@ -176,7 +170,7 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	}
 	warnings := factWarnings(d, result.Before, result.Plan)
 	a.printDiagnostics(warnings)
-	return a.printResult(result, append(ds, warnings...), nil)
+	return a.printResult(result, append(ds, warnings...), lines, nil)
 }
 
 // remember appends a pass to the history, which is only a cache as well.

@@ -19,19 +19,23 @@ import (
 // passView shows the passes of a daemon to one reader: whoever started it, or a
 // command that asked for a pass. Its methods may be called concurrently.
 type passView struct {
-	app *app // with the reader's streams, colours and output format
+	app   *app // with the reader's streams, colours and output format
+	lines *eventLines
 
 	mu   sync.Mutex
 	said map[plan.ID]string // what a long step said last
 }
 
-func newPassView(a *app) *passView { return &passView{app: a, said: map[plan.ID]string{}} }
+func newPassView(a *app) *passView {
+	return &passView{app: a, lines: a.newEventLines(), said: map[plan.ID]string{}}
+}
 
 // planned announces a pass that has something to do.
 func (v *passView) planned(rec reconcile.PassRecord, p plan.Plan) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	clear(v.said)
+	v.lines.plan(p, nil)
 	if len(p.Steps) > 0 {
 		fmt.Fprintln(v.app.std.err, passHead(rec)+": "+planCounts(p))
 	}
@@ -52,11 +56,15 @@ func passHead(rec reconcile.PassRecord) string {
 
 // event shows the end of a step.
 func (v *passView) event(e reconcile.Event) {
-	if e.State == reconcile.StepQueued || e.State == reconcile.StepStarted {
+	if e.State == reconcile.StepQueued {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.lines.step(e)
+	if e.State == reconcile.StepStarted {
+		return
+	}
 	writeStep(v.app.std.err, e)
 }
 
@@ -68,6 +76,7 @@ func (v *passView) pull(p podman.Progress) {
 		return
 	}
 	v.said[p.Target] = p.Text
+	v.lines.pull(p)
 	fmt.Fprintf(v.app.std.err, "%-8s %s %s\n", p.Op, escape(p.Target.String()), escape(p.Text))
 }
 
@@ -99,7 +108,7 @@ func (v *passView) show(e endedPass) {
 		if e.res.Err != nil {
 			v.problem(e.res.Err)
 		}
-		_ = a.printResult(e.res, ds, e.res.Err)
+		_ = a.printResult(e.res, ds, v.lines, e.res.Err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 type progress struct {
 	w      io.Writer
 	style  style
+	plain  func(string) string
 	live   bool
 	width  func() int
 	height func() int
@@ -48,7 +49,7 @@ type progressRow struct {
 }
 
 func (a *app) newProgress() *progress {
-	p := &progress{w: a.std.err, style: a.styleFor(a.std.err), byID: map[plan.ID]*progressRow{}}
+	p := &progress{w: a.std.err, style: a.styleFor(a.std.err), plain: a.plainText, byID: map[plan.ID]*progressRow{}}
 	if f, ok := a.std.err.(*os.File); ok && isTerminal(f) {
 		v, _ := a.lookupEnv("TERM")
 		p.live = v != "dumb"
@@ -244,5 +245,5 @@ func (p *progress) row(r *progressRow) string {
 	if runes := []rune(text); len(runes) > p.width()-1 {
 		text = string(runes[:max(p.width()-2, 0)]) + "…"
 	}
-	return paint(strings.TrimRight(text, " "))
+	return paint(p.plain(strings.TrimRight(text, " ")))
 }

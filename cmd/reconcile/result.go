@@ -9,6 +9,7 @@ import (
 
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
+	"reconcile/render"
 	"reconcile/schema"
 )
 
@@ -25,53 +26,67 @@ type stepJSON struct {
 // printResult prints what a pass did and how things stand now, and returns its
 // exit code. unseen is why its end could not be seen or kept: how things stand
 // is then what was last known.
-func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, unseen error) error {
+func (a *app) printResult(r reconcile.PassResult, ds schema.Diagnostics, lines *eventLines, unseen error) error {
 	code := r.ExitCode(ds)
 	if unseen != nil {
 		code = plan.ExitFault
 	}
-	if a.output == "json" {
-		if err := a.printResultJSON(r, ds, code); err != nil {
-			return err
-		}
-		return exitWith(code)
+	err := error(nil)
+	switch {
+	case lines != nil:
+		err = lines.end(r, ds, code)
+	case a.output == formatJSON:
+		err = a.printResultJSON(r, ds, code)
+	default:
+		err = a.printResultText(r, unseen == nil)
 	}
-	s := a.styleFor(a.std.out)
-	writeAttention(a.std.out, s, r.Plan, "")
+	if err != nil {
+		return err
+	}
+	return exitWith(code)
+}
+
+// printResultText prints a result for people; seen = how things stand at its end
+// is known.
+func (a *app) printResultText(r reconcile.PassResult, seen bool) error {
+	s, o := a.styleFor(a.std.out), a.renderOptions(a.std.out)
+	if err := render.Stops(a.std.out, r.Plan, o); err != nil {
+		return err
+	}
 	for _, c := range r.Plan.Changes {
-		a.printChanged(s, c, r.Outcome)
+		if line := resultLine(s, o, c, r.Outcome); line != "" {
+			fmt.Fprintln(a.std.out, a.plainText(line))
+		}
 	}
-	if unseen == nil {
+	if seen {
 		for _, st := range r.Departed() {
 			hint := ""
 			if st.Handle != "" && st.ID.Kind.Role() == plan.RoleInstance {
 				hint = "; `reconcile logs " + st.ID.String() + "` shows what it wrote"
 			}
-			fmt.Fprintf(a.std.out, "%s %s is %s: %s%s\n", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)+hint), origin(s, st.Origin))
+			fmt.Fprintln(a.std.out, a.plainText(fmt.Sprintf("%s %s is %s: %s%s", s.red("!"), escape(st.ID.String()), st.State, escape(firstReason(st)+hint), origin(s, st.Origin))))
 		}
 	}
-	fmt.Fprintln(a.std.out, passCounts(r))
-	return exitWith(code)
+	_, err := fmt.Fprintln(a.std.out, passCounts(r))
+	return err
 }
 
-// printChanged prints one change with how it went.
-func (a *app) printChanged(s style, c plan.Change, o reconcile.Outcome) {
+// resultLine is one change with how it went.
+func resultLine(s style, opt render.Options, c plan.Change, o reconcile.Outcome) string {
 	for _, st := range o.Steps {
 		if st.Step.Target == c.ID && st.State == reconcile.StepFailed {
-			fmt.Fprintf(a.std.out, "%s %s %s failed: %s%s\n", s.red("✗"), escape(c.ID.String()), st.Step.Op, escapeLines(stepDetail(st.Step, st.Err.Error())), origin(s, st.Step.Reason.Origin))
-			return
+			return fmt.Sprintf("%s %s %s failed: %s%s", s.red("✗"), escape(c.ID.String()), st.Step.Op, escapeLines(stepDetail(st.Step, st.Err.Error())), origin(s, st.Step.Reason.Origin))
 		}
 	}
 	for _, st := range o.Steps {
 		if st.Step.Target == c.ID && st.State == reconcile.StepSkipped {
-			fmt.Fprintf(a.std.out, "%s %s not done: %s%s\n", s.yellow("!"), escape(c.ID.String()), escape(st.Detail), origin(s, st.Step.Reason.Origin))
-			return
+			return fmt.Sprintf("%s %s not done: %s%s", s.yellow("!"), escape(c.ID.String()), escape(st.Detail), origin(s, st.Step.Reason.Origin))
 		}
 	}
 	if len(c.Actions) == 0 || len(c.Reasons) == 0 {
-		return
+		return ""
 	}
-	fmt.Fprintf(a.std.out, "%s %s %s: %s%s\n", paintAction(s, c.Actions)(actionSymbols[c.Actions[0]]),
+	return fmt.Sprintf("%s %s %s: %s%s", render.Symbol(c.Actions, opt),
 		escape(c.ID.String()), pastTense[c.Actions[0]], escape(c.Reasons[0].Text), origin(s, c.Reasons[0].Origin))
 }
 
@@ -86,9 +101,9 @@ var pastTense = map[plan.Action]string{
 	plan.ActionDelete: "deleted", plan.ActionRun: "started",
 }
 
-func passCounts(r reconcile.PassResult) string {
-	var done, failed, skipped int
-	for _, st := range r.Outcome.Steps {
+// countSteps counts how steps ended.
+func countSteps(o reconcile.Outcome) (done, failed, skipped int) {
+	for _, st := range o.Steps {
 		switch st.State {
 		case reconcile.StepFailed:
 			failed++
@@ -98,6 +113,11 @@ func passCounts(r reconcile.PassResult) string {
 			done++
 		}
 	}
+	return done, failed, skipped
+}
+
+func passCounts(r reconcile.PassResult) string {
+	done, failed, skipped := countSteps(r.Outcome)
 	sum := r.Plan.Summary()
 	text := fmt.Sprintf("%s, %d unchanged", count(len(r.Plan.Changes), "change"), sum.Unchanged)
 	if failed+skipped > 0 {

@@ -41,11 +41,14 @@ records).`,
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err
 			}
-			if err := a.check("text", "json"); err != nil {
-				return err
-			}
 			if a.dryRun {
+				if err := a.check(planFormats()...); err != nil {
+					return err
+				}
 				return a.runDryRun(cmd.Context())
+			}
+			if err := a.check(formatText, formatJSON, formatLines); err != nil {
+				return err
 			}
 			if asked, err := a.passByDaemon(cmd.Context(), reconcile.CauseCommand); asked || err != nil {
 				return err
@@ -56,7 +59,8 @@ records).`,
 	root.SetFlagErrorFunc(explainFlag)
 	a.addSharedFlags(root.PersistentFlags())
 	a.addPassFlags(root.Flags())
-	root.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing")
+	root.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing; -o diff, jsonl, markdown or github as well")
+	a.view.addExitZero(root.Flags())
 	root.AddCommand(
 		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
 		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),

@@ -7,62 +7,17 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode"
-	"unicode/utf16"
 
 	"golang.org/x/term"
+
+	"reconcile/render"
 )
 
-// escape makes text from manifests safe on a terminal: control and format
-// characters (escape codes, bidi overrides, line breaks) show as \u{HEX}.
-func escape(s string) string {
-	if !strings.ContainsFunc(s, unprintable) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if unprintable(r) {
-			fmt.Fprintf(&b, `\u{%x}`, r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// escapeLines is escape for texts of several lines.
-func escapeLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = escape(l)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// escapeJSON is escape for a JSON document: what the encoder leaves as it is
-// stands within strings, where it has a form in plain ASCII.
-func escapeJSON(doc string) string {
-	special := func(r rune) bool { return r != '\n' && unprintable(r) }
-	if !strings.ContainsFunc(doc, special) {
-		return doc
-	}
-	var b strings.Builder
-	for _, r := range doc {
-		if !special(r) {
-			b.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.Encode([]rune{r}) {
-			fmt.Fprintf(&b, `\u%04x`, unit)
-		}
-	}
-	return b.String()
-}
-
-func unprintable(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar ||
-		unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
-}
+// escape makes a text from elsewhere safe on a terminal, escapeLines one of
+// several lines, and escapeJSON a JSON document.
+func escape(s string) string       { return render.Escape(s) }
+func escapeLines(s string) string  { return render.EscapeLines(s) }
+func escapeJSON(doc string) string { return render.EscapeJSON(doc) }
 
 // style colours text when its stream is a terminal that wants colours.
 type style struct{ on bool }
@@ -84,12 +39,7 @@ func (a *app) styleFor(w io.Writer) style {
 }
 
 // count is a number with its noun.
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
-}
+func count(n int, noun string) string { return render.Count(n, noun) }
 
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)

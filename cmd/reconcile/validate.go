@@ -14,12 +14,15 @@ func newValidateCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [WORKSPACE]",
 		Short: "Check every file of the workspace, without Podman or network",
-		Args:  atMost(1),
+		Long: `Checks every file of the workspace, without Podman or network, and lists all
+problems at once. -o sarif is for code scanning, -o github for annotations of a
+job; both name files within the repository that the workspace is in.`,
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err
 			}
-			if err := a.check("text", "json"); err != nil {
+			if err := a.check(formatText, formatJSON, "sarif", "github"); err != nil {
 				return err
 			}
 			src, err := a.load(cmd.Context(), reachHost)
@@ -27,12 +30,16 @@ func newValidateCommand(a *app) *cobra.Command {
 				return err
 			}
 			errs, warnings := countDiagnostics(src.Diagnostics)
-			if a.output == "json" {
+			switch a.output {
+			case formatJSON:
 				err = a.printJSON(map[string]any{
 					"format_version": plan.FormatVersion,
 					"diagnostics":    diagnosticsJSON(src.Diagnostics),
 				})
-			} else {
+			case "sarif", "github":
+				a.printDiagnostics(src.Diagnostics)
+				err = a.printProblems(src.Diagnostics)
+			default:
 				a.printDiagnostics(src.Diagnostics)
 				if a.verbose {
 					for _, ig := range src.Ignored {

@@ -67,7 +67,7 @@ func (a *app) passByDaemon(ctx context.Context, cause reconcile.Cause) (asked bo
 		return true, err
 	}
 	code, err := c.Pass(ctx, control.PassRequest{
-		Cause: string(cause), Output: a.output, Color: a.styleFor(a.std.out).on, Verbose: a.verbose,
+		Cause: string(cause), Output: a.output, Color: a.styleFor(a.std.out).on, ASCII: a.ascii(), Verbose: a.verbose,
 		AllowMassDelete: a.allowMassDelete, AcceptLostRecords: a.acceptLostRecords, Adopt: a.adopt,
 		Settings: settings,
 	}, a.std.out, a.std.err)
