@@ -94,6 +94,7 @@ func runScripts(t *testing.T, dir string) {
 			"leaks":     leaksCmd,
 			"ours":      oursCmd,
 			"listen":    listenCmd,
+			"looked":    lookedCmd,
 			"push":      pushCmd,
 			"registry":  registryCmd,
 			"secret":    secretCmd,

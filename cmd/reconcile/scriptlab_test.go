@@ -43,6 +43,8 @@ type script struct {
 	git      *repostest.HTTPServer
 	listener net.Listener
 	stalled  chan struct{} // closed to let requests go on
+	lookout  *lookout      // before Podman's service, once a command only reads
+	looked   int           // requests that went through it
 }
 
 type scriptKey struct{}

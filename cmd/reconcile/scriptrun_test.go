@@ -41,7 +41,13 @@ func run1(ts *testscript.TestScript, args []string) int {
 	if dryRun {
 		before = s.snapshot(ts, false)
 	}
-	err := ts.Exec(args[0], args[1:]...)
+	var err error
+	exec := func() { err = ts.Exec(args[0], args[1:]...) }
+	if args[0] == "reconcile" && reads(args[1:]) {
+		s.watched(ts, exec)
+	} else {
+		exec()
+	}
 	code := 0
 	if err != nil {
 		if _, scanErr := fmt.Sscanf(err.Error(), "exit status %d", &code); scanErr != nil {
