@@ -46,10 +46,13 @@ func (a *app) accept(g gitWorkspace, commit string, keep bool) (accepted, error)
 		return accepted{}, err
 	}
 	acc := accepted{Commit: commit}
-	if a.verify == verifySigned {
+	switch {
+	case a.verify == verifySigned:
 		if acc, err = a.acceptSigned(g, commit, old); err != nil {
 			return accepted{}, err
 		}
+	case !keep && !a.dryRun && old.Refused == commit && old.Commit != "":
+		acc = old // who only looks is told of what counts here
 	}
 	if keep && acc != old {
 		err = a.saveAccepted(g, acc)

@@ -108,6 +108,7 @@ func freshness(s style, x control.Source) string {
 	if !x.Stale {
 		return asked
 	}
+	asked = "not reached" // a repository of this host may have been there before
 	if !x.Since.IsZero() {
 		asked = "stale since " + x.Since.UTC().Format(time.RFC3339)
 	}
