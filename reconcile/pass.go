@@ -40,6 +40,10 @@ type PassOptions struct {
 	// Planned, if set, is given the plan before anything is done. Its error
 	// ends the pass.
 	Planned func(plan.Plan) error
+	// Narrow, if set, is given the plan and what it was made from, before
+	// anything is done, and returns the part of it that is carried out. Its error
+	// ends the pass.
+	Narrow func(plan.Plan, plan.Observed) (plan.Plan, error)
 }
 
 // PassResult is what one pass did.
@@ -78,6 +82,11 @@ func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 	}
 	res.Plan, res.Before = decide(k, d, before, o.Plan)
 	res.After = res.Before
+	if o.Narrow != nil {
+		if res.Plan, err = o.Narrow(res.Plan, res.Before); err != nil {
+			return res, err
+		}
+	}
 	if o.Planned != nil {
 		if err := o.Planned(res.Plan); err != nil {
 			return res, err

@@ -61,6 +61,8 @@ type app struct {
 	adopt             bool
 
 	view    viewFlags
+	preview previewFlags
+
 	listen  listenFlags
 	webhook webhookFlags
 	report  reportFlags

@@ -47,9 +47,12 @@ func (a *app) loadAs(ctx context.Context, to reach, name string) (source, error)
 	if err != nil {
 		return source{}, err
 	}
-	git := a.newGitSources(to)
-	o := loadOptions{at: at, name: name, git: git, reach: to}
-	if at.git == nil {
+	return a.loadWith(ctx, loadOptions{at: at, name: name, git: a.newGitSources(to), reach: to})
+}
+
+// loadWith is load of a workspace that need not be the one of the command line.
+func (a *app) loadWith(ctx context.Context, o loadOptions) (source, error) {
+	if o.at.git == nil {
 		return a.loadFiles(ctx, o)
 	}
 	src, err := a.loadGit(ctx, o)
@@ -151,12 +154,22 @@ type loadOptions struct {
 	// none.
 	unlocked func(name string) bool
 
-	// Of a git workspace.
+	// Of a git workspace, or of one with a site.
 	files   fs.FS
 	commit  string
 	refused []plan.Reason // why refusedCommit, a newer one, is not taken
 
 	refusedCommit string
+
+	// site is where files are said to be; nil = where they are.
+	site *site
+}
+
+// site is where a workspace is, for what depends on it: the paths of mounts.
+type site struct {
+	root     string // its path or URL, as labels have it
+	dir      string // the folder of its files
+	stateDir string
 }
 
 // loadFiles reads and resolves a workspace whose files are at hand.
@@ -192,12 +205,18 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 		opt.DefaultName = cmp.Or(o.fallback, o.at.git.name())
 		opt.Revision = func(string) string { return o.commit }
 	}
+	root := o.at.root()
+	if o.site != nil {
+		root, opt.Files = o.site.root, o.files
+		opt.Dir, opt.Root, opt.StateDir, opt.DefaultName = o.site.dir, o.site.root, o.site.stateDir, o.fallback
+		opt.Revision = func(string) string { return o.commit }
+	}
 	tree, treeDiags, err := workspace.Load(ctx, opt)
 	if err != nil {
 		return source{}, err
 	}
 	s := source{
-		Result: tree.Resolve(), cache: opt.Cache, root: o.at.root(), at: o.at,
+		Result: tree.Resolve(), cache: opt.Cache, root: root, at: o.at,
 		sources: o.git.states(), reach: o.reach, requests: tree.GitRequests(), folders: tree.Folders(), refused: o.refused, refusedCommit: o.refusedCommit,
 	}
 	if o.at.git != nil && s.NeedsCheckout {

@@ -46,41 +46,26 @@ func (a *app) loadSettled(ctx context.Context, to reach) (source, error) {
 // runDryRun prints what a pass would do. Nothing that it reaches can write: the
 // store is opened read only and the runtime is a Reader.
 func (a *app) runDryRun(ctx context.Context) error {
-	src, err := a.loadSettled(ctx, reachPeek)
+	v, err := a.previewPlan(ctx)
 	if err != nil {
 		return err
 	}
-	p, warnings, err := a.planOnly(ctx, src.Desired)
-	if err != nil {
+	a.printDiagnostics(v.report.Diagnostics)
+	if err := a.printReport(v.report); err != nil {
 		return err
 	}
-	ds := append(src.Diagnostics, warnings...).Sort()
-	a.printDiagnostics(ds)
-	if err := a.printReport(render.Report{Plan: p, Diagnostics: ds}); err != nil {
-		return err
+	if v.save != nil {
+		if err := v.save(); err != nil {
+			return err
+		}
 	}
-	return a.dryRunExit(reconcile.ExitCode(p, ds, true))
+	return a.dryRunExit(reconcile.ExitCode(v.report.Plan, v.report.Diagnostics, true))
 }
 
 // planOnly observes and plans, and changes nothing.
 func (a *app) planOnly(ctx context.Context, d plan.Desired) (plan.Plan, schema.Diagnostics, error) {
-	store, err := reconcile.OpenArchive(a.workspaceDir(d.Workspace))
-	if err != nil {
-		return plan.Plan{}, nil, err
-	}
-	reader, closeReader, err := a.openReader(ctx, store)
-	if err != nil {
-		return plan.Plan{}, nil, err
-	}
-	defer closeReader()
-	opt := a.planOptions()
-	// A daemon restarts on a curve, and one that runs would do the pass.
-	opt.Supervise = a.askDaemon(ctx, d.Root) != nil
-	p, o, err := reconcile.DryRun(ctx, reader, store, d, opt)
-	if err != nil {
-		return plan.Plan{}, nil, err
-	}
-	return p, factWarnings(d, o, p), nil
+	l, err := a.planLive(ctx, d)
+	return l.plan, l.warnings, err
 }
 
 // printFatal reports a workspace that cannot be planned at all.
@@ -116,6 +101,25 @@ const settleTime = 300 * time.Millisecond
 // converge makes the host match d, shows progress and prints the result. first,
 // if set, is done under the workspace's lock before anything else.
 func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostics, first func() error, afterwards func()) error {
+	return a.convergeAs(ctx, convergence{desired: d, diagnostics: ds, options: a.planOptions(), first: first, afterwards: afterwards})
+}
+
+// convergence is one pass of a command.
+type convergence struct {
+	desired     plan.Desired
+	diagnostics schema.Diagnostics
+	options     plan.Options
+	// first, if set, is done under the workspace's lock before anything else, and
+	// afterwards when the pass was seen to its end.
+	first      func() error
+	afterwards func()
+	// narrow, if set, says which part of the plan is carried out. Its error ends
+	// the pass as if it had never begun.
+	narrow func(*reconcile.Store, plan.Plan, plan.Observed) (plan.Plan, error)
+}
+
+func (a *app) convergeAs(ctx context.Context, c convergence) error {
+	d, ds, first, afterwards := c.desired, c.diagnostics, c.first, c.afterwards
 	dir := a.workspaceDir(d.Workspace)
 	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{
 		PID: os.Getpid(), Command: "reconcile", Since: time.Now(),
@@ -133,6 +137,14 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	if err != nil {
 		return err
 	}
+	var refused error
+	var narrow func(plan.Plan, plan.Observed) (plan.Plan, error)
+	if c.narrow != nil {
+		narrow = func(p plan.Plan, o plan.Observed) (plan.Plan, error) {
+			p, refused = c.narrow(store, p, o)
+			return p, refused
+		}
+	}
 	progress, lines, began := a.newProgress(), a.newEventLines(), time.Now()
 	rt, err := a.openRuntime(ctx, store, func(p podman.Progress) {
 		progress.pull(p)
@@ -143,7 +155,8 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 	}
 	defer rt.Close()
 	result, err := reconcile.Pass(ctx, rt, store, d, reconcile.PassOptions{
-		Plan: a.planOptions(),
+		Plan:   c.options,
+		Narrow: narrow,
 		Apply: reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: func(e reconcile.Event) {
 			progress.event(e)
 			lines.step(e)
@@ -158,6 +171,9 @@ func (a *app) converge(ctx context.Context, d plan.Desired, ds schema.Diagnostic
 		},
 	})
 	progress.finish()
+	if refused != nil {
+		return refused
+	}
 	a.remember(store, result, reconcile.Loaded{Desired: d, Diagnostics: ds}, began)
 	if err != nil {
 		if len(result.Outcome.Steps) > 0 { // what was done is known all the same

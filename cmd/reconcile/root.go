@@ -24,9 +24,12 @@ match the first.
 
 Exit codes: 0 done or nothing to do, 1 error or incomplete, 2 --dry-run found
 changes, 3 refused (policy, mass delete, emptied workspace, another root, lost
-records).`,
+records), 4 a saved plan is stale.`,
 		Example: `  reconcile --dry-run        # what would change, and why
   reconcile                  # make it so
+  reconcile --dry-run --against origin/main     # what a branch brings, without Podman
+  reconcile --dry-run --save plan.json          # keep the plan, and later
+  reconcile --plan plan.json                    # do exactly that, or nothing
   reconcile status           # desired and actual, side by side`,
 		Args:          atMost(1),
 		Version:       version,
@@ -41,6 +44,9 @@ records).`,
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err
 			}
+			if err := a.preview.check(a); err != nil {
+				return err
+			}
 			if a.dryRun {
 				if err := a.check(planFormats()...); err != nil {
 					return err
@@ -49,6 +55,9 @@ records).`,
 			}
 			if err := a.check(formatText, formatJSON, formatLines); err != nil {
 				return err
+			}
+			if a.preview.apply != "" {
+				return a.runSaved(cmd.Context(), len(args) > 0 || a.workspace != ".")
 			}
 			if asked, err := a.passByDaemon(cmd.Context(), reconcile.CauseCommand); asked || err != nil {
 				return err
@@ -61,6 +70,7 @@ records).`,
 	a.addPassFlags(root.Flags())
 	root.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing; -o diff, jsonl, markdown or github as well")
 	a.view.addExitZero(root.Flags())
+	a.preview.add(root.Flags())
 	root.AddCommand(
 		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
 		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,15 +22,21 @@ func newStatusCommand(a *app) *cobra.Command {
 		Short: "Show desired and actual side by side",
 		Long: `Shows desired and actual side by side, the daemon if one runs, and for each git
 repository which commit is used and since when it could not be asked. The exit
-code is 3 while a newer commit is refused.`,
+code is 3 while a newer commit is refused.
+
+With -o snapshot it prints the observed host as JSON, without any secret, for
+reconcile --dry-run --observed FILE on another machine.`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check("text", "json"); err != nil {
+			if err := a.check("text", "json", "snapshot"); err != nil {
 				return err
 			}
 			name := ""
 			if len(args) > 0 {
 				name = args[0]
+			}
+			if name != "" && a.output == "snapshot" {
+				return errors.New("a snapshot is of the whole workspace: leave out NAME")
 			}
 			return a.status(cmd.Context(), name)
 		},
@@ -80,7 +87,10 @@ func (a *app) status(ctx context.Context, name string) error {
 		}
 	}
 	ds := append(src.Diagnostics, factWarnings(d, o, p)...).Sort()
-	if a.output == "json" {
+	if a.output == "snapshot" {
+		a.printDiagnostics(ds)
+		err = a.printSnapshot(src, store, o, opt)
+	} else if a.output == "json" {
 		err = a.printJSON(map[string]any{
 			"format_version": plan.FormatVersion,
 			"workspace":      src.name,

@@ -42,7 +42,7 @@ func (f *viewFlags) addExitZero(fs *pflag.FlagSet) {
 // printReport writes a plan to stdout, in the format that was asked for.
 func (a *app) printReport(r render.Report) error {
 	if r.Mode == "" {
-		r.Mode = plan.ModeLive
+		r.Mode = a.preview.mode()
 	}
 	view := render.Text
 	switch a.output {
