@@ -17,7 +17,6 @@ import (
 	"reconcile/podman"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
-	"reconcile/schema"
 	"reconcile/workspace"
 )
 
