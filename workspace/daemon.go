@@ -49,6 +49,7 @@ func (r *resolver) daemon(res *plan.Resource, doc schema.Document) {
 		NanoCPUs:        d.Template.NanoCPUs,
 		StopTimeout:     daemonStopSeconds,
 	}
+	res.Places = map[string]string{"image": d.Template.Image.Pos.String()}
 	res.Needs = []plan.Need{r.needNetwork(doc.Pos)}
 	res.Restart = plan.Restart{Policy: restartPolicy(d.RestartPolicy.V), Max: int(d.MaxRestarts.V)}
 	res.Blocked = blocked

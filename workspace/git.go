@@ -106,7 +106,7 @@ func (t *Tree) mayFetch(r *repo, by *agent) bool {
 		u, err := url.Parse("file://" + where)
 		switch {
 		case !t.policy.fileURLs:
-			t.block(r, pos, plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", "the repo %s is a file:// repository", r.name)
+			t.block(r, pos, plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", "the repo %s is a file:// repository%s", r.name, forbids(t.policy.fileURLsAt))
 			return false
 		case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
 			t.block(r, pos, plan.CodeInvalid, summaryRepo, "write file:///absolute/path", "the repo %s: %q has no absolute path", r.name, r.decl.URL.V)

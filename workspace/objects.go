@@ -101,7 +101,7 @@ func (r *resolver) objectName(doc schema.Document) string {
 func (r *resolver) plaintext(doc schema.Document) {
 	s, ok := doc.Object.(*schema.Secret)
 	if ok && r.tree.policy.denyPlaintext && !s.SOPS && len(s.Plain) > 0 {
-		r.report.block(doc.Pos, plan.CodePolicy, summaryPolicy, "encrypt it, or keep it in the host's secret store", "the Secret %s is in plain text", displayName(doc))
+		r.report.block(doc.Pos, plan.CodePolicy, summaryPolicy, "encrypt it, or keep it in the host's secret store", "the Secret %s is in plain text%s", displayName(doc), forbids(r.tree.policy.plaintextAt))
 	}
 }
 

@@ -129,7 +129,7 @@ func (t *Tree) openFolder(r *repo, by *agent) {
 	dir := t.folderOf(r.decl)
 	if by != nil && by.repo.dir == "" && !within(dir, t.root) && t.policy.mounts != "any" {
 		t.block(r, r.decl.URL.Pos, plan.CodePolicy, summaryPolicy, "",
-			"the manifest of a git repository may not name the folder %s, which is outside of the workspace", dir)
+			"the manifest of a git repository may not name the folder %s, which is outside of the workspace%s", dir, forbids(t.policy.mountsAt))
 		return
 	}
 	if r.decl.Ref.IsSet() {

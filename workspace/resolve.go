@@ -78,12 +78,13 @@ func (t *Tree) Resolve() Result {
 	slices.SortFunc(r.images, func(a, b Image) int { return cmp.Compare(a.Ref, b.Ref) })
 	partial := append(slices.Clone(t.partial), r.repoGaps()...)
 	partial = append(partial, t.reportUnread(&r.report, r.mounted)...)
+	approvals := r.approvals()
 
 	d := plan.Desired{
 		Workspace: t.name, Root: cmp.Or(t.opt.Root, t.root), Revision: t.revision,
 		Source: r.source().String(), Partial: sortReasons(partial),
-		NoFile: !t.fileSeen,
-		Empty:  t.fileDoc == nil && len(t.documents) == 0 && !t.fileSeen,
+		NoFile: !t.fileSeen, Approvals: approvals,
+		Empty: t.fileDoc == nil && len(t.documents) == 0 && !t.fileSeen,
 	}
 	for _, res := range r.resources {
 		res.Blocked = sortReasons(res.Blocked)
@@ -165,6 +166,10 @@ func (r *resolver) addInstance(i *instance) {
 	res.Needs = append(res.Needs, r.needNetwork(i.entry.Pos))
 	spec, blocked := r.containerOf(i)
 	res.Spec.Container = &spec
+	res.Places = placesOf(i, r.tree.file, spec)
+	if i.entry.Mode == schema.EnableLocal {
+		res.Own = []string{r.tree.workDir(i)}
+	}
 	res.Blocked = append(blocked, r.unsupportedFields(i)...)
 	res.Blocked = append(res.Blocked, r.tree.refused[i.agent.doc.Pos]...)
 }
@@ -192,8 +197,18 @@ func (r *resolver) unsupportedFields(i *instance) []plan.Reason {
 	for _, hook := range []struct {
 		field    string
 		commands []schema.Str
-	}{{"preinstall", m.Preinstall}, {"install", m.Install}, {"postinstall", m.Postinstall}} {
-		if len(hook.commands) > 0 {
+		denied   bool
+	}{
+		{"preinstall", m.Preinstall, r.tree.policy.denyHostHooks},
+		{"install", m.Install, false},
+		{"postinstall", m.Postinstall, false},
+	} {
+		switch {
+		case len(hook.commands) == 0:
+		case hook.denied:
+			blocked = append(blocked, r.report.block(hook.commands[0].Pos, plan.CodePolicy, summaryPolicy, "",
+				"the %s of %s runs on the host%s", hook.field, i.name, forbids(r.tree.policy.hostHooksAt)))
+		default:
 			block(hook.commands[0].Pos, hook.field)
 		}
 	}

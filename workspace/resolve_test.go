@@ -34,12 +34,13 @@ const (
 	wantDesired     = "desired"
 	wantResources   = "resources" // desired without specs
 	wantGraph       = "graph"
-	wantRequests    = "requests" // each call of Options.Git
-	wantImages      = "images"   // that can be locked
+	wantRequests    = "requests"  // each call of Options.Git
+	wantImages      = "images"    // that can be locked
+	wantAuthority   = "authority" // what agents can do, and whether that is approved
 )
 
 func isExpectation(name string) bool {
-	return slices.Contains([]string{wantDiagnostics, wantDesired, wantResources, wantGraph, wantRequests, wantImages}, name)
+	return slices.Contains([]string{wantDiagnostics, wantDesired, wantResources, wantGraph, wantRequests, wantImages, wantAuthority}, name)
 }
 
 // scenario is the host that an archive describes. Its files are the
@@ -360,7 +361,26 @@ func (s *scenario) run(t *testing.T) map[string]string {
 		wantGraph:       clean.Replace(graphText(res.Graph)),
 		wantRequests:    clean.Replace(requestsText(t, s.remote.asked, tree)),
 		wantImages:      clean.Replace(imagesText(res.Images)),
+		wantAuthority:   clean.Replace(authorityText(res.Desired)),
 	}
+}
+
+func authorityText(d plan.Desired) string {
+	var b strings.Builder
+	if d.Approvals.Required {
+		b.WriteString("approval is required\n")
+	}
+	for _, id := range plan.Approvers(d) {
+		fmt.Fprintf(&b, "%s can write the lock file\n", id)
+	}
+	for _, g := range plan.Standing(d, plan.Records{}) {
+		approved := ""
+		if g.Approved {
+			approved = ", approved"
+		}
+		fmt.Fprintf(&b, "%s: it %s\n  %s (%s%s)\n", g.ID, g.Text, g.Key, g.Origin, approved)
+	}
+	return b.String()
 }
 
 // desiredText prints a line for each thing that a golden file should show.

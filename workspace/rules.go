@@ -3,6 +3,7 @@
 package workspace
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,13 +12,18 @@ import (
 
 // rules is what host and workspace allow together.
 type rules struct {
-	mounts         string // none, workspace or any
-	denyPlaintext  bool   // of Secret documents
-	fileURLs       bool
-	fileURLsAsked  bool // allowed, and not only by nobody's saying no
-	relabel        bool
-	registries     []registryRule
-	mountsFromHost bool // the host narrows what the workspace asks for
+	mounts          string // none, workspace or any
+	denyPlaintext   bool   // of Secret documents
+	denyHostHooks   bool
+	fileURLs        bool
+	fileURLsAsked   bool // allowed, and not only by nobody's saying no
+	relabel         bool
+	requireApproval bool // of what changes let agents do
+	registries      []registryRule
+	mountsFromHost  bool // the host narrows what the workspace asks for
+
+	// Where these are said; the zero place = nowhere.
+	mountsAt, plaintextAt, hostHooksAt, fileURLsAt schema.Pos
 }
 
 // registryRule is a list of which an image must match one entry.
@@ -37,24 +43,49 @@ func strictest(host *schema.Policy, ws schema.Policy) rules {
 	}
 	r := rules{mounts: "workspace", fileURLs: true}
 	if host.Mounts.IsSet() {
-		r.mounts = host.Mounts.V
+		r.mounts, r.mountsAt = host.Mounts.V, host.Mounts.Pos
 	}
 	if ws.Mounts.IsSet() {
 		r.mountsFromHost = mountRank(ws.Mounts.V) > mountRank(r.mounts)
-		if !r.mountsFromHost {
-			r.mounts = ws.Mounts.V
+		if mountRank(ws.Mounts.V) < mountRank(r.mounts) || !host.Mounts.IsSet() && !r.mountsFromHost {
+			r.mounts, r.mountsAt = ws.Mounts.V, ws.Mounts.Pos
 		}
 	}
+	deny := func(denied *bool, at *schema.Pos, says bool, pos schema.Pos) {
+		if says && !*denied {
+			*denied, *at = true, pos
+		}
+	}
+	noFileURLs := false
 	for _, p := range []schema.Policy{*host, ws} {
-		r.denyPlaintext = r.denyPlaintext || p.PlaintextSecrets.V == "deny"
-		r.fileURLs = r.fileURLs && (!p.FileURLs.IsSet() || p.FileURLs.V)
+		deny(&r.denyPlaintext, &r.plaintextAt, p.PlaintextSecrets.V == "deny", p.PlaintextSecrets.Pos)
+		deny(&r.denyHostHooks, &r.hostHooksAt, p.HostHooks.V == "deny", p.HostHooks.Pos)
+		deny(&noFileURLs, &r.fileURLsAt, p.FileURLs.IsSet() && !p.FileURLs.V, p.FileURLs.Pos)
+		r.requireApproval = r.requireApproval || p.RequireApproval.V == "authority"
 		if p.Registries != nil {
-			r.registries = append(r.registries, registryRule{p.Registries, p.Pos})
+			r.registries = append(r.registries, newRegistryRule(p))
 		}
 	}
+	r.fileURLs = !noFileURLs
 	r.fileURLsAsked = r.fileURLs && (host.FileURLs.V || ws.FileURLs.V)
 	r.relabel = ws.Relabel.V && (!host.Relabel.IsSet() || host.Relabel.V) || host.Relabel.V && !ws.Relabel.IsSet()
 	return r
+}
+
+func newRegistryRule(p schema.Policy) registryRule {
+	if len(p.Registries) > 0 {
+		return registryRule{p.Registries, p.Registries[0].Pos}
+	}
+	return registryRule{p.Registries, p.Pos}
+}
+
+// forbids names the place that does, at the end of a sentence; "" where it is
+// only that nobody allows it.
+func forbids(by schema.Pos) string {
+	if by.File == "" {
+		return ""
+	}
+	return fmt.Sprintf(", which %s forbids", by)
 }
 
 // allows reports whether a normalised image reference is of an allowed

@@ -103,8 +103,9 @@ func TestOverlap(t *testing.T) {
 }
 
 func TestStrictest(t *testing.T) {
-	str := func(s string) schema.Str { return schema.Str{V: s, Pos: at("x")} }
-	flag := func(b bool) schema.Bool { return schema.Bool{V: b, Pos: at("x")} }
+	str := func(s, where string) schema.Str { return schema.Str{V: s, Pos: at(where)} }
+	flag := func(b bool, where string) schema.Bool { return schema.Bool{V: b, Pos: at(where)} }
+	const host, ws = "host.yaml", "workspace.yaml"
 	tests := []struct {
 		name string
 		host *schema.Policy
@@ -112,12 +113,42 @@ func TestStrictest(t *testing.T) {
 		want rules
 	}{
 		{"defaults", nil, schema.Policy{}, rules{mounts: "workspace", fileURLs: true}},
-		{"workspace narrows", nil, schema.Policy{Mounts: str("none"), FileURLs: flag(false)}, rules{mounts: "none"}},
-		{"workspace cannot widen", nil, schema.Policy{Mounts: str("any")}, rules{mounts: "workspace", fileURLs: true, mountsFromHost: true}},
-		{"host widens", &schema.Policy{Mounts: str("any")}, schema.Policy{}, rules{mounts: "any", fileURLs: true}},
-		{"host forbids", &schema.Policy{FileURLs: flag(false), Relabel: flag(false)}, schema.Policy{FileURLs: flag(true), Relabel: flag(true)}, rules{mounts: "workspace"}},
-		{"either denies", &schema.Policy{PlaintextSecrets: str("warn")}, schema.Policy{PlaintextSecrets: str("deny")}, rules{mounts: "workspace", fileURLs: true, denyPlaintext: true}},
-		{"workspace relabels", nil, schema.Policy{Relabel: flag(true)}, rules{mounts: "workspace", fileURLs: true, relabel: true}},
+		{
+			"workspace narrows", nil,
+			schema.Policy{Mounts: str("none", ws), FileURLs: flag(false, ws)},
+			rules{mounts: "none", mountsAt: at(ws), fileURLsAt: at(ws)},
+		},
+		{"workspace says the default", nil, schema.Policy{Mounts: str("workspace", ws)}, rules{mounts: "workspace", mountsAt: at(ws), fileURLs: true}},
+		{"workspace cannot widen", nil, schema.Policy{Mounts: str("any", ws)}, rules{mounts: "workspace", fileURLs: true, mountsFromHost: true}},
+		{"host widens", &schema.Policy{Mounts: str("any", host)}, schema.Policy{}, rules{mounts: "any", mountsAt: at(host), fileURLs: true}},
+		{
+			"both say the same", &schema.Policy{Mounts: str("none", host)},
+			schema.Policy{Mounts: str("none", ws)},
+			rules{mounts: "none", mountsAt: at(host), fileURLs: true},
+		},
+		{
+			"host forbids", &schema.Policy{FileURLs: flag(false, host), Relabel: flag(false, host), HostHooks: str("deny", host)},
+			schema.Policy{FileURLs: flag(true, ws), Relabel: flag(true, ws), HostHooks: str("allow", ws)},
+			rules{mounts: "workspace", fileURLsAt: at(host), denyHostHooks: true, hostHooksAt: at(host)},
+		},
+		{
+			"either denies", &schema.Policy{PlaintextSecrets: str("warn", host), RequireApproval: str("none", host)},
+			schema.Policy{PlaintextSecrets: str("deny", ws), RequireApproval: str("authority", ws)},
+			rules{mounts: "workspace", fileURLs: true, denyPlaintext: true, plaintextAt: at(ws), requireApproval: true},
+		},
+		{
+			"both deny", &schema.Policy{PlaintextSecrets: str("deny", host)},
+			schema.Policy{PlaintextSecrets: str("deny", ws)},
+			rules{mounts: "workspace", fileURLs: true, denyPlaintext: true, plaintextAt: at(host)},
+		},
+		{"workspace relabels", nil, schema.Policy{Relabel: flag(true, ws)}, rules{mounts: "workspace", fileURLs: true, relabel: true}},
+		{
+			"registries of both", &schema.Policy{Registries: []schema.Str{str("a.org", host)}},
+			schema.Policy{Registries: []schema.Str{}, Pos: at(ws)},
+			rules{mounts: "workspace", fileURLs: true, registries: []registryRule{
+				{[]schema.Str{str("a.org", host)}, at(host)}, {[]schema.Str{}, at(ws)},
+			}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

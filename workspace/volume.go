@@ -50,9 +50,9 @@ func (r *resolver) volume(i *instance, v schema.Volume, others []plan.Mount) (pl
 	}
 	switch inside := within(source, t.root); {
 	case t.policy.mounts == "none":
-		return m, refuse("%s: mounts are not allowed", v.Host.V)
+		return m, refuse("%s: mounts are not allowed by %s", v.Host.V, t.policy.mountsAt)
 	case t.policy.mounts == "workspace" && !inside:
-		return m, refuse("%s is outside of the workspace", v.Host.V)
+		return m, refuse("%s is outside of the workspace%s", v.Host.V, forbids(t.policy.mountsAt))
 	case inside:
 		if link, err := t.link(t.root, source); err != nil {
 			return m, []plan.Reason{r.report.block(v.Host.Pos, plan.CodeInvalid, "invalid volume", "", "%s: %v", v.Host.V, cause(err))}

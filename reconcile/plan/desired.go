@@ -99,8 +99,8 @@ type Resource struct {
 	// Own are folders of the host that are made for this resource alone: to
 	// mount them is no grant.
 	Own []string
-	// Places say where grants are asked for, by kind and subject of their key;
-	// Origin where one is missing.
+	// Places say where fields of the spec are asked for, by their dotted path as in
+	// [Change.ReplacePaths]; Origin where one is missing.
 	Places map[string]string
 }
 

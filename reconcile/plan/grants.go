@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -103,10 +104,7 @@ func (v *view) grants(r *Resource, ps []power) []Grant {
 
 // place is what asks for p.
 func (r *Resource) place(p power) string {
-	if at := r.Places[string(p.kind)+" "+p.subject]; at != "" {
-		return at
-	}
-	return r.Origin
+	return cmp.Or(r.Places[p.path], r.Origin)
 }
 
 // approved are the powers that id may have: by the lock file, or by the host's

@@ -19,6 +19,7 @@ type power struct {
 	subject string
 	level   int64
 	text    string
+	path    string // of the field of the spec that it comes from, as in ReplacePaths; "" = none
 }
 
 // The levels of powers that have some.
@@ -85,6 +86,8 @@ func (p power) includes(q power) bool {
 		return false
 	}
 	switch {
+	case p.kind == GrantPrivilege && p.subject == defaultCapabilities && q.kind == GrantCapability:
+		return byDefault(q.subject)
 	case p.isPath() && q.isPath():
 		return inPath(q.subject, p.subject)
 	case p.kind != q.kind:
@@ -129,24 +132,25 @@ func (c *ContainerSpec) absolutePowers(own []string) []power {
 	ps := c.pathPowers(own)
 	for _, p := range c.Ports {
 		if !isLoopback(p.HostIP) {
-			ps = append(ps, p.power())
+			pw := p.power()
+			pw.path = fmt.Sprintf("ports.%s", portKey(p))
+			ps = append(ps, pw)
 		}
 	}
 	for _, name := range c.CapAdd {
-		name = capability(name)
-		text := "has the capability " + name
-		if name == "ALL" {
-			text = "has every capability"
+		if !byDefault(name) {
+			ps = append(ps, capabilityPower(name))
 		}
-		ps = append(ps, power{kind: GrantCapability, subject: name, text: text})
 	}
 	for _, e := range c.Env {
 		if e.Secret != "" {
-			ps = append(ps, secretPower(e.Secret))
+			p := secretPower(e.Secret)
+			p.path = "env." + e.Name
+			ps = append(ps, p)
 		}
 	}
 	if registry := registryOf(c.Image); registry != "" {
-		ps = append(ps, power{kind: GrantRegistry, subject: registry, text: "runs an image from " + registry})
+		ps = append(ps, power{kind: GrantRegistry, subject: registry, text: "runs an image from " + registry, path: "image"})
 	}
 	if isRoot(c.User) {
 		ps = append(ps, power{kind: GrantUser, subject: "root", text: "runs as root"})
@@ -167,7 +171,10 @@ func (c *ContainerSpec) pathPowers(own []string) []power {
 		if m.Type != MountDir || slices.ContainsFunc(own, func(o string) bool { return inPath(m.Source, o) }) {
 			continue
 		}
-		p := power{kind: GrantHostPath, subject: m.Source, level: levelWrite, text: "reads and writes " + m.Source + " on the host"}
+		p := power{
+			kind: GrantHostPath, subject: m.Source, level: levelWrite, path: "mounts." + m.Target,
+			text: "reads and writes " + m.Source + " on the host",
+		}
 		switch {
 		case m.ReadOnly:
 			p.level, p.text = levelRead, "reads "+m.Source+" on the host"
@@ -228,6 +235,11 @@ func (c *ContainerSpec) relativePowers() []power {
 			ps = append(ps, power{kind: GrantPrivilege, subject: subject, text: text})
 		}
 	}
+	for _, name := range c.CapAdd {
+		if byDefault(name) {
+			ps = append(ps, capabilityPower(name))
+		}
+	}
 	privilege(!c.drops("ALL"), defaultCapabilities, "has the capabilities that containers have by default")
 	privilege(!c.NoNewPrivileges, "new-privileges", "may gain privileges through setuid programs")
 	privilege(!c.ReadOnlyRoot, "writable-root", "may write to its root file system")
@@ -250,6 +262,23 @@ func (c *ContainerSpec) drops(name string) bool {
 	return slices.ContainsFunc(c.CapDrop, func(d string) bool {
 		return capability(d) == capability(name) || capability(d) == "ALL"
 	})
+}
+
+func capabilityPower(name string) power {
+	name = capability(name)
+	if name == "ALL" {
+		return power{kind: GrantCapability, subject: name, text: "has every capability"}
+	}
+	return power{kind: GrantCapability, subject: name, text: "has the capability " + name}
+}
+
+// byDefault reports whether containers have a capability that nobody asks for.
+func byDefault(name string) bool {
+	switch capability(name) {
+	case "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT":
+		return true
+	}
+	return false
 }
 
 func capability(name string) string { return strings.TrimPrefix(strings.ToUpper(name), "CAP_") }

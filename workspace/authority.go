@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// approvals are what the lock file approves, and where it could be written.
+func (r *resolver) approvals() plan.Approvals {
+	t := r.tree
+	a := plan.Approvals{Required: t.policy.requireApproval}
+	if t.commit == nil {
+		a.Files = lockPaths(t.root)
+	}
+	if t.lock == nil {
+		return a
+	}
+	for _, e := range t.lock.Approvals {
+		id, err := plan.ParseID(e.Name.V)
+		if err != nil {
+			r.report.warn(e.Name.Pos, summaryUnusedLock, "`reconcile approve --all` removes it", "%q is not kind/name or kind/namespace/name", e.Name.V)
+			continue
+		}
+		if a.Keys == nil {
+			a.Keys = map[plan.ID][]string{}
+		}
+		for _, key := range e.Keys {
+			a.Keys[id] = append(a.Keys[id], key.V)
+		}
+	}
+	return a
+}
+
+// lockPaths are the paths that the lock file is read by: its own, and where it
+// leads when it is a link.
+func lockPaths(root string) []string {
+	path := filepath.Join(root, schema.LockFile)
+	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+		return []string{path, real}
+	}
+	return []string{path}
+}
+
+// placesOf says where the fields of a container are asked for.
+func placesOf(i *instance, ws *schema.Workspace, spec plan.ContainerSpec) map[string]string {
+	m := i.agent.manifest
+	places := map[string]string{"image": m.Container.Pos.String()}
+	for _, v := range m.Volumes {
+		places["mounts."+v.Container] = v.Host.Pos.String()
+	}
+	for _, p := range m.Ports {
+		places[fmt.Sprintf("ports.%d/%s", p.Container, p.Protocol)] = p.Pos.String()
+	}
+	for _, e := range spec.Env {
+		if pos, ok := envPlace(i, ws, e.Name); ok {
+			places["env."+e.Name] = pos.String()
+		}
+	}
+	return places
+}
+
+// envPlace is where an instance is given a variable, or asks for it.
+func envPlace(i *instance, ws *schema.Workspace, name string) (pos schema.Pos, ok bool) {
+	for _, v := range i.agent.manifest.Env {
+		if v.Name.V == name {
+			pos, ok = v.Name.Pos, true
+		}
+	}
+	for _, v := range i.agent.manifest.Expose {
+		if v.Name.V == name {
+			pos, ok = v.Name.Pos, true
+		}
+	}
+	for _, of := range []string{i.agent.name, i.name} {
+		for _, x := range ws.Expose {
+			if x.Agent.V == of && x.Name.V == name {
+				pos, ok = x.Name.Pos, true
+			}
+		}
+	}
+	return pos, ok
+}
