@@ -106,6 +106,7 @@ var fixtures = map[string]string{
 	"podman5": ".ci/build-podman5",
 	"script":  "cmd/reconcile",
 	"plan":    "reconcile/plan",
+	"render":  "render",
 	"resolve": "workspace",
 	"digest":  "reconcile/plan",
 }

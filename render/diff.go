@@ -21,6 +21,9 @@ func Diff(w io.Writer, r Report, o Options) error {
 	p.authority(r, "# ")
 	for _, c := range r.Plan.Changes {
 		p.change(c, "# ")
+		if forgotten(c) {
+			p.line("#     " + forgottenText + "; this is what it will be made from")
+		}
 		p.raw(p.ascii(unified(c)))
 	}
 	p.drift(r, "# ")

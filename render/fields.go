@@ -16,7 +16,7 @@ import (
 type field struct {
 	path     string // dotted, as a person wrote it
 	old, new any    // nil = there is none
-	note     string // says it all when the values do not
+	note     string // said after the path in place of the values
 	forces   bool   // a replacement
 	made     bool   // there was nothing before
 }
@@ -39,11 +39,11 @@ func fieldsOf(c plan.Change) []field {
 		f := field{path: p, forces: true}
 		switch name, isSecret := strings.CutPrefix(p, "secret."); {
 		case isSecret:
-			f.path, f.note = "secret "+name, "changed"
+			f.path, f.note = "secret "+name, " changed"
 		case p == "image":
-			f.note = "the tag names another image now"
+			f.note = ": the tag names another image now"
 		default:
-			f.note = "differs"
+			f.note = " differs"
 		}
 		fs = append(fs, f)
 	}
@@ -61,6 +61,9 @@ func fieldsMade(c plan.Change) []field {
 		below, named := members(after[k])
 		_, isList := after[k].([]any)
 		if !named || !isList {
+			if text(after[k]) == "{}" {
+				continue
+			}
 			fs = append(fs, field{path: k, new: after[k], made: true})
 			continue
 		}

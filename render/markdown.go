@@ -221,6 +221,9 @@ func changeItem(c plan.Change) item {
 	for _, r := range c.Reasons {
 		why.WriteString(bullet("because", r.Text, r.Origin).full)
 	}
+	if forgotten(c) {
+		why.WriteString("- " + forgottenText + "; this is what it will be made from\n")
+	}
 	diff := unified(c)
 	if diff == "" {
 		return item{full: head + why.String() + end, short: head + end}

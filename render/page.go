@@ -98,7 +98,7 @@ func (p *page) change(c plan.Change, indent string) {
 func (p *page) attention(r Report, indent string) {
 	for _, d := range r.Diagnostics {
 		if d.Severity == schema.Error {
-			p.line(indent + p.red(p.symbols.attention) + " error: " + p.esc(oneLine(d)) + p.origin(d.Pos.String()))
+			p.line(indent + p.red(p.symbols.attention) + " error: " + p.esc(oneLine(d)) + p.origin(placeOf(d)))
 		}
 	}
 	p.stops(r.Plan, indent)
@@ -122,6 +122,22 @@ func (p *page) stops(pl plan.Plan, indent string) {
 		}
 	}
 }
+
+// placeOf is the place of a diagnostic; "" = it has none.
+func placeOf(d schema.Diagnostic) string {
+	if d.Pos.File == "" {
+		return ""
+	}
+	return d.Pos.String()
+}
+
+// forgotten reports whether something is replaced of which it is not known what
+// it was made from, so that there is nothing to compare.
+func forgotten(c plan.Change) bool {
+	return parseSpec(c.Before) == nil && parseSpec(c.After) != nil && slices.Contains(c.Actions, plan.ActionReplace)
+}
+
+const forgottenText = "what it was made from is no longer known here"
 
 // oneLine is a diagnostic in a line.
 func oneLine(d schema.Diagnostic) string {

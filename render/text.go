@@ -54,8 +54,8 @@ func (p *page) fields(c plan.Change) {
 	if len(fs) == 0 && p.o.Verbose {
 		fs = fieldsMade(c)
 	}
-	if c.Before == nil && slices.Contains(c.Actions, plan.ActionReplace) {
-		p.line("      what it was made from is no longer known here")
+	if forgotten(c) {
+		p.line("      " + forgottenText)
 	}
 	for _, f := range fs {
 		p.field(f)
@@ -67,7 +67,7 @@ func (p *page) field(f field) {
 	text := "      " + p.esc(path)
 	switch {
 	case f.note != "":
-		text += " " + f.note
+		text += f.note
 	case f.made:
 		text += ": " + p.esc(after)
 	default:
