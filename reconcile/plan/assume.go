@@ -19,7 +19,7 @@ const assumedHandle = "assumed"
 //
 // The facts are those that New gets as well, so that none of them is a change by
 // itself; what has none is unknown. What is not known of d is not known of the
-// host either. Labels are as New writes them, ports as the specs have them, and
+// host either. Labels are as New writes them, ports those that the specs fix, and
 // Specs holds the spec of every object.
 func Assume(d Desired, facts map[Input]Fact) Observed {
 	d.Destroy, d.Empty, d.NoFile = false, false, false
@@ -31,7 +31,7 @@ func Assume(d Desired, facts map[Input]Fact) Observed {
 		obj := Object{
 			ID: id, Handle: assumedHandle, Name: r.Name, Workspace: d.Workspace, Root: d.Root,
 			Role: id.Kind.Role(), Digest: v.digests[id], Inputs: v.bind(r, made),
-			Revision: d.Revision, Keep: r.Keep, State: assumedState(r), Ports: r.Spec.ports(),
+			Revision: d.Revision, Keep: r.Keep, State: assumedState(r), Ports: fixedPorts(r.Spec),
 		}
 		made[id] = &decision{id: id, current: &obj}
 		o.Specs[obj.Digest] = r.Spec.canonicalJSON()
@@ -53,4 +53,9 @@ func assumedState(r *Resource) State {
 		return StateExited
 	}
 	return StateRunning
+}
+
+// fixedPorts are the published ports that a runtime has no choice about.
+func fixedPorts(s Spec) []Port {
+	return slices.DeleteFunc(slices.Clone(s.ports()), func(p Port) bool { return p.HostPort == 0 })
 }
