@@ -399,7 +399,11 @@ func insideCmd(ts *testscript.TestScript, neg bool, args []string) {
 		if neg == (err == nil) {
 			ts.Fatalf("unexpected result: %v", err)
 		}
-		if neg || quiet || ts.ReadFile("stdout") != "" {
+		said := ts.ReadFile("stdout")
+		if neg {
+			said += ts.ReadFile("stderr")
+		}
+		if quiet || said != "" {
 			return
 		}
 	}
