@@ -113,10 +113,8 @@ func (m *document) section(s section) {
 
 func (r Report) problems() []item {
 	var out []item
-	for _, d := range r.Diagnostics {
-		if d.Severity == schema.Error {
-			out = append(out, diagnosticItem(d))
-		}
+	for _, d := range r.errors() {
+		out = append(out, diagnosticItem(d))
 	}
 	for _, x := range r.Plan.Refused {
 		out = append(out, bullet("**refused**", x.Text, x.Origin))

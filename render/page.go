@@ -96,10 +96,8 @@ func (p *page) change(c plan.Change, indent string) {
 
 // attention writes what is wrong, refused, not known or held, a line each.
 func (p *page) attention(r Report, indent string) {
-	for _, d := range r.Diagnostics {
-		if d.Severity == schema.Error {
-			p.line(indent + p.red(p.symbols.attention) + " error: " + p.esc(oneLine(d)) + p.origin(placeOf(d)))
-		}
+	for _, d := range r.errors() {
+		p.line(indent + p.red(p.symbols.attention) + " error: " + p.esc(oneLine(d)) + p.origin(placeOf(d)))
 	}
 	p.stops(r.Plan, indent)
 }

@@ -50,6 +50,24 @@ func (r Report) mode() string {
 	return r.Mode + " " + r.Against
 }
 
+// errors returns the diagnostics that are errors, but for those that something
+// held repeats word for word.
+func (r Report) errors() schema.Diagnostics {
+	told := map[string]bool{}
+	for _, c := range r.Plan.Held {
+		for _, why := range c.Reasons {
+			told[why.Origin+"\x00"+why.Text] = true
+		}
+	}
+	var ds schema.Diagnostics
+	for _, d := range r.Diagnostics {
+		if d.Severity == schema.Error && !told[d.Pos.String()+"\x00"+d.Summary+": "+d.Detail] {
+			ds = append(ds, d)
+		}
+	}
+	return ds
+}
+
 // Counts says what a plan does, in numbers; it ends every view.
 func Counts(p plan.Plan) string {
 	sum := p.Summary()

@@ -4,10 +4,8 @@ package render
 
 import (
 	"io"
-	"slices"
 
 	"reconcile/reconcile/plan"
-	"reconcile/schema"
 )
 
 // Text writes the report for people: first what needs attention, then the
@@ -15,8 +13,7 @@ import (
 func Text(w io.Writer, r Report, o Options) error {
 	p := newPage(o)
 	p.line(p.bold("Plan for workspace "+p.esc(r.Plan.Workspace)) + p.esc(r.head()[len("Plan for workspace "+r.Plan.Workspace):]))
-	errors := slices.ContainsFunc(r.Diagnostics, func(d schema.Diagnostic) bool { return d.Severity == schema.Error })
-	if errors || len(r.Plan.Refused)+len(r.Plan.Incomplete)+len(r.Plan.Held) > 0 {
+	if len(r.errors())+len(r.Plan.Refused)+len(r.Plan.Incomplete)+len(r.Plan.Held) > 0 {
 		p.heading("Needs attention")
 		p.attention(r, "  ")
 	}

@@ -5,9 +5,11 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -164,10 +166,20 @@ func quote(s string) string {
 func plain(s string) string {
 	if s == "" || wordOfYAML(s) || strings.ContainsFunc(s, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./@+=:", r))
-	}) || strings.ContainsAny(s[:1], "-@:=.+0123456789") || strings.HasSuffix(s, ":") {
+	}) || strings.ContainsAny(s[:1], "-@:=.+") || numeral(s) || strings.HasSuffix(s, ":") {
 		return EscapeJSON(quote(s))
 	}
 	return s
+}
+
+// numeral reports whether a bare s could be a number, a time or a date.
+func numeral(s string) bool {
+	if s[0] < '0' || s[0] > '9' {
+		return false
+	}
+	_, asFloat := strconv.ParseFloat(s, 64)
+	_, asInt := strconv.ParseInt(s, 0, 64)
+	return !errors.Is(asFloat, strconv.ErrSyntax) || !errors.Is(asInt, strconv.ErrSyntax) || strings.ContainsAny(s, ":-_")
 }
 
 // wordOfYAML reports whether a bare s would not be text.

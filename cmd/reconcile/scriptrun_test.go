@@ -91,7 +91,13 @@ func checkRun(ts *testscript.TestScript, args []string, code int) {
 	if code != 0 && stdout+stderr == "" {
 		ts.Fatalf("exit code %d without a word", code)
 	}
-	if !asksForJSON(args) || code == 1 && stdout == "" {
+	isPlan := slices.Contains(args, "--dry-run") && !slices.Contains(args, "update")
+	if (isPlan || slices.Contains([]string{formatLines, "sarif", "github"}, formatOf(args))) && (stdout != "" || code != 1) && !raw {
+		if err := checkView(formatOf(args), stdout, isPlan); err != nil {
+			ts.Fatalf("the %s view is not as promised: %v", formatOf(args), err)
+		}
+	}
+	if formatOf(args) != formatJSON || code == 1 && stdout == "" {
 		return
 	}
 	dec := json.NewDecoder(strings.NewReader(stdout))
@@ -102,17 +108,11 @@ func checkRun(ts *testscript.TestScript, args []string, code int) {
 	if dec.More() {
 		ts.Fatalf("stdout has something after the JSON document")
 	}
-	if slices.Contains(args, "--dry-run") && !slices.Contains(args, "update") {
+	if isPlan {
 		if err := checkPlan(stdout); err != nil {
 			ts.Fatalf("the plan is not as published: %v", err)
 		}
 	}
-}
-
-func asksForJSON(args []string) bool {
-	i := slices.IndexFunc(args, func(a string) bool { return a == "-o" || a == "--output" })
-	return i >= 0 && i+1 < len(args) && args[i+1] == "json" ||
-		slices.Contains(args, "-ojson") || slices.Contains(args, "--output=json")
 }
 
 func isControl(r rune) bool {
