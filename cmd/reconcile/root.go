@@ -14,6 +14,7 @@ import (
 )
 
 func newRootCommand(a *app) *cobra.Command {
+	var checkIdempotent bool
 	root := &cobra.Command{
 		Use:   "reconcile [WORKSPACE]",
 		Short: "Make the containers of this host match a directory of agent manifests",
@@ -47,6 +48,9 @@ records), 4 a saved plan is stale.`,
 			if err := a.preview.check(a); err != nil {
 				return err
 			}
+			if a.dryRun && checkIdempotent {
+				return errors.New("--check-idempotent is of a pass, and --dry-run makes none")
+			}
 			if a.dryRun {
 				if err := a.check(planFormats()...); err != nil {
 					return err
@@ -59,16 +63,14 @@ records), 4 a saved plan is stale.`,
 			if a.preview.apply != "" {
 				return a.runSaved(cmd.Context(), len(args) > 0 || a.workspace != ".")
 			}
-			if asked, err := a.passByDaemon(cmd.Context(), reconcile.CauseCommand); asked || err != nil {
-				return err
-			}
-			return a.runPass(cmd.Context())
+			return a.passOnce(cmd.Context(), reconcile.CauseCommand, checkIdempotent)
 		},
 	}
 	root.SetFlagErrorFunc(explainFlag)
 	a.addSharedFlags(root.PersistentFlags())
 	a.addPassFlags(root.Flags())
 	root.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the plan and change nothing; -o diff, jsonl, markdown or github as well")
+	root.Flags().BoolVar(&checkIdempotent, "check-idempotent", false, "plan again after the pass, and fail when there is something to do again")
 	a.view.addExitZero(root.Flags())
 	a.preview.add(root.Flags())
 	root.AddCommand(
