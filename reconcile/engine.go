@@ -38,9 +38,11 @@ type engine struct {
 
 	looking  bool
 	looked   chan look
-	lookFail int       // looks in a row that saw nothing
-	retryAt  time.Time // the next try to look; zero = the last one saw something
-	lookedAt time.Time // when the last look ended
+	lookFail int           // looks in a row that saw nothing
+	retryAt  time.Time     // the next try to look; zero = the last one saw everything
+	rests    bool          // until retryAt, unless somebody asks: nothing can be done before
+	lookedAt time.Time     // when the last look ended
+	good     *plan.Desired // what should be, when that was known last; nil = never
 
 	intervalAt time.Time
 	wakeAt     time.Time // when the last plan wants to be made again; zero = need not
@@ -140,12 +142,12 @@ func (e *engine) due() time.Time {
 
 // askedFor is when to look because somebody asked. What only says that time
 // passed, or that the runtime did something, waits with the next try when
-// looking fails, and is not worth a look each while a pass is under way.
+// nothing can be done, and is not worth a look each while a pass is under way.
 func (e *engine) askedFor() time.Time {
 	at := e.asked.Add(e.opt.Quiet)
 	idle := !slices.ContainsFunc(e.causes, Cause.fresh)
 	switch {
-	case idle && !e.retryAt.IsZero():
+	case idle && e.rests && !e.retryAt.IsZero():
 		return e.retryAt
 	case idle && e.pass != nil:
 		if rested := e.lookedAt.Add(runtimeRest); rested.After(at) {
@@ -160,14 +162,14 @@ func (e *engine) finish(end ending) {
 	r, ok := e.x.finish(end)
 	target := end.task.target
 	if ok {
-		e.book(end.task, r)
+		e.bookStep(end.task, r)
 	}
 	if e.blockers[target] && !e.pending(target) {
 		e.again = true
 	}
 }
 
-func (e *engine) book(t *task, r StepResult) {
+func (e *engine) bookStep(t *task, r StepResult) {
 	now := time.Now()
 	switch {
 	case r.State == StepFailed:
@@ -198,7 +200,7 @@ func (e *engine) end(ctx context.Context) {
 	if e.pass != nil {
 		lookCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTimeout)
 		defer cancel()
-		after, err := Observe(lookCtx, e.rt, e.keeper, e.pass.loaded.Desired)
+		after, err := Observe(lookCtx, e.rt, e.keeper, *e.pass.desired)
 		e.endPass(e.x.close(ctx), after, err)
 	}
 	e.loop.inbox.close()

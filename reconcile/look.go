@@ -4,8 +4,6 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -19,9 +17,9 @@ type look struct {
 	waiters []waiter
 	options plan.Options
 
-	loaded   Loaded
-	observed plan.Observed // of loaded.Desired
-	err      error         // nothing could be seen
+	intent
+	observed plan.Observed // of desired, if there is one
+	err      error         // nothing could be observed
 
 	// idle: nothing of the pass under way was left to be done when the look
 	// began, and after is what is then, of that pass's desired state.
@@ -58,12 +56,15 @@ func (e *engine) look(ctx context.Context, now time.Time) {
 		settled := !e.pass.settled.IsZero() && !e.pass.settled.After(now)
 		// What waited for something busy is still to be planned.
 		l.idle, l.final = true, settled && len(e.blockers) == 0
-		pass = &e.pass.loaded.Desired
+		pass = e.pass.desired
 	}
 	e.x.mark()
 	e.looking = true
+	good := e.good
 	go func() {
-		l.see(ctx, e.rt, e.keeper, e.opt.Load, pass)
+		loaded, err := e.opt.Load(ctx, l.causes)
+		l.intent = newIntent(loaded, err, good)
+		l.see(ctx, e.rt, e.keeper, pass)
 		e.looked <- l
 	}()
 }
@@ -86,26 +87,23 @@ func (e *engine) wakeCause(now time.Time) Cause {
 	return CauseWake
 }
 
-// see loads and observes; pass is the desired state of the pass that the look
-// may end, or nil.
-func (l *look) see(ctx context.Context, r Reader, m Memory, load func(context.Context, []Cause) (Loaded, error), pass *plan.Desired) {
-	l.loaded, l.err = load(ctx, l.causes)
-	if l.err != nil {
-		l.err = fmt.Errorf("load workspace: %w", l.err)
-	}
-	if l.err == nil && !l.loaded.Fatal {
-		l.observed, l.err = Observe(ctx, r, m, l.loaded.Desired)
+// see observes; pass is the desired state of the pass that the look may end, or
+// nil.
+func (l *look) see(ctx context.Context, r Reader, m Memory, pass *plan.Desired) {
+	if l.desired != nil {
+		l.observed, l.err = Observe(ctx, r, m, *l.desired)
 	}
 	switch {
 	case pass == nil:
-	case l.err == nil && !l.loaded.Fatal && sameDesired(*pass, l.loaded.Desired):
+	case l.planned() && sameDesired(*pass, *l.desired):
 		l.after = l.observed
 	default:
 		l.after, l.afterErr = Observe(ctx, r, m, *pass)
 	}
 }
 
-func sameDesired(a, b plan.Desired) bool { return reflect.DeepEqual(a, b) }
+// planned reports whether there is something to plan with.
+func (l *look) planned() bool { return l.desired != nil && l.err == nil }
 
 // see acts on what a look saw.
 func (e *engine) see(ctx context.Context, l look) {
@@ -117,28 +115,26 @@ func (e *engine) see(ctx context.Context, l look) {
 	e.intervalAt = now.Add(jitter(e.opt.Interval))
 	var p plan.Plan
 	var o plan.Observed
-	planned := l.err == nil && !l.loaded.Fatal
 	e.blockers = nil
-	if planned {
-		e.lookFail, e.retryAt, e.status.Looked = 0, time.Time{}, now
+	e.book(l, now)
+	switch {
+	case l.planned():
 		p, o = e.plan(&l, now)
 		e.wakeAt = earlier(p.Wake, e.failed.next(now))
-		e.promise(l, now)
+	case l.loaded.Fatal:
+		e.wakeAt = time.Time{}
 	}
+	e.promise(l, now)
 	if l.final {
+		told := e.pass.known() == l.known()
 		e.endPass(e.x.close(ctx), l.after, l.afterErr)
-		if planned && (len(l.causes) == 0 && len(p.Steps) == 0 || e.churns(l, p, now)) {
+		if l.planned() && (told && len(l.causes) == 0 && len(p.Steps) == 0 || e.churns(l, p, now)) {
 			return
 		}
 	}
 	switch {
-	case l.err != nil:
-		e.lookAgainLater(now)
-		e.endEmpty(l, PassResult{Err: l.err})
-	case l.loaded.Fatal:
-		e.lookFail, e.retryAt, e.wakeAt = 0, time.Time{}, time.Time{}
-		e.promise(l, now)
-		e.endEmpty(l, PassResult{})
+	case !l.planned():
+		e.endEmpty(l)
 	case e.pass == nil:
 		e.beginPass(ctx, l, o, p)
 	case e.joins(l, o, p):
@@ -157,6 +153,24 @@ func (e *engine) see(ctx context.Context, l look) {
 	}
 }
 
+// book notes what a look came to know, and when to try again what it did not.
+func (e *engine) book(l look, now time.Time) {
+	switch {
+	case l.loadErr == nil && l.err == nil:
+		e.lookFail, e.retryAt = 0, time.Time{}
+	case !e.retryAt.After(now): // what fails before the next try is of the same failure
+		e.lookAgainLater(now)
+	}
+	e.rests = !l.planned()
+	if !l.known() {
+		return
+	}
+	e.good = l.desired
+	if l.err == nil {
+		e.status.Looked = now
+	}
+}
+
 // promise has the loop look again when what was loaded asks for it.
 func (e *engine) promise(l look, now time.Time) {
 	if l.loaded.LookAgain > 0 {
@@ -167,7 +181,7 @@ func (e *engine) promise(l look, now time.Time) {
 // lookAgainLater has what could not be seen or kept tried again.
 func (e *engine) lookAgainLater(now time.Time) {
 	e.lookFail++
-	e.retryAt = now.Add(backoffDelay(e.lookFail))
+	e.retryAt, e.rests = now.Add(backoffDelay(e.lookFail)), true
 }
 
 // churns reports whether pass after pass finds something to do although nobody
@@ -181,7 +195,7 @@ func (e *engine) churns(l look, p plan.Plan, now time.Time) bool {
 	if e.churn < churnFree {
 		return false
 	}
-	e.retryAt = now.Add(backoffDelay(e.churn - churnFree + 1))
+	e.retryAt, e.rests = now.Add(backoffDelay(e.churn-churnFree+1)), true
 	e.waiters = append(e.waiters, l.waiters...)
 	return true
 }
@@ -189,14 +203,14 @@ func (e *engine) churns(l look, p plan.Plan, now time.Time) bool {
 // plan makes a plan of what was seen and of what the executor is about.
 func (e *engine) plan(l *look, now time.Time) (plan.Plan, plan.Observed) {
 	o := l.observed
-	e.failed.forget(l.loaded.Desired, o.Inputs, now)
+	e.failed.forget(*l.desired, o.Inputs, now)
 	o.Backoff = e.failed.facts()
 	for _, id := range e.x.touched {
 		o.Busy = append(o.Busy, id)
 	}
 	slices.SortFunc(o.Busy, plan.ID.Compare)
 	l.options.Now = now
-	return decide(e.keeper, l.loaded.Desired, o, l.options)
+	return decide(e.keeper, *l.desired, o, l.options)
 }
 
 // watchBusy has the loop look again when what could not be planned because

@@ -35,7 +35,7 @@ type Loaded struct {
 	Desired     plan.Desired
 	Diagnostics schema.Diagnostics
 	// Fatal: the workspace has errors that stop the whole pass. Desired is not
-	// acted on, and what runs goes on.
+	// acted on, and the loop goes on with what it was told before.
 	Fatal bool
 	// Refused says why a newer state of the source is not what Desired says, such
 	// as a commit without a good signature.
@@ -49,7 +49,8 @@ type Loaded struct {
 // LoopOptions say how a Loop works. Load is required.
 type LoopOptions struct {
 	// Load says what should be now. It must not wait for the network. An error
-	// means that it is not known: what runs goes on, and Load is tried again.
+	// means that it is not known: the loop goes on with what it was told before,
+	// and Load is tried again.
 	Load func(ctx context.Context, causes []Cause) (Loaded, error)
 	// Plan returns the options of the next plan; Now and Supervise are set by
 	// the loop. nil = the defaults. It is called once for each look, before
@@ -113,6 +114,10 @@ type LoopStatus struct {
 // beside it; one that finds another desired state supersedes it: its steps that
 // have not started are dropped, the pulls and waits that are done without are
 // cancelled, and whatever else is under way goes on beside the next pass.
+//
+// While it is not known what should be, because Load fails or what it returns is
+// Fatal, passes are of what was known last, if anything was: what departs from
+// that is repaired, nothing is pruned, and every pass fails with what is wrong.
 type Loop struct {
 	rt     Runtime
 	keeper Keeper

@@ -30,7 +30,7 @@ func drawHappenings(t *rapid.T) []happening {
 			after: time.Duration(rapid.SampledFrom([]int{0, 1, 20, 60, 300, 2000, 9000}).Draw(t, "after")) * time.Millisecond,
 			what: rapid.SampledFrom([]string{
 				"edit", "edit", "edit", "stop", "exit", "pause", "remove", "break", "detach", "rename", "swap",
-				"move", "fail", "mend", "down", "up", "slow", "lag", "unreadable", "command",
+				"move", "fail", "mend", "down", "up", "slow", "lag", "unreadable", "broken", "command",
 			}).Draw(t, "what"),
 			name: rapid.SampledFrom(agentNames).Draw(t, "name"),
 		}
@@ -66,7 +66,9 @@ func (b *bed) befall(h happening, tr *trouble) {
 	b.mu.Lock()
 	switch h.what {
 	case "edit":
-		b.loaded.Desired = h.next
+		b.loaded, b.loadErr = reconcile.Loaded{Desired: h.next}, nil
+	case "broken":
+		b.loaded.Fatal = true
 	case "fail":
 		tr.fails[h.name] = true
 	case "mend":
@@ -79,7 +81,7 @@ func (b *bed) befall(h happening, tr *trouble) {
 	b.mu.Unlock()
 	cause := reconcile.CauseRuntime
 	switch h.what {
-	case "edit", "unreadable":
+	case "edit", "unreadable", "broken":
 		cause = reconcile.CauseEdit
 	case "command":
 		cause = reconcile.CauseCommand
@@ -123,7 +125,7 @@ func TestPropertyLoopConverges(t *testing.T) {
 			b.rt.SetDown(false)
 			b.mu.Lock()
 			clear(tr.fails)
-			b.loadErr = nil
+			b.loadErr, b.loaded.Fatal = nil, false
 			b.mu.Unlock()
 			b.wait(20 * time.Minute) // crash loops and all
 			fault = b.unsettled()

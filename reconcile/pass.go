@@ -53,8 +53,9 @@ type PassResult struct {
 	Outcome Outcome
 	After   plan.Observed // as Before when there was nothing to do
 	Status  []Status
-	// Err is why the pass could not begin or why its end could not be seen or
-	// kept; the rest is then what is known.
+	// Err is why the pass could not begin, why what should be could not be loaded,
+	// or why the end of the pass could not be seen or kept; the rest is then what
+	// is known.
 	Err error
 }
 

@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -16,7 +17,7 @@ type passage struct {
 	began   time.Time
 	causes  []Cause
 	waiters []waiter
-	loaded  Loaded
+	intent
 	options plan.Options
 	before  plan.Observed
 	plan    plan.Plan // with what later looks added
@@ -31,22 +32,22 @@ type passage struct {
 func (e *engine) beginPass(ctx context.Context, l look, o plan.Observed, p plan.Plan) {
 	e.pass = &passage{
 		began: l.began, causes: addCauses(nil, l.causes...), waiters: l.waiters,
-		loaded: l.loaded, options: l.options, before: o, plan: p, basis: map[string]string{},
+		intent: l.intent, options: l.options, before: o, plan: p, basis: map[string]string{},
 	}
 	if len(e.pass.causes) == 0 {
 		e.pass.causes = []Cause{CauseWake}
 	}
 	e.noteBasis(o, p.Steps)
 	e.opt.Planned(e.pass.record(e.number), p)
-	if err := accept(e.keeper, l.loaded.Desired, o, l.options); err != nil {
-		e.x.take(plan.Plan{}, l.loaded.Desired)
+	if err := accept(e.keeper, *l.desired, o, l.options); err != nil {
+		e.x.take(plan.Plan{}, *l.desired)
 		e.lookAgainLater(time.Now())
 		e.endPass(Outcome{}, o, err)
 		return
 	}
-	e.x.take(p, l.loaded.Desired)
+	e.x.take(p, *l.desired)
 	e.x.start(ctx)
-	e.watchBusy(l.loaded.Desired, o, p)
+	e.watchBusy(*l.desired, o, p)
 	if e.x.idle() && len(e.blockers) == 0 {
 		e.endPass(e.x.close(ctx), o, nil)
 	}
@@ -56,10 +57,10 @@ func (e *engine) beginPass(ctx context.Context, l look, o plan.Observed, p plan.
 // should be, its steps are those that would be planned now, and what else is
 // to be done can be done beside them.
 func (e *engine) joins(l look, o plan.Observed, p plan.Plan) bool {
-	if !sameDesired(l.loaded.Desired, e.pass.loaded.Desired) || !slices.Equal(p.Refused, e.pass.plan.Refused) {
+	if !sameDesired(*l.desired, *e.pass.desired) || !slices.Equal(p.Refused, e.pass.plan.Refused) {
 		return false
 	}
-	now := bases(o, l.loaded.Desired)
+	now := bases(o, *l.desired)
 	for target, n := range e.x.walk.open {
 		if n > 0 && !e.x.walk.begun[target] && e.pass.basis[target] != now[target] {
 			return false
@@ -78,14 +79,19 @@ func (e *engine) pending(target string) bool {
 	return e.x.walk.open[target] > 0 || e.x.lanes[target] != nil
 }
 
-// joinPass adds to the pass under way what a look found.
+// joinPass adds to the pass under way what a look found. That what should be is
+// not known any more is no fault of a pass that began when it was.
 func (e *engine) joinPass(l look, o plan.Observed, p plan.Plan) {
 	pass := e.pass
-	pass.causes = addCauses(pass.causes, l.causes...)
-	pass.waiters = append(pass.waiters, l.waiters...)
-	pass.loaded, pass.options = l.loaded, l.options
+	if pass.known() && !l.known() {
+		e.endEmpty(l)
+	} else {
+		pass.causes = addCauses(pass.causes, l.causes...)
+		pass.waiters = append(pass.waiters, l.waiters...)
+		pass.intent, pass.options = l.intent, l.options
+	}
 	steps := e.added(p)
-	defer e.watchBusy(l.loaded.Desired, o, p)
+	defer e.watchBusy(*l.desired, o, p)
 	if len(steps) == 0 {
 		return
 	}
@@ -126,7 +132,7 @@ func (e *engine) noteBasis(o plan.Observed, steps []plan.Step) {
 	if len(steps) == 0 {
 		return
 	}
-	all := bases(o, e.pass.loaded.Desired)
+	all := bases(o, *e.pass.desired)
 	for _, s := range steps {
 		target := s.Target.String()
 		e.pass.basis[target] = all[target]
@@ -134,7 +140,8 @@ func (e *engine) noteBasis(o plan.Observed, steps []plan.Step) {
 }
 
 // bases returns, by resource, all that a plan for it depends on, besides the
-// desired state and other resources.
+// desired state and other resources. Whether something is pruned depends on
+// whether all of the desired state is known.
 func bases(o plan.Observed, d plan.Desired) map[string]string {
 	all := map[string]string{}
 	for _, objs := range [][]plan.Object{o.Objects, o.Foreign} {
@@ -142,9 +149,16 @@ func bases(o plan.Observed, d plan.Desired) map[string]string {
 			all[obj.ID.String()] += fmt.Sprintf("%s %s %s %s %d\n", obj.Handle, obj.Name, obj.State, obj.Digest, len(obj.Drift))
 		}
 	}
+	wanted := map[string]bool{}
 	for _, r := range d.Resources {
+		wanted[r.ID.String()] = true
 		for _, in := range r.Spec.Inputs() {
 			all[r.ID.String()] += fmt.Sprintf("%s %s %s\n", in, o.Inputs[in].State, o.Inputs[in].Value)
+		}
+	}
+	for id := range all {
+		if !wanted[id] && len(d.Partial) > 0 {
+			all[id] += "not pruned\n"
 		}
 	}
 	return all
@@ -168,7 +182,7 @@ func (e *engine) supersede(l *look) {
 func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 	pass := e.pass
 	e.pass = nil
-	d := pass.loaded.Desired
+	d := *pass.desired
 	res := PassResult{Plan: pass.plan, Before: pass.before, Outcome: out, After: pass.before, Err: err}
 	next := pass.plan
 	if err == nil {
@@ -184,13 +198,15 @@ func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 		}
 		res.Err = remember(e.keeper, d, res)
 	}
+	res.Err = errors.Join(pass.loadErr, res.Err)
 	res.Status = Summarize(d, res.After, next)
 	e.status.Statuses = res.Status
 	e.ended(RecordOf(res, pass.loaded, pass.causes, pass.began), res, pass.loaded, pass.waiters)
 }
 
 // endEmpty ends a pass that could not begin.
-func (e *engine) endEmpty(l look, res PassResult) {
+func (e *engine) endEmpty(l look) {
+	res := PassResult{Err: errors.Join(l.loadErr, l.err)}
 	e.ended(RecordOf(res, l.loaded, l.causes, l.began), res, l.loaded, l.waiters)
 }
 

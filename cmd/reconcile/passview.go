@@ -96,7 +96,7 @@ func (v *passView) show(e endedPass) {
 	if !e.loaded.Fatal && e.res.Err == nil {
 		ds = append(slices.Clone(ds), factWarnings(e.loaded.Desired, e.res.Before, e.res.Plan)...).Sort()
 	}
-	if e.loaded.Fatal {
+	if e.loaded.Fatal && len(e.res.Outcome.Steps) == 0 {
 		_ = a.printFatal(source{Result: workspace.Result{Desired: e.loaded.Desired, Diagnostics: ds}, name: e.loaded.Desired.Workspace})
 		return
 	}
