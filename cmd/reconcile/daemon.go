@@ -233,8 +233,11 @@ func (d *daemon) ended(rec reconcile.PassRecord, res reconcile.PassResult, l rec
 	d.mu.Lock()
 	d.last, d.said = e, ""
 	d.trouble = notReady(e)
-	if res.Err == nil && !l.Fatal && rec.Result != reconcile.ResultSuperseded {
+	known := res.Err == nil && !l.Fatal && rec.Result != reconcile.ResultSuperseded
+	if known || len(res.Status) > 0 {
 		d.status = res.Status
+	}
+	if known {
 		d.desired = &l.Desired
 		d.grants = slices.DeleteFunc(d.grants, func(g *plan.Options) bool { return g == d.first })
 	}
