@@ -85,7 +85,7 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 		if err := render.Text(a.std.err, render.Report{Plan: p, Mode: plan.ModeLive}, a.renderOptions(a.std.err)); err != nil {
 			return err
 		}
-		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name))); err != nil {
+		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name)), "destroyed"); err != nil {
 			return err
 		}
 	}
@@ -98,15 +98,16 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	return a.removeWork(ctx, d, src.at)
 }
 
-// confirm asks on the terminal; without one the answer is no.
-func (a *app) confirm(question string) error {
+// confirm asks on the terminal; without one the answer is no, and the error says
+// that it is not done.
+func (a *app) confirm(question, done string) error {
 	if !isTerminal(a.std.in) {
-		return errors.New("not destroyed: nobody to ask; --yes answers")
+		return fmt.Errorf("not %s: nobody to ask; --yes answers", done)
 	}
 	fmt.Fprint(a.std.err, question)
 	line, _ := bufio.NewReader(a.std.in).ReadString('\n')
 	if strings.TrimSpace(line) != "yes" {
-		return errors.New("not destroyed")
+		return fmt.Errorf("not %s", done)
 	}
 	return nil
 }

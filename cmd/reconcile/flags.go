@@ -36,6 +36,7 @@ type app struct {
 	profile    string
 	secretsDir string
 	policyFile string
+	approval   string // --require-approval
 	locked     bool
 
 	gitCredentials string
@@ -78,6 +79,7 @@ func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.profile, "profile", "", "active `profile` of manifests")
 	fs.StringVar(&a.secretsDir, "secrets-dir", "", "`directory` with a file per secret")
 	fs.StringVar(&a.policyFile, "policy", "", "`file` with the host's policy")
+	fs.StringVar(&a.approval, "require-approval", approvalNone, "what a change may not do before it is approved: none, or authority (what agents could not do before)")
 	fs.BoolVar(&a.locked, "locked", false, "fail when workspace.lock lacks something that can be locked")
 	fs.StringVar(&a.gitCredentials, "git-credentials", "", "`file` with git credentials, https://user:token@host a line")
 	fs.StringVar(&a.gitSSHKey, "git-ssh-key", "", "private key `file` for git over ssh (default: the agent, then ~/.ssh/id_*)")
@@ -131,6 +133,9 @@ func (a *app) check(formats ...string) error {
 	}
 	if a.timeout <= 0 {
 		return fmt.Errorf("--timeout: %v is not positive", a.timeout)
+	}
+	if a.approval != approvalNone && a.approval != approvalAuthority {
+		return fmt.Errorf("--require-approval: %q is not one of none, authority", a.approval)
 	}
 	if a.verify != verifyOff && a.verify != verifySigned {
 		return fmt.Errorf("--verify: %q is not one of off, signed", a.verify)

@@ -27,6 +27,7 @@ func (a *app) planOptions() plan.Options {
 		AllowMassDelete:   a.allowMassDelete,
 		AcceptLostRecords: a.acceptLostRecords,
 		Adopt:             a.adopt,
+		RequireApproval:   a.approval == approvalAuthority,
 	}
 }
 

@@ -335,7 +335,13 @@ func (u *updating) write(list []change) error {
 	if err != nil {
 		return err
 	}
-	path, perm := u.path(), fs.FileMode(0o644)
+	return replaceLock(u.path(), u.old, content)
+}
+
+// replaceLock replaces a lock file, unless it is not old any more; nil = there
+// was none.
+func replaceLock(path string, old, content []byte) error {
+	perm := fs.FileMode(0o644)
 	if info, err := os.Lstat(path); err == nil {
 		if perm = info.Mode().Perm(); !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file: it is not replaced", path)
@@ -345,8 +351,8 @@ func (u *updating) write(list []change) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if !bytes.Equal(now, u.old) {
-		return fmt.Errorf("%s has changed meanwhile; run update again", path)
+	if !bytes.Equal(now, old) {
+		return fmt.Errorf("%s has changed meanwhile; run this again", path)
 	}
 	return atomicfile.Write(path, content, atomicfile.Options{Perm: perm, Sync: true})
 }

@@ -106,6 +106,9 @@ func (a *app) settings() (map[string]string, error) {
 	if a.verify != verifyOff {
 		out["--verify"] = control.Digest(a.verify)
 	}
+	if a.approval == approvalAuthority {
+		out["--require-approval"] = control.Digest(a.approval)
+	}
 	if a.locked {
 		out["--locked"] = control.Digest("true")
 	}

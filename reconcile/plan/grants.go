@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// approverHeld is the key of a [RecordApprover].
-const approverHeld = "held"
-
 // everyPower includes the relative ones in [view.powers].
 const everyPower = true
 
