@@ -91,7 +91,7 @@ func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&a.timeout, "timeout", 2*time.Minute, "time limit of each step")
 	fs.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 	fs.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
-	fs.BoolVar(&a.view.ascii, "ascii", false, "nothing but ASCII in what is for people (default: where the locale is not UTF-8)")
+	fs.BoolVar(&a.view.ascii, "ascii", false, "nothing but ASCII in plans and results (default: where the locale is not UTF-8)")
 }
 
 func (a *app) addPassFlags(fs *pflag.FlagSet) {
