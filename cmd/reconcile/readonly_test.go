@@ -31,11 +31,13 @@ func TestReadersHaveNoWriters(t *testing.T) {
 		writers []reflect.Type
 	}{
 		{
-			new(podman.Reader), []string{"Close", "Logs", "Observe", "WorkspacesAt"},
+			new(podman.Reader),
+			[]string{"Close", "Logs", "Observe", "WorkspacesAt"},
 			[]reflect.Type{reflect.TypeFor[reconcile.Runtime](), reflect.TypeFor[interface{ Events() }]()},
 		},
 		{
-			new(reconcile.Archive), []string{"Converged", "History", "Load", "Owner", "Specs"},
+			new(reconcile.Archive),
+			[]string{"Converged", "History", "Load", "Owner", "Specs"},
 			[]reflect.Type{reflect.TypeFor[reconcile.Keeper](), reflect.TypeFor[reconcile.Records]()},
 		},
 	} {
@@ -82,6 +84,7 @@ var readingPaths = []string{
 // guarded are functions that write and that reading commands name, with why
 // they do not come to it.
 var guarded = map[string]string{
+	"app.savePlan":     "called with --save only, and writes the file that it names",
 	"app.saveAccepted": "called by accept only with keep, which is reachFetch",
 	"app.checkOut":     "source.checkout, which runPass and the daemon call",
 }
