@@ -13,7 +13,7 @@ import (
 // approvals are what the lock file approves, and where it could be written.
 func (r *resolver) approvals() plan.Approvals {
 	t := r.tree
-	a := plan.Approvals{Required: t.policy.requireApproval}
+	a := plan.Approvals{Required: t.policy.requireApproval, Folder: t.root}
 	if t.commit == nil {
 		a.Files = lockPaths(t.root)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconcile/control"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
@@ -113,6 +114,7 @@ func (a *app) approve(ctx context.Context, opt approveOptions) error {
 	if err := r.write(ctx); err != nil {
 		return err
 	}
+	r.tellDaemon(ctx)
 	why, err := r.release(ctx)
 	if err != nil {
 		return err
@@ -268,6 +270,14 @@ func (r *approving) write(ctx context.Context) error {
 		return nil
 	}
 	return replaceLock(r.path(), r.old, content)
+}
+
+// tellDaemon has a daemon look: what is recorded on the host is nothing that it
+// watches. One that does not answer looks before long by itself.
+func (r *approving) tellDaemon(ctx context.Context) {
+	if c, err := r.a.dialDaemon(ctx, r.at.root()); c != nil && err == nil {
+		_ = c.Refresh(ctx, control.RefreshRequest{Cause: string(reconcile.CauseCommand)})
+	}
 }
 
 // editLock sets what the lock file says of x. Of several entries the first

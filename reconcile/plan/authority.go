@@ -49,6 +49,9 @@ type Approvals struct {
 	Required bool
 	// Keys are those of the lock file, by ID.
 	Keys map[ID][]string
+	// Folder is the workspace's on this host; "" = it has none. Keys name paths in
+	// it from there.
+	Folder string
 	// Files are the absolute paths that the lock file is read by; none when it
 	// is part of a commit. Whoever can write one of them could approve.
 	Files []string

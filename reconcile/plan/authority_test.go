@@ -5,6 +5,7 @@ package plan_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -347,6 +348,59 @@ func TestUnapprovedIsHeld(t *testing.T) {
 			}
 			if tt.held && tt.approved[0] == false && p.Held[0].Reasons[0].Origin != "a.yaml:3:4" {
 				t.Errorf("held at %s, want the place of the mount", p.Held[0].Reasons[0].Origin)
+			}
+		})
+	}
+}
+
+// Paths in the workspace are approved wherever it lies.
+func TestApprovedPathsMove(t *testing.T) {
+	after := func(folder string) *plan.ContainerSpec {
+		return &plan.ContainerSpec{Image: "r.org/i:2", Network: "acme", Mounts: []plan.Mount{
+			{Type: plan.MountDir, Source: folder, Target: "/workspace"},
+			{Type: plan.MountDir, Source: folder + "2/data", Target: "/data"},
+		}}
+	}
+	below := func(folder string) *plan.ContainerSpec {
+		return &plan.ContainerSpec{Image: "r.org/i:2", Network: "acme", Mounts: []plan.Mount{
+			{Type: plan.MountDir, Source: folder + "/a b/c", Target: "/data", ReadOnly: true},
+		}}
+	}
+	tests := []struct {
+		name string
+		spec func(folder string) *plan.ContainerSpec
+		want []string
+	}{
+		{"itself, and one beside it", after, []string{"host-path rw /home/me/ws2/data", "work-dir ."}},
+		{"below", below, []string{"host-path ro ./a b/c"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d, o := authorityScene(agentA, nil, tt.spec("/home/me/ws"))
+			d.Approvals.Folder = "/home/me/ws"
+			var got []string
+			for _, g := range plan.New(d, o, plan.Options{}).Authority {
+				got = append(got, g.Key)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Fatalf("(-want +got):\n%s", diff)
+			}
+			d, o = authorityScene(agentA, nil, tt.spec("/srv/ws"))
+			d.Approvals = keys(got...)
+			d.Approvals.Folder = "/srv/ws"
+			for _, g := range plan.New(d, o, plan.Options{}).Authority {
+				if want := !strings.HasSuffix(g.Key, "ws2/data"); g.Approved != want {
+					t.Errorf("elsewhere %s is approved: %v, want %v", g.Key, g.Approved, want)
+				}
+			}
+			for _, key := range []string{"work-dir ./..", "work-dir ./../..", "work-dir ws", "work-dir ..", "work-dir .x", "host-path rw ./../"} {
+				d.Approvals = keys(key)
+				d.Approvals.Folder = "/srv/ws"
+				for _, g := range plan.New(d, o, plan.Options{}).Authority {
+					if g.Approved {
+						t.Errorf("%s approves %s", key, g.Key)
+					}
+				}
 			}
 		})
 	}

@@ -92,7 +92,7 @@ func (v *view) grants(r *Resource, ps []power) []Grant {
 	approved := v.approved(r.ID)
 	for _, p := range ps {
 		gs = append(gs, Grant{
-			ID: r.ID, Kind: p.kind, Text: p.text, Key: p.key(), Approved: includedIn(p, approved),
+			ID: r.ID, Kind: p.kind, Text: p.text, Key: p.key(v.approvals.Folder), Approved: includedIn(p, approved),
 			Origin: r.place(p),
 		})
 	}
@@ -116,7 +116,7 @@ func (v *view) approved(id ID) []power {
 	}
 	var ps []power
 	for _, key := range keys {
-		if p, ok := parsePower(key); ok {
+		if p, ok := parsePower(key, v.approvals.Folder); ok {
 			ps = append(ps, p)
 		}
 	}
@@ -187,6 +187,7 @@ func (d *decision) holdUnapproved() {
 		}
 	}
 	if len(h.reasons) > 0 {
+		h.reasons[0].Text += " (reconcile approve " + d.id.String() + ")"
 		d.hold = h
 	}
 }

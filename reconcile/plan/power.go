@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,15 +31,18 @@ const (
 	levelUnlimited = math.MaxInt64
 )
 
-// key is the line of the lock file that stands for p.
-func (p power) key() string {
+// key is the line of the lock file that stands for p. Paths in the workspace's
+// folder begin with a dot: the same line stands for them wherever that lies.
+func (p power) key(folder string) string {
 	switch p.kind {
 	case GrantHostPath:
 		mode := "ro"
 		if p.level == levelWrite {
 			mode = "rw"
 		}
-		return fmt.Sprintf("%s %s %s", p.kind, mode, p.subject)
+		return fmt.Sprintf("%s %s %s", p.kind, mode, shortPath(p.subject, folder))
+	case GrantWorkDir:
+		return fmt.Sprintf("%s %s", p.kind, shortPath(p.subject, folder))
 	case GrantLimit:
 		level := "none"
 		if p.level != levelUnlimited {
@@ -51,7 +55,7 @@ func (p power) key() string {
 
 // parsePower is the inverse of key, but for the text. What is not of a kind that
 // this build knows includes nothing.
-func parsePower(key string) (power, bool) {
+func parsePower(key, folder string) (power, bool) {
 	kind, rest, ok := strings.Cut(key, " ")
 	p := power{kind: GrantKind(kind), subject: rest}
 	if !ok || rest == "" || !slices.Contains(GrantKinds(), p.kind) {
@@ -59,14 +63,15 @@ func parsePower(key string) (power, bool) {
 	}
 	switch p.kind {
 	case GrantWorkDir:
-		p.level = levelWrite
+		p.subject, p.level = longPath(rest, folder), levelWrite
+		return p, p.subject != ""
 	case GrantHostPath:
 		mode, path, _ := strings.Cut(rest, " ")
-		p.subject, p.level = path, levelRead
+		p.subject, p.level = longPath(path, folder), levelRead
 		if mode == "rw" {
 			p.level = levelWrite
 		}
-		return p, path != "" && (mode == "rw" || mode == "ro")
+		return p, p.subject != "" && (mode == "rw" || mode == "ro")
 	case GrantLimit:
 		subject, level, _ := strings.Cut(rest, " ")
 		p.subject, p.level = subject, levelUnlimited
@@ -78,6 +83,27 @@ func parsePower(key string) (power, bool) {
 		return p, err == nil && n > 0
 	}
 	return p, true
+}
+
+// shortPath is a path for the lock file.
+func shortPath(at, folder string) string {
+	if folder == "" || !inPath(at, folder) {
+		return at
+	}
+	return "." + strings.TrimPrefix(at, strings.TrimSuffix(folder, "/"))
+}
+
+// longPath is the inverse of shortPath; "" = it is no path, or leads out of the
+// folder.
+func longPath(short, folder string) string {
+	rest, within := strings.CutPrefix(short, ".")
+	switch {
+	case !within && path.IsAbs(short):
+		return path.Clean(short)
+	case within && folder != "" && (rest == "" || rest[0] == '/') && inPath(path.Join(folder, rest), folder):
+		return path.Join(folder, rest)
+	}
+	return ""
 }
 
 // includes reports whether whoever has p has q as well.
