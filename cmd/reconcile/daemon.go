@@ -188,7 +188,7 @@ func (d *daemon) newReporter(name string) (*commitReporter, error) {
 func (d *daemon) planOptions() plan.Options {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var out plan.Options
+	out := plan.Options{RequireApproval: d.app.approval == approvalAuthority}
 	for _, g := range d.grants {
 		out.AllowMassDelete = out.AllowMassDelete || g.AllowMassDelete
 		out.AcceptLostRecords = out.AcceptLostRecords || g.AcceptLostRecords
