@@ -67,7 +67,7 @@ var (
 	countDrift     = regexp.MustCompile(`(?m)^(?:# |  )[≠#] [a-z]+/`)
 	countRefused   = regexp.MustCompile(`(?m)^(?:# |  )! (refused|not known): `)
 	countError     = regexp.MustCompile(`(?m)^(?:# |  )! error: `)
-	countAuthority = regexp.MustCompile(`(?m)^(?:# |  )[!+] [a-z]+/.* \((?:not )?approved\)  `)
+	countAuthority = regexp.MustCompile(`(?m)^(?:# |  )[+] [a-z]+/.* \((?:not )?approved\)  `)
 )
 
 func tallyLines(text string) tally {

@@ -152,11 +152,11 @@ func oneLine(d schema.Diagnostic) string {
 // authority writes what agents may do that they could not before.
 func (p *page) authority(r Report, indent string) {
 	for _, g := range r.Plan.Authority {
-		sign, word := p.red(p.symbols.attention), "not approved"
+		paint, word := p.yellow, "not approved"
 		if g.Approved {
-			sign, word = p.dim(p.symbols.create), "approved"
+			paint, word = p.dim, "approved"
 		}
-		p.line(fmt.Sprintf("%s%s %s %s (%s)%s", indent, sign, p.esc(g.ID.String()), p.esc(g.Text), word, p.origin(g.Origin)))
+		p.line(fmt.Sprintf("%s%s %s %s (%s)%s", indent, paint(p.symbols.create), p.esc(g.ID.String()), p.esc(g.Text), word, p.origin(g.Origin)))
 	}
 }
 
