@@ -35,6 +35,7 @@ type engine struct {
 	// blockers are busy resources that keep others from being planned.
 	blockers map[string]bool
 	churn    int // passes in a row that found something to do by themselves
+	flaps    flaps // what passes do again and again
 
 	looking  bool
 	looked   chan look

@@ -53,6 +53,8 @@ type PassResult struct {
 	Outcome Outcome
 	After   plan.Observed // as Before when there was nothing to do
 	Status  []Status
+	// Unsettled is what passes of a loop do again and again.
+	Unsettled []Unsettled
 	// Err is why the pass could not begin, why what should be could not be loaded,
 	// or why the end of the pass could not be seen or kept; the rest is then what
 	// is known.

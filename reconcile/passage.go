@@ -196,6 +196,7 @@ func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 			res.Plan.Held, res.Plan.Refused = next.Held, next.Refused
 			res.Plan.Incomplete, res.Plan.Complete = next.Incomplete, next.Complete
 		}
+		res.Unsettled = e.flaps.see(d, out, next)
 		res.Err = remember(e.keeper, d, res)
 	}
 	res.Err = errors.Join(pass.loadErr, res.Err)

@@ -155,6 +155,9 @@ func (r PassResult) errors(l Loaded) []string {
 			}
 		}
 	}
+	for _, u := range r.Unsettled {
+		add(u.Origin() + ": " + u.String())
+	}
 	for _, st := range r.Departed() {
 		add(fmt.Sprintf("%s is %s", st.ID, st.State))
 	}

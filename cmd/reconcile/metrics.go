@@ -21,6 +21,7 @@ type metrics struct {
 	passes   *prometheus.CounterVec
 	duration prometheus.Histogram
 	steps    *prometheus.CounterVec
+	flapping prometheus.Gauge
 }
 
 // gauges are asked at each scrape.
@@ -49,6 +50,9 @@ func newMetrics(g gauges) *metrics {
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reconcile_steps_total", Help: "Steps of plans by operation and result.",
 		}, []string{"op", "result"}),
+		flapping: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "reconcile_unsettled", Help: "Objects to which the last passes did the same again and again.",
+		}),
 	}
 	for _, r := range []reconcile.Result{
 		reconcile.ResultUnchanged, reconcile.ResultConverged, reconcile.ResultFailed,
@@ -60,7 +64,7 @@ func newMetrics(g gauges) *metrics {
 		Name: "reconcile_build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.passes, m.duration, m.steps, build, newGaugeCollector(g),
+	m.registry.MustRegister(m.passes, m.duration, m.steps, m.flapping, build, newGaugeCollector(g),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -73,6 +77,9 @@ func (m *metrics) handler() http.Handler {
 func (m *metrics) ended(rec reconcile.PassRecord, res reconcile.PassResult) {
 	m.passes.WithLabelValues(string(rec.Result)).Inc()
 	m.duration.Observe(rec.Ended.Sub(rec.Began).Seconds())
+	if rec.Result != reconcile.ResultSuperseded {
+		m.flapping.Set(float64(len(res.Unsettled)))
+	}
 	for _, st := range res.Outcome.Steps {
 		m.steps.WithLabelValues(string(st.Step.Op), string(st.State)).Inc()
 	}

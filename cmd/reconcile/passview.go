@@ -109,6 +109,9 @@ func (v *passView) show(e endedPass) {
 			v.problem(e.res.Err)
 		}
 		_ = a.printResult(e.res, ds, v.lines, e.res.Err)
+		for _, u := range e.res.Unsettled {
+			fmt.Fprintln(a.std.err, a.plainText(escape(u.Origin()+": warning: "+u.String())))
+		}
 	}
 }
 
