@@ -34,7 +34,7 @@ type engine struct {
 	again   bool      // a look is owed at once
 	// blockers are busy resources that keep others from being planned.
 	blockers map[string]bool
-	churn    int // passes in a row that found something to do by themselves
+	churn    int   // passes in a row that found something to do by themselves
 	flaps    flaps // what passes do again and again
 
 	looking  bool
