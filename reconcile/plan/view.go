@@ -41,8 +41,7 @@ type view struct {
 	wanted    map[bearing]bool // proper names
 	busy      map[ID]bool
 	backoff   map[ID]Backoff
-	stopped   map[string]bool // by handle: a step did it
-	existed   map[ID]bool     // after the last pass
+	existed   map[ID]bool // after the last pass
 	records   map[recordKey]Record
 	observed  Observed // for Inputs, Specs and the owner
 
@@ -80,7 +79,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 		desired: map[ID]*Resource{}, digests: map[ID]string{}, needed: map[ID]Reason{},
 		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
 		foreign: map[bearing]Object{}, wanted: map[bearing]bool{},
-		busy: map[ID]bool{}, backoff: map[ID]Backoff{}, stopped: map[string]bool{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
+		busy: map[ID]bool{}, backoff: map[ID]Backoff{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
 	}
 	v.partial, v.unseen = v.sortReasons(d.Partial), v.sortReasons(o.Incomplete)
 	v.indexDesired(d.Resources)
@@ -187,9 +186,6 @@ func (v *view) indexObserved(o Observed) {
 		if have, twice := v.backoff[b.ID]; !twice || b.compare(have) > 0 {
 			v.backoff[b.ID] = b
 		}
-	}
-	for _, handle := range o.Stopped {
-		v.stopped[handle] = true
 	}
 	for _, id := range o.Converged {
 		v.existed[id.canonical()] = true
