@@ -28,6 +28,9 @@ type Options struct {
 	// DefaultName is for a workspace whose file says none; "" = the folder's.
 	DefaultName string
 	Profile     string // active profile; "" = the workspace file's, else default
+	// Outputs are the files that this program prints to. They are no part of the
+	// workspace, wherever they are.
+	Outputs []fs.FileInfo
 	// Vars overrides and adds workspace variables.
 	Vars map[string]string
 	// LookupEnv reads the operator's environment. Only the names of {env: NAME}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"reconcile/reconcile/plan"
@@ -31,6 +32,9 @@ const maxFile = 8 << 20
 // messages. Problems are reported; they make the tree partial when the file may
 // hold objects. required says that the file must be a document.
 func (t *Tree) read(files fs.FS, name, display string, required bool) ([]byte, bool) {
+	if !required && t.isOutput(files, name) {
+		return nil, false
+	}
 	src, size, err := readWhole(files, name)
 	switch {
 	case errors.Is(err, errWriting):
@@ -46,6 +50,15 @@ func (t *Tree) read(files fs.FS, name, display string, required bool) ([]byte, b
 		return src, true
 	}
 	return nil, false
+}
+
+// isOutput reports whether a file is one that this program prints to.
+func (t *Tree) isOutput(files fs.FS, name string) bool {
+	if len(t.opt.Outputs) == 0 {
+		return false
+	}
+	info, err := fs.Stat(files, name)
+	return err == nil && slices.ContainsFunc(t.opt.Outputs, func(out fs.FileInfo) bool { return os.SameFile(info, out) })
 }
 
 // errWriting says that only a part of a file may be there.

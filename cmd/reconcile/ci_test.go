@@ -444,7 +444,7 @@ func TestCIDocs(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"plan.md", "plan.json", "reconcile.sarif"} {
-		if info, err := os.Stat(filepath.Join(b.dir, "..", name)); err != nil || info.Size() == 0 {
+		if info, err := os.Stat(filepath.Join(b.dir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

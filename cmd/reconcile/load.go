@@ -188,6 +188,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 		DefaultName:  o.fallback,
 		Profile:      a.profile,
 		Vars:         vars,
+		Outputs:      a.std.files(),
 		LookupEnv:    a.lookupEnv,
 		StateDir:     a.stateDir,
 		SecretsDir:   a.secretsDir,

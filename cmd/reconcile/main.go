@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -41,6 +42,21 @@ func main() {
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
+}
+
+// files are the regular files that are printed to.
+func (s stdio) files() []fs.FileInfo {
+	var out []fs.FileInfo
+	for _, w := range []io.Writer{s.out, s.err} {
+		f, ok := w.(*os.File)
+		if !ok {
+			continue
+		}
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			out = append(out, info)
+		}
+	}
+	return out
 }
 
 // run is the whole program but for the process around it.
