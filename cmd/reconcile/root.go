@@ -60,8 +60,11 @@ records), 4 a saved plan is stale.`,
 			if err := a.check(formatText, formatJSON, formatLines); err != nil {
 				return err
 			}
+			if a.preview.apply != "" && checkIdempotent {
+				return errors.New("--check-idempotent looks at everything, and --plan does part of it")
+			}
 			if a.preview.apply != "" {
-				return a.runSaved(cmd.Context(), len(args) > 0 || a.workspace != ".")
+				return a.runSaved(cmd.Context(), len(args) > 0 || cmd.Flags().Changed("workspace") || a.workspace != ".")
 			}
 			return a.passOnce(cmd.Context(), reconcile.CauseCommand, checkIdempotent)
 		},

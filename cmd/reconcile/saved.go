@@ -266,8 +266,10 @@ func (a *app) convergeSaved(ctx context.Context, src source, f savedFile, s plan
 		}
 		return part, store.PutBlob(appliedBlob, macs)
 	}
+	opt := s.Options.At(time.Now())
+	opt.RequireApproval = opt.RequireApproval || a.planOptions().RequireApproval
 	return a.convergeAs(ctx, convergence{
-		desired: d, diagnostics: src.Diagnostics, options: s.Options.At(time.Now()),
+		desired: d, diagnostics: src.Diagnostics, options: opt,
 		narrow: narrow, afterwards: func() { a.saveCache(src.cache) },
 	})
 }

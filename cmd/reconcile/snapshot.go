@@ -60,8 +60,8 @@ func (a *app) previewObserved(ctx context.Context) (preview, error) {
 	if src.name != snap.Workspace {
 		return preview{}, fmt.Errorf("--observed: %s is of workspace %q, and this is workspace %q", file, snap.Workspace, src.name)
 	}
-	opt := snap.Options()
-	opt.AllowMassDelete, opt.AcceptLostRecords, opt.Adopt = a.allowMassDelete, a.acceptLostRecords, a.adopt
+	opt := a.planOptions()
+	opt.Now, opt.Supervise = snap.Taken, snap.Supervised
 	p := plan.New(src.Desired, snap.Observed, opt)
 	return preview{report: render.Report{
 		Plan: p, Mode: plan.ModeObserved,

@@ -41,6 +41,7 @@ type SavedOptions struct {
 	AllowMassDelete   bool `json:"allow_mass_delete"`
 	AcceptLostRecords bool `json:"accept_lost_records"`
 	Adopt             bool `json:"adopt"`
+	RequireApproval   bool `json:"require_approval"`
 	Supervise         bool `json:"supervise"`
 }
 
@@ -48,7 +49,7 @@ type SavedOptions struct {
 func (o SavedOptions) At(now time.Time) Options {
 	return Options{
 		Now: now, AllowMassDelete: o.AllowMassDelete, AcceptLostRecords: o.AcceptLostRecords,
-		Adopt: o.Adopt, Supervise: o.Supervise,
+		Adopt: o.Adopt, RequireApproval: o.RequireApproval, Supervise: o.Supervise,
 	}
 }
 
@@ -73,7 +74,7 @@ type savedStep struct {
 func Save(d Desired, o Observed, opts Options, p Plan, lock string) Saved {
 	s := Saved{
 		Workspace: d.Workspace, Root: d.Root, Revision: d.Revision, Lock: lock,
-		Options: SavedOptions{opts.AllowMassDelete, opts.AcceptLostRecords, opts.Adopt, opts.Supervise},
+		Options: SavedOptions{opts.AllowMassDelete, opts.AcceptLostRecords, opts.Adopt, opts.RequireApproval, opts.Supervise},
 		Desired: desiredDigests(d), Specs: map[ID]json.RawMessage{}, Facts: map[Input]factJSON{},
 		Objects: []objectJSON{}, Steps: []savedStep{},
 	}
@@ -144,6 +145,7 @@ func (s Saved) Narrow(d Desired, o Observed, p Plan, lock string) (Plan, []Moved
 	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(st Step) bool { return other(st.Target) })
 	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), others)
 	p.Drift = slices.DeleteFunc(slices.Clone(p.Drift), others)
+	p.Authority = slices.DeleteFunc(slices.Clone(p.Authority), func(g Grant) bool { return other(g.ID) })
 	return p, nil
 }
 

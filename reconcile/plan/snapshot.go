@@ -32,10 +32,6 @@ type Snapshot struct {
 	Observed   Observed
 }
 
-// Options are the options of [New] for a plan against s: the time is that at
-// which it was taken.
-func (s Snapshot) Options() Options { return Options{Now: s.Taken, Supervise: s.Supervised} }
-
 // The JSON forms. Each has the fields of the type that it stands for, so that a
 // field which is added there does not go missing here.
 

@@ -34,8 +34,8 @@ func TestSnapshotTellsAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opt := got.Options()
-		opt.AllowMassDelete, opt.AcceptLostRecords, opt.Adopt = w.opts.AllowMassDelete, w.opts.AcceptLostRecords, w.opts.Adopt
+		opt := w.opts
+		opt.Now, opt.Supervise = got.Taken, got.Supervised
 		if diff := cmp.Diff(w.plan(), plan.New(w.desired, got.Observed, opt), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("another plan than for the host (-host +snapshot)\n%s", diff)
 		}
@@ -129,7 +129,7 @@ func FuzzParseSnapshot(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan.New(plan.Desired{Workspace: s.Workspace, Root: s.Root}, s.Observed, s.Options())
+		plan.New(plan.Desired{Workspace: s.Workspace, Root: s.Root}, s.Observed, plan.Options{Now: s.Taken})
 		once, err := s.JSON()
 		if err != nil {
 			t.Fatal(err)
