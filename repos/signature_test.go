@@ -431,7 +431,6 @@ func TestLoadSignersRefuses(t *testing.T) {
 		"open quote":      {"", `"ada ` + public, "a quote is not closed"},
 		"empty":           {"", "# nothing\n", "there is no key in it"},
 		"private ssh":     {"", read(t, private), "there is no ssh key"},
-		"empty keyring":   {" ", "", "there is no key in it"},
 		"ssh as OpenPGP":  {public, "", "load keyring"},
 		"private":         {armored.String(), "", "public keys only"},
 		"private binary":  {secret.String(), "", "public keys only"},
@@ -439,7 +438,7 @@ func TestLoadSignersRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var pgp, ssh []string
 			if test.pgp != "" {
-				pgp = []string{text(t, strings.TrimSpace(test.pgp))}
+				pgp = []string{text(t, test.pgp)}
 			} else {
 				ssh = []string{text(t, test.ssh)}
 			}
@@ -447,6 +446,9 @@ func TestLoadSignersRefuses(t *testing.T) {
 				t.Errorf("LoadSigners = %v, want %q", err, test.want)
 			}
 		})
+	}
+	if _, err := LoadSigners([]string{text(t, "")}, nil); err == nil || !strings.Contains(err.Error(), "there is no key in it") {
+		t.Errorf("LoadSigners of an empty keyring: %v", err)
 	}
 	if _, err := LoadSigners([]string{"/nowhere"}, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("LoadSigners of a file that is not there: %v", err)
