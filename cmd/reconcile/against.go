@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,23 +97,36 @@ func (a *app) assume(ctx context.Context, at location, now source, other otherSi
 			return plan.Observed{}, nil, fmt.Errorf("%s: %w", other.text, err)
 		}
 	}
+	// Of what has mistakes the spec is not known.
+	old.Desired.Resources = slices.DeleteFunc(slices.Clone(old.Desired.Resources), func(r plan.Resource) bool {
+		return len(r.Blocked) > 0 && r.Spec == (plan.Spec{})
+	})
 	observed := plan.Assume(old.Desired, nil)
-	for i := range observed.Incomplete {
-		r := &observed.Incomplete[i]
-		r.Text, r.Origin = "not known of "+other.text+": "+r.Text, other.short+":"+r.Origin
-	}
-	if !old.Fatal {
-		return observed, ds, nil
-	}
-	for _, d := range old.Diagnostics {
-		if d.Severity == schema.Error && !d.Policy {
-			observed.Incomplete = append(observed.Incomplete, plan.Reason{
-				Code: plan.CodeUnknown, Text: strings.TrimSuffix("a mistake in "+other.text+": "+d.Summary+": "+d.Detail, ": "),
-				Origin: other.short + ":" + d.Pos.String(),
-			})
+	return observed, append(ds, uncompared(other, old, &observed)...), nil
+}
+
+// uncompared warns of what is not known of the other side, and has it count as
+// nothing: whether a plan is complete is a matter of the workspace itself, which
+// may well be what mends the other side.
+func uncompared(other otherSide, old source, o *plan.Observed) schema.Diagnostics {
+	unknown := o.Incomplete
+	o.Incomplete = nil
+	if old.Fatal {
+		for _, d := range old.Diagnostics {
+			if d.Severity == schema.Error && !d.Policy {
+				unknown = append(unknown, plan.Reason{Text: strings.TrimSuffix(d.Summary+": "+d.Detail, ": "), Origin: d.Pos.String()})
+			}
 		}
 	}
-	return observed, ds, nil
+	var ds schema.Diagnostics
+	for _, r := range unknown {
+		ds = append(ds, schema.Diagnostic{
+			Severity: schema.Warning, Summary: "not compared", Pos: schema.ParsePos(other.short + ":" + r.Origin),
+			Detail: "a mistake in " + other.text + ": " + r.Text,
+			Hint:   "what it stands for counts as not there, and shows as new",
+		})
+	}
+	return ds
 }
 
 // siteOf is where a workspace stands on this host.
