@@ -3,15 +3,19 @@
 package helper
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 const (
-	initCommand = "init"
-	besideFlag  = "--beside"
-	endOfFlags  = "--"
+	initCommand   = "init"
+	besideFlag    = "--beside"
+	livenessFlag  = "--liveness"
+	readinessFlag = "--readiness"
+	endOfFlags    = "--"
 )
 
 // Config says what the helper runs as PID 1 of a container.
@@ -22,15 +26,20 @@ type Config struct {
 	// Beside is the argv of a second process, restarted when it exits. Empty:
 	// none.
 	Beside []string
+	// Liveness and Readiness are probes; nil = none. With any of them the helper
+	// reports at [Socket].
+	Liveness, Readiness *Probe
 }
 
 // Args returns the arguments that follow /Agent/agent-server:
 //
-//	init [--beside N ARG1 … ARGN] -- [MAIN…]
+//	init [--liveness JSON] [--readiness JSON] [--beside N ARG1 … ARGN] -- [MAIN…]
 //
 // [ParseArgs] is its inverse.
 func (c Config) Args() []string {
 	args := []string{initCommand}
+	args = appendProbe(args, livenessFlag, c.Liveness)
+	args = appendProbe(args, readinessFlag, c.Readiness)
 	if len(c.Beside) > 0 {
 		args = append(args, besideFlag, strconv.Itoa(len(c.Beside)))
 		args = append(args, c.Beside...)
@@ -67,10 +76,48 @@ func ParseArgs(args []string) (Config, error) {
 				return Config{}, fmt.Errorf("%s: %w", besideFlag, err)
 			}
 			c.Beside, args = beside, rest
+		case livenessFlag, readinessFlag:
+			into := &c.Liveness
+			if flag == readinessFlag {
+				into = &c.Readiness
+			}
+			if *into != nil || len(args) == 0 {
+				return Config{}, fmt.Errorf("%s is given twice, or without a probe", flag)
+			}
+			p, err := parseProbe(args[0])
+			if err != nil {
+				return Config{}, fmt.Errorf("%s: %w", flag, err)
+			}
+			*into, args = p, args[1:]
 		default:
 			return Config{}, fmt.Errorf("unknown argument %q", flag)
 		}
 	}
+}
+
+func appendProbe(args []string, flag string, p *Probe) []string {
+	if p == nil {
+		return args
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return args // a probe always has a JSON form
+	}
+	return append(args, flag, string(b))
+}
+
+func parseProbe(text string) (*Probe, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	p := new(Probe)
+	if err := d.Decode(p); err != nil {
+		return nil, fmt.Errorf("parse probe: %w", err)
+	}
+	if p.Script == "" || strings.ContainsRune(p.Script, '/') || p.Interval <= 0 || p.Timeout <= 0 ||
+		p.InitialDelay < 0 || p.FailureThreshold < 1 || p.SuccessThreshold < 1 {
+		return nil, fmt.Errorf("parse probe: %s is none", text)
+	}
+	return p, nil
 }
 
 // counted splits args, a count followed by at least that many arguments.

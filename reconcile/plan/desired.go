@@ -96,6 +96,9 @@ type Resource struct {
 	Blocked []Reason
 	// Keep protects the object from pruning (volumes).
 	Keep bool
+	// Hooks are what is run for the resource beside its own process, in the order
+	// of the lifecycle.
+	Hooks []Hook
 	// Own are folders of the host that are made for this resource alone: to
 	// mount them is no grant.
 	Own []string
@@ -103,6 +106,44 @@ type Resource struct {
 	// [Change.ReplacePaths]; Origin where one is missing.
 	Places map[string]string
 }
+
+// HookName is the name of a lifecycle hook, as manifests spell it.
+type HookName string
+
+// The hooks. Preinstall runs on the host before the resource is prepared, and
+// again when its digest changes. Postinstall runs in each new container after
+// its start, and in the present one when its digest changes; Update when asked
+// for and when Revision changes. After either the container is restarted once.
+// Install is no Hook but a resource, see [ImageSpec]; its name is for logs.
+const (
+	HookPreinstall  HookName = "preinstall"
+	HookInstall     HookName = "install"
+	HookPostinstall HookName = "postinstall"
+	HookUpdate      HookName = "update"
+)
+
+// Hook is one lifecycle hook of a resource. What it runs with are references, as
+// in a spec.
+type Hook struct {
+	Name     HookName `json:"name"`
+	Commands []string `json:"commands"` // each run by a shell, in order, until one fails
+	// Digest is sha256:HEX of what makes it another hook: its commands, and the
+	// files of the agent's folder that a host hook names in them.
+	Digest string `json:"digest"`
+	Origin string `json:"origin"` // file:line:col
+	// Dir is where a host hook runs: the agent's folder, or, when InCopy is set, the
+	// copy of it that prepare makes (see [MountCopy]).
+	Dir    string   `json:"dir,omitempty"`
+	InCopy bool     `json:"inCopy,omitempty"`
+	Env    []EnvVar `json:"env,omitempty"` // of a host hook
+	// Locked: a host hook that must not run unless Approvals.Hooks has its digest.
+	Locked   bool          `json:"locked,omitempty"`
+	Revision string        `json:"revision,omitempty"` // the commit of the agent's repo; "" = it has none
+	Timeout  time.Duration `json:"timeout"`            // > 0
+}
+
+// Host reports whether the hook runs on the host.
+func (h Hook) Host() bool { return h.Name == HookPreinstall }
 
 // Until says how far a needed resource must be.
 type Until string

@@ -11,8 +11,9 @@ import (
 // Kind names what a resource is, spelled as in the file formats.
 type Kind string
 
-// The kinds of resources. Network, Volume and Secret are what instances need
-// and no document names; the others are kinds of documents.
+// The kinds of resources. Network, Volume, Secret and Image are what instances
+// need and no document names; the others are kinds of documents. An Image is
+// what the install hook of the instance with the same name makes.
 const (
 	Manifest    Kind = "Manifest"
 	DaemonAgent Kind = "DaemonAgent"
@@ -22,10 +23,11 @@ const (
 	Network     Kind = "Network"
 	Volume      Kind = "Volume"
 	Secret      Kind = "Secret"
+	Image       Kind = "Image"
 )
 
 // kinds lists every kind in the order in which plans print them.
-var kinds = []Kind{Network, Volume, Secret, Manifest, DaemonAgent, TaskAgent, Task, CronTask}
+var kinds = []Kind{Network, Volume, Secret, Image, Manifest, DaemonAgent, TaskAgent, Task, CronTask}
 
 // DefaultNamespace is the namespace of a document that names none.
 const DefaultNamespace = "default"
@@ -84,6 +86,8 @@ func (k Kind) Role() Role {
 	switch k {
 	case Network, Volume, Secret:
 		return RoleSupport
+	case Image:
+		return RoleImage
 	}
 	return RoleInstance
 }

@@ -23,6 +23,8 @@ type Observed struct {
 	Incomplete []Reason
 
 	Records Records
+	// HostHooks is what became of the hooks that ran on this host, by resource.
+	HostHooks map[ID]HostHook
 	// Busy are IDs with a step under way, or with one since the objects were
 	// looked at: what is known of them is no longer so. Nothing is planned for
 	// them.
@@ -76,6 +78,7 @@ type Role string
 const (
 	RoleInstance Role = "instance" // a container the planner owns
 	RoleSupport  Role = "support"  // network, volume or secret
+	RoleImage    Role = "image"    // an image of our own making
 )
 
 // Object is one thing that is at the runtime.
@@ -105,7 +108,53 @@ type Object struct {
 	// Drift lists in which ways the object departs from what it was made as,
 	// apart from its state: detached from its network, other image.
 	Drift []Reason
+	// Health is what the helper reports of its probes; nil = it has none, or
+	// nothing has been heard of it.
+	Health *Health
 }
+
+// Health is what the probes of a container say.
+type Health struct {
+	Liveness  *ProbeState `json:"liveness,omitempty"`  // nil: it has no such probe
+	Readiness *ProbeState `json:"readiness,omitempty"` // nil: it has no such probe
+}
+
+// Verdict is what a probe says once a threshold is reached.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictPending Verdict = "" // neither threshold has been reached yet
+	VerdictPassing Verdict = "passing"
+	VerdictFailing Verdict = "failing"
+)
+
+// ProbeState is how far a probe is.
+type ProbeState struct {
+	Verdict  Verdict   `json:"verdict,omitempty"`
+	Since    time.Time `json:"since"`              // of the verdict
+	Failures int       `json:"failures,omitempty"` // in a row
+	Output   string    `json:"output,omitempty"`   // of the last run that failed, its end, at most 4 KiB
+}
+
+// HostHook is what this host remembers of a hook that ran on it.
+type HostHook struct {
+	Digest string        `json:"digest"` // of the hook
+	State  HostHookState `json:"state"`
+	Code   int           `json:"code,omitempty"` // exit code, when it failed
+	At     time.Time     `json:"at"`             // of the state
+	Detail string        `json:"detail,omitempty"`
+}
+
+// HostHookState says how far a hook on the host is.
+type HostHookState string
+
+// The states. HookRunning outlives the process that started the hook.
+const (
+	HookRunning HostHookState = "running"
+	HookDone    HostHookState = "done"
+	HookFailed  HostHookState = "failed"
+)
 
 // Backoff says that a step of a resource failed, for as long as the resource
 // is asked for with the same digest. A step is a step of the resource, or the
@@ -148,6 +197,22 @@ const (
 	// RecordApprover has in Data "held", "true" once the instance could write the
 	// lock file, until somebody has looked at what that approves.
 	RecordApprover RecordKind = "approver"
+	// RecordWish is what somebody asked for with a command, at its At. Its Key is
+	// one of the Wish constants; WishStop has in Data "wanted", "true" or "false".
+	RecordWish RecordKind = "wish"
+	// RecordHook is the last run of a hook in a container. Its Key is the hook's
+	// name; Data has "container", the handle, "digest", that of the hook, and
+	// "revision", the commit of the agent's repo. The container owes a restart
+	// until it was started after At, which is when the record was written.
+	RecordHook RecordKind = "hook"
+)
+
+// The keys of a [RecordWish]. Any of them but WishUpdate forgives a crash loop.
+const (
+	WishStop    = "stop"    // stopped while wanted, whatever else is desired
+	WishRestart = "restart" // started after At
+	WishRefresh = "refresh" // created after At
+	WishUpdate  = "update"  // its update hook run after At
 )
 
 // Record is one remembered fact. A record never says that an object exists.

@@ -90,6 +90,8 @@ type Op string
 
 // The ops. Prepare pulls the image and makes folders; with an Object it only
 // restores the folders that object was made with, since it has its image.
+// Create runs the install hook when the target is an image. Exec runs a hook in
+// a container, Host one on this host.
 // Activate gives one object its proper name.
 const (
 	OpPrepare  Op = "prepare"
@@ -123,6 +125,7 @@ type Step struct {
 	Bound  map[string]string // Input.String() → value
 	Ports  []Port            // create: ports to publish, chosen ones filled in
 	Record *Record           // record: what to write
+	Hook   *Hook             // exec, host: what to run
 	After  []string          // ids of the steps that must have succeeded
 	Reason Reason
 }

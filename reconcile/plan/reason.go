@@ -16,6 +16,8 @@ const (
 	CodeRemoved Code = "removed" // no longer in the workspace
 	CodeDestroy Code = "destroy" // everything is to go
 	CodeNeeds   Code = "needs"   // because of what needs it or what it needs
+	CodeWish    Code = "wish"    // somebody asked for it with a command
+	CodeHook    Code = "hook"    // a hook is due, or a restart after one
 
 	// Drift: the runtime departed from what was made.
 	CodeMissing    Code = "missing"
@@ -27,12 +29,14 @@ const (
 	CodeDuplicate  Code = "duplicate"   // a second object under one ID
 	CodeRenamed    Code = "renamed"     // does not bear its proper name
 	CodeUnfinished Code = "unfinished"  // left by an interrupted pass
+	CodeUnhealthy  Code = "unhealthy"   // its liveness probe fails
 
 	// Held.
 	CodeInvalid        Code = "invalid"     // a diagnostic at the origin says why
 	CodeUnsupported    Code = "unsupported" // not supported by this build
 	CodePolicy         Code = "policy"
 	CodeAuthority      Code = "authority"     // it grants what is not approved
+	CodeHostHook       Code = "host-hook"     // a hook on the host is not approved, or changed since
 	CodeBlockedBy      Code = "blocked-by"    // something it needs is blocked
 	CodeImageMissing   Code = "image-missing" // neither here nor in its registry
 	CodeSecretMissing  Code = "secret-missing"

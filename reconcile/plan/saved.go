@@ -65,6 +65,7 @@ type savedStep struct {
 	Bound  map[string]string `json:"bound,omitempty"`
 	Ports  []Port            `json:"ports,omitempty"`
 	Record *Record           `json:"record,omitempty"`
+	Hook   *Hook             `json:"hook,omitempty"`
 	After  []string          `json:"after,omitempty"`
 	Reason Reason            `json:"reason"`
 }

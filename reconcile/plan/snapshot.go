@@ -95,6 +95,7 @@ type objectJSON struct {
 	Image    string    `json:"image,omitempty"`
 	Ports    []Port    `json:"ports,omitempty"`
 	Drift    []Reason  `json:"drift,omitempty"`
+	Health   *Health   `json:"health,omitempty"`
 }
 
 // objectID is an ID that may lack its name.
@@ -119,14 +120,14 @@ func (id *objectID) UnmarshalText(b []byte) error {
 func objectForm(o Object) objectJSON {
 	return objectJSON{
 		objectID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Session, o.Digest, o.Inputs,
-		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created.UTC(), o.Started.UTC(), o.Finished.UTC(), o.Image, o.Ports, o.Drift,
+		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created.UTC(), o.Started.UTC(), o.Finished.UTC(), o.Image, o.Ports, o.Drift, o.Health,
 	}
 }
 
 func (o objectJSON) object() Object {
 	return Object{
 		ID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Session, o.Digest, o.Inputs,
-		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created, o.Started, o.Finished, o.Image, o.Ports, o.Drift,
+		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created, o.Started, o.Finished, o.Image, o.Ports, o.Drift, o.Health,
 	}
 }
 

@@ -11,6 +11,7 @@ package plan
 // what encoding/json writes is then the canonical form.
 type Spec struct {
 	Container *ContainerSpec `json:"container,omitempty"`
+	Image     *ImageSpec     `json:"image,omitempty"`
 	Network   *NetworkSpec   `json:"network,omitempty"`
 	Secret    *SecretSpec    `json:"secret,omitempty"`
 	Volume    *VolumeSpec    `json:"volume,omitempty"`
@@ -34,8 +35,12 @@ type ContainerSpec struct {
 	// Command and Args it runs the default supervisor.
 	Helper bool `json:"helper,omitempty"`
 	// Image is a full reference: registry/repository:tag or @digest.
-	Image  string            `json:"image"`
-	Labels map[string]string `json:"labels,omitempty"` // the user's own
+	Image string `json:"image"`
+	// Installed: the container is made of what the install hook made of Image, the
+	// image with the ID Image/NAME, NAME being that of the resource.
+	Installed bool              `json:"installed,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`   // the user's own
+	Liveness  *Probe            `json:"liveness,omitempty"` // run by the helper
 	// Main is the main process.
 	Main     Process `json:"main"`
 	Memory   int64   `json:"memory,omitempty"`   // bytes; 0 = no limit
@@ -48,9 +53,33 @@ type ContainerSpec struct {
 	PidsLimit       int64  `json:"pidsLimit,omitempty"` // 0 = the runtime's default
 	Ports           []Port `json:"ports,omitempty"`     // as written; HostPort 0 = chosen by the runtime
 	ReadOnlyRoot    bool   `json:"readOnlyRoot,omitempty"`
+	Readiness       *Probe `json:"readiness,omitempty"` // run by the helper
 	StopTimeout     int    `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
 	User            string `json:"user,omitempty"`        // "" = the image's
 	WorkDir         string `json:"workDir,omitempty"`     // "" = the image's
+}
+
+// Probe is a script that the helper runs in the working directory again and
+// again; exit status 0 is success. Times are in milliseconds.
+type Probe struct {
+	FailureThreshold int    `json:"failureThreshold"` // failures in a row until it fails, ≥ 1
+	InitialDelay     int64  `json:"initialDelay"`     // before the first run
+	Interval         int64  `json:"interval"`         // between the begin of runs, > 0
+	Script           string `json:"script"`           // a bare file name
+	SuccessThreshold int    `json:"successThreshold"` // successes in a row until it passes, ≥ 1
+	Timeout          int64  `json:"timeout"`          // of a run, > 0
+}
+
+// ImageSpec is an image that an install hook makes: Commands run in a disposable
+// container of Base that has the mounts, the network and the user of the
+// instance, and what is left of its files is committed. All that is not here
+// (mounts, network, user) is taken from the resource Of and does not count.
+type ImageSpec struct {
+	Base     string   `json:"base"`          // a full reference, an input
+	Commands []string `json:"commands"`      // each run by /bin/sh -c, in order, until one fails
+	Env      []EnvVar `json:"env,omitempty"` // as in ContainerSpec
+	Of       ID       `json:"of"`            // the instance
+	TreeHash string   `json:"treeHash,omitempty"`
 }
 
 // Process is a command in the terms of an image: Command replaces ENTRYPOINT,
