@@ -78,7 +78,7 @@ type ImageSpec struct {
 	Base     string   `json:"base"`          // a full reference, an input
 	Commands []string `json:"commands"`      // each run by /bin/sh -c, in order, until one fails
 	Env      []EnvVar `json:"env,omitempty"` // as in ContainerSpec
-	Of       ID       `json:"of"`            // the instance
+	Of       string   `json:"of"`            // the ID of the instance, as text
 	TreeHash string   `json:"treeHash,omitempty"`
 }
 
