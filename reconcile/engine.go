@@ -61,11 +61,16 @@ func newEngine(l *Loop) *engine {
 		again:  true,
 		number: 1,
 	}
-	if last, err := l.keeper.History(1); err == nil && len(last) > 0 {
-		e.number = last[0].Number + 1
-	}
+	e.countOn()
 	e.intervalAt = time.Now().Add(jitter(e.opt.Interval))
 	return e
+}
+
+// countOn finds out the number of the next record.
+func (e *engine) countOn() {
+	if last, err := e.keeper.History(1); err == nil && len(last) > 0 {
+		e.number = last[0].Number + 1
+	}
 }
 
 func (e *engine) run(ctx context.Context) {
@@ -73,6 +78,9 @@ func (e *engine) run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		e.x.start(ctx)
+		if e.standAside(ctx) {
+			continue
+		}
 		now := time.Now()
 		e.rest(now)
 		due := e.due()

@@ -16,6 +16,7 @@ type inbox struct {
 	mu      sync.Mutex
 	causes  []Cause // each once, in the order they came
 	waiters []waiter
+	asides  []*aside
 	closed  bool
 	wake    chan struct{} // holds a token while there is something to take
 }
@@ -34,11 +35,15 @@ func (b *inbox) put(c Cause, w waiter) error {
 	if w != nil {
 		b.waiters = append(b.waiters, w)
 	}
+	b.nudge()
+	return nil
+}
+
+func (b *inbox) nudge() {
 	select {
 	case b.wake <- struct{}{}:
 	default: // there is a token already
 	}
-	return nil
 }
 
 // take empties the inbox.

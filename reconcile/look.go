@@ -27,6 +27,9 @@ type look struct {
 	final    bool // what the pass started has settled as well
 	after    plan.Observed
 	afterErr error
+
+	// aside: it was no look, but something that the loop stood aside for.
+	aside bool
 }
 
 // look begins a look. It ends in a goroutine of its own, since loading and
@@ -107,6 +110,10 @@ func (l *look) planned() bool { return l.desired != nil && l.err == nil }
 
 // see acts on what a look saw.
 func (e *engine) see(ctx context.Context, l look) {
+	if l.aside {
+		e.goOn()
+		return
+	}
 	now := time.Now()
 	e.looking, e.lookedAt = false, now
 	if ctx.Err() != nil {
