@@ -53,7 +53,7 @@ type ContainerSpec struct {
 	PidsLimit       int64  `json:"pidsLimit,omitempty"` // 0 = the runtime's default
 	Ports           []Port `json:"ports,omitempty"`     // as written; HostPort 0 = chosen by the runtime
 	ReadOnlyRoot    bool   `json:"readOnlyRoot,omitempty"`
-	Readiness       *Probe `json:"readiness,omitempty"` // run by the helper
+	Readiness       *Probe `json:"readiness,omitempty"`   // run by the helper
 	StopTimeout     int    `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
 	User            string `json:"user,omitempty"`        // "" = the image's
 	WorkDir         string `json:"workDir,omitempty"`     // "" = the image's
