@@ -64,6 +64,10 @@ type PassRequest struct {
 	AllowMassDelete   bool `json:"allow_mass_delete,omitempty"`
 	AcceptLostRecords bool `json:"accept_lost_records,omitempty"`
 	Adopt             bool `json:"adopt,omitempty"`
+	// Saved is the file of a kept plan, which is carried out and nothing else, and
+	// SavedName its path, for messages; nil = whatever there is to do.
+	Saved     []byte `json:"saved,omitempty"`
+	SavedName string `json:"saved_name,omitempty"`
 	// Settings are the flags that the client was given and that the daemon must
 	// have as well: name → digest of the value, see [Digest].
 	Settings map[string]string `json:"settings,omitempty"`

@@ -10,8 +10,11 @@ import (
 	"time"
 )
 
-// maxBody bounds a request: it is a few flags.
-const maxBody = 1 << 20
+// Bounds of requests: a few flags, and of a pass a kept plan too.
+const (
+	maxBody = 1 << 20
+	maxPass = 96 << 20
+)
 
 // keepAlive is how often a pass that has nothing to say shows that it lives.
 const keepAlive = 15 * time.Second
@@ -30,7 +33,7 @@ func Handler(d Daemon) http.Handler {
 	})
 	mux.HandleFunc("POST "+pathRefresh, func(w http.ResponseWriter, r *http.Request) {
 		var req RefreshRequest
-		if !decode(w, r, &req) {
+		if !decode(w, r, maxBody, &req) {
 			return
 		}
 		if err := d.Refresh(r.Context(), req); err != nil {
@@ -41,15 +44,15 @@ func Handler(d Daemon) http.Handler {
 	})
 	mux.HandleFunc("POST "+pathPass, func(w http.ResponseWriter, r *http.Request) {
 		var req PassRequest
-		if decode(w, r, &req) {
+		if decode(w, r, maxPass, &req) {
 			servePass(w, r, d, req)
 		}
 	})
 	return mux
 }
 
-func decode(w http.ResponseWriter, r *http.Request, into any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+func decode(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	dec.DisallowUnknownFields() // a newer client must not believe that it was understood
 	if err := dec.Decode(into); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
