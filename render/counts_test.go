@@ -107,6 +107,7 @@ func tallyEvents(t *testing.T, events []map[string]json.RawMessage) tally {
 		}
 		return len(l)
 	}
+	complete := false
 	for _, e := range events {
 		switch str(e["type"]) {
 		case "change":
@@ -133,6 +134,8 @@ func tallyEvents(t *testing.T, events []map[string]json.RawMessage) tally {
 			default:
 				out.Warnings++
 			}
+		case "plan":
+			complete = string(e["complete"]) == "true"
 		case "summary":
 			raw, err := json.Marshal(e)
 			if err != nil {
@@ -142,14 +145,14 @@ func tallyEvents(t *testing.T, events []map[string]json.RawMessage) tally {
 			if err := json.Unmarshal(raw, &sum); err != nil {
 				t.Fatal(err)
 			}
-			out.Total = totalOf(sum)
+			out.Total = totalOf(sum, complete)
 		}
 	}
 	return out
 }
 
 // totalOf says a summary as the views for people do, by another way.
-func totalOf(s plan.Summary) string {
+func totalOf(s plan.Summary, complete bool) string {
 	var parts []string
 	add := func(n int, words string) {
 		if n > 0 {
@@ -167,7 +170,7 @@ func totalOf(s plan.Summary) string {
 	add(s.Drift, "drifted")
 	add(s.Blocked, "blocked")
 	if parts == nil {
-		parts = []string{"nothing to do"}
+		parts = []string{map[bool]string{true: "nothing to do", false: "nothing planned"}[complete]}
 	}
 	return fmt.Sprintf("%s (%d unchanged)", strings.Join(parts, ", "), s.Unchanged)
 }
@@ -178,7 +181,7 @@ func tallyJSON(t *testing.T, text string) tally {
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		t.Fatal(err)
 	}
-	var events []map[string]json.RawMessage
+	events := []map[string]json.RawMessage{{"type": json.RawMessage(`"plan"`), "complete": doc["complete"]}}
 	for list, kind := range map[string]string{
 		"changes": "change", "drift": "drift", "held": "held", "diagnostics": "diagnostic", "authority": "authority",
 	} {

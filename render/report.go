@@ -91,8 +91,12 @@ func Counts(p plan.Plan) string {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
 		}
 	}
-	if len(parts) == 0 {
+	switch {
+	case len(parts) > 0:
+	case p.Complete:
 		parts = []string{"nothing to do"}
+	default: // whether there is something to do is not known
+		parts = []string{"nothing planned"}
 	}
 	return strings.Join(parts, ", ") + fmt.Sprintf(" (%d unchanged)", sum.Unchanged)
 }
