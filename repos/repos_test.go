@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -15,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/google/go-cmp/cmp"
 
 	"reconcile/tree"
 )
@@ -267,6 +269,53 @@ func TestRevision(t *testing.T) {
 	if got := Revision(t.TempDir()); got != "" {
 		t.Errorf("Revision without git = %q", got)
 	}
+}
+
+func TestIgnored(t *testing.T) {
+	dir, r, _ := newRepo(t, map[string]string{
+		"ws/a": "1", "ws/kept/.gitignore": "!keep.log\n/*.tmp\n", "other": "1",
+		".gitignore": "*.log\nnode_modules/\n/ws/top\n",
+	})
+	for _, name := range []string{
+		"ws/b", "ws/b.log", "ws/top", "ws/sub/top", "ws/sub/node_modules/x/y", "ws/node_modules/z",
+		"ws/kept/new.log", "ws/kept/keep.log", "ws/kept/x.tmp", "ws/kept/sub/x.tmp", "c.log",
+	} {
+		write(t, dir, name, "2")
+	}
+	all := []string{"b.log", "kept/new.log", "kept/x.tmp", "node_modules", "sub/node_modules", "top"}
+	for below, want := range map[string][]string{
+		"ws": all, "ws/kept": {"new.log", "x.tmp"}, "ws/sub": {"node_modules"},
+		".": append([]string{"c.log"}, prefixed("ws/", all)...),
+	} {
+		got, err := Ignored(filepath.Join(dir, below))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Ignored(%s) (-want +got):\n%s", below, diff)
+		}
+	}
+	w, err := r.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Add("ws/b.log"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Ignored(filepath.Join(dir, "ws")); err != nil || slices.Contains(got, "b.log") {
+		t.Errorf("Ignored has what was added: %q, %v", got, err)
+	}
+	if got, err := Ignored(t.TempDir()); got != nil || err != nil {
+		t.Errorf("Ignored without git = %q, %v", got, err)
+	}
+}
+
+func prefixed(before string, names []string) []string {
+	out := slices.Clone(names)
+	for i := range out {
+		out[i] = before + out[i]
+	}
+	return out
 }
 
 func BenchmarkRevision(b *testing.B) {

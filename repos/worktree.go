@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,16 +137,28 @@ func sameContent(file string, e *index.Entry) (bool, error) {
 
 // untracked reports whether a file below is neither in the index nor ignored.
 func (c *comparison) untracked() (bool, error) {
-	var patterns []gitignore.Pattern
-	if c.below != "." {
-		at := ""
-		for _, part := range strings.Split(c.below, "/") {
-			patterns = append(patterns, c.ignoreFile(at)...)
-			at = path.Join(at, part)
-		}
-		return c.untrackedIn(at, patterns)
+	return c.untrackedIn(c.start())
+}
+
+// start is the folder below, relative to the root ("" = that), with the patterns
+// of the folders that it lies in.
+func (c *comparison) start() (dir string, patterns []gitignore.Pattern) {
+	if c.below == "." {
+		return "", nil
 	}
-	return c.untrackedIn("", patterns)
+	for part := range strings.SplitSeq(c.below, "/") {
+		patterns = append(patterns, c.ignoreFile(dir)...)
+		dir = path.Join(dir, part)
+	}
+	return dir, patterns
+}
+
+// within adds the patterns of a folder with these entries.
+func (c *comparison) within(dir string, entries []fs.DirEntry, patterns []gitignore.Pattern) []gitignore.Pattern {
+	if slices.ContainsFunc(entries, func(d fs.DirEntry) bool { return d.Name() == ".gitignore" }) {
+		return append(patterns[:len(patterns):len(patterns)], c.ignoreFile(dir)...)
+	}
+	return patterns
 }
 
 func (c *comparison) untrackedIn(dir string, patterns []gitignore.Pattern) (bool, error) {
@@ -153,11 +166,7 @@ func (c *comparison) untrackedIn(dir string, patterns []gitignore.Pattern) (bool
 	if err != nil {
 		return false, err
 	}
-	for _, d := range entries {
-		if d.Name() == ".gitignore" {
-			patterns = append(patterns[:len(patterns):len(patterns)], c.ignoreFile(dir)...)
-		}
-	}
+	patterns = c.within(dir, entries, patterns)
 	for _, d := range entries {
 		name := path.Join(dir, d.Name())
 		_, tracked := c.tracked[name]
