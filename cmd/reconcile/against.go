@@ -203,11 +203,15 @@ func (a *app) otherRevision(ctx context.Context, at location, rev string, ask as
 		return otherSide{}, err
 	case !info.IsDir():
 		return other, nil
-	case sub == ".":
-		other.files = top
-		return other, nil
 	}
-	other.files, err = fs.Sub(top, sub)
+	if other.files = top; sub != "." {
+		if other.files, err = fs.Sub(top, sub); err != nil {
+			return otherSide{}, err
+		}
+	}
+	if at.git == nil {
+		other.files, other.close, err = staying(other.files, at.dir)
+	}
 	return other, err
 }
 
