@@ -498,9 +498,9 @@ func TestApproverIsRecorded(t *testing.T) {
 	}
 }
 
-// TestAuthorityProperties: whatever ran, running it again grants nothing; what
-// is approved in full is not held for it; and a change that is not held for want
-// of approval is the same as without any policy.
+// TestAuthorityProperties: whatever ran, running it again grants nothing, and
+// neither does less of it; what is approved in full is not held for it; and a
+// change that is not held for want of approval is the same as without any policy.
 func TestAuthorityProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before, after := containerGen().Draw(t, "before"), containerGen().Draw(t, "after")
@@ -510,6 +510,11 @@ func TestAuthorityProperties(t *testing.T) {
 		}
 		if p := plan.New(d, o, plan.Options{}); len(p.Authority) != 0 {
 			t.Fatalf("the same spec grants %v", authorityOf(p))
+		}
+		d, o = authorityScene(agentA, before, lessOf(t, before))
+		d.Approvals.Required = true
+		if p := plan.New(d, o, plan.Options{}); len(p.Authority) != 0 || len(p.Held) != 0 {
+			t.Fatalf("less of it grants %v:\n%s", authorityOf(p), p)
 		}
 		d, o = authorityScene(agentA, before, after)
 		free := plan.New(d, o, plan.Options{})
@@ -529,6 +534,36 @@ func TestAuthorityProperties(t *testing.T) {
 			}
 		}
 	})
+}
+
+// lessOf draws a container that can do nothing that c cannot, and at best less.
+func lessOf(t *rapid.T, c *plan.ContainerSpec) *plan.ContainerSpec {
+	less := *c
+	drop := func(label string) bool { return rapid.Bool().Draw(t, "without "+label) }
+	less.Env = slices.DeleteFunc(slices.Clone(c.Env), func(e plan.EnvVar) bool { return drop(e.Name) })
+	less.Ports = slices.DeleteFunc(slices.Clone(c.Ports), func(p plan.Port) bool { return drop(p.HostIP) })
+	less.CapAdd = slices.DeleteFunc(slices.Clone(c.CapAdd), drop)
+	less.Mounts = slices.DeleteFunc(slices.Clone(c.Mounts), func(m plan.Mount) bool { return drop(m.Target) })
+	for i := range less.Mounts {
+		less.Mounts[i].ReadOnly = less.Mounts[i].ReadOnly || drop("writing")
+	}
+	for _, name := range []string{"SETUID", "ALL"} {
+		if drop(name) {
+			less.CapDrop = append(slices.Clone(less.CapDrop), name)
+		}
+	}
+	if drop("the network") {
+		less.Network = ""
+	}
+	if drop("root") {
+		less.User = "1000"
+	}
+	if drop("memory") {
+		less.Memory = 1 << 10
+	}
+	less.NoNewPrivileges = c.NoNewPrivileges || drop("new privileges")
+	less.ReadOnlyRoot = c.ReadOnlyRoot || drop("a writable root")
+	return &less
 }
 
 func containerGen() *rapid.Generator[*plan.ContainerSpec] {
