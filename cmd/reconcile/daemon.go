@@ -41,7 +41,9 @@ type daemon struct {
 	woken chan struct{}                  // holds one: somebody asked for a look before there was a loop
 
 	mu       sync.Mutex
-	name     string // "" until known
+	name     string            // "" until known
+	rt       reconcile.Runtime // as store, nil until there is a loop
+	store    *reconcile.Store
 	passed   bool   // the first pass has ended
 	trouble  error  // why the daemon is not ready
 	troubles int    // how often there could be no pass

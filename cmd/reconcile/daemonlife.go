@@ -13,9 +13,9 @@ import (
 )
 
 // begin opens the daemon to requests: from now on there is a loop.
-func (d *daemon) begin(name string, loop *reconcile.Loop) {
+func (d *daemon) begin(name string, loop *reconcile.Loop, rt reconcile.Runtime, store *reconcile.Store) {
 	d.mu.Lock()
-	d.name = name
+	d.name, d.rt, d.store = name, rt, store
 	d.mu.Unlock()
 	d.loop.Store(loop)
 	d.journal.say("workspace %s of %s", name, d.feed.at.root())

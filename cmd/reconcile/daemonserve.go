@@ -158,19 +158,15 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
 	defer cancel()
 	defer context.AfterFunc(d.stopping, cancel)()
-	reader := &app{std: stdio{out: stdout, err: stderr}, lookupEnv: d.app.lookupEnv, output: r.Output, verbose: r.Verbose, color: "never", view: viewFlags{ascii: r.ASCII}}
-	if r.Color {
-		reader.color = "always"
+	view := newPassView(d.readerOf(r, stdout, stderr))
+	if r.Saved != nil {
+		return d.passSaved(ctx, r, view)
 	}
-	view := newPassView(reader)
 	w, done := d.attend(view, plan.Options{AllowMassDelete: r.AllowMassDelete, AcceptLostRecords: r.AcceptLostRecords, Adopt: r.Adopt})
 	defer done()
-	loop := d.awaitLoop(ctx)
-	if loop == nil {
-		return 0, &control.Refusal{Code: plan.ExitFault, Text: fmt.Sprintf("the daemon cannot begin: %v", d.ready())}
-	}
-	if err := d.feed.Ask(ctx); err != nil {
-		return 0, errStopping()
+	loop, err := d.askAll(ctx)
+	if err != nil {
+		return 0, err
 	}
 	rec, err := loop.Await(ctx, causeOf(r.Cause))
 	if err != nil {
@@ -180,6 +176,28 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 		view.show(e)
 	}
 	return rec.ExitCode, nil
+}
+
+// readerOf is the command that asked, as far as it is about what it is shown.
+func (d *daemon) readerOf(r control.PassRequest, stdout, stderr io.Writer) *app {
+	reader := &app{std: stdio{out: stdout, err: stderr}, lookupEnv: d.app.lookupEnv, output: r.Output, verbose: r.Verbose, color: "never", view: viewFlags{ascii: r.ASCII}}
+	if r.Color {
+		reader.color = "always"
+	}
+	return reader
+}
+
+// askAll returns the loop when all remotes have answered. The error is a
+// refusal.
+func (d *daemon) askAll(ctx context.Context) (*reconcile.Loop, error) {
+	loop := d.awaitLoop(ctx)
+	if loop == nil {
+		return nil, &control.Refusal{Code: plan.ExitFault, Text: fmt.Sprintf("the daemon cannot begin: %v", d.ready())}
+	}
+	if err := d.feed.Ask(ctx); err != nil {
+		return nil, errStopping()
+	}
+	return loop, nil
 }
 
 // awaitLoop returns the loop. A daemon has none until it knows its workspace,

@@ -34,6 +34,8 @@ type savedFile struct {
 	Key           string          `json:"key"` // which key; "" = the host had none yet
 	Plan          json.RawMessage `json:"plan"`
 	MAC           string          `json:"mac"`
+
+	path string // of the file
 }
 
 // errTampered: the file is not as it was written.
@@ -68,7 +70,7 @@ func (a *app) savePlan(src source, l live) error {
 	if err != nil {
 		return err
 	}
-	lock, err := a.lockDigest(src)
+	lock, err := a.lockDigest(src.at, src.Desired.Revision)
 	if err != nil {
 		return err
 	}
@@ -89,16 +91,16 @@ func (a *app) savePlan(src source, l live) error {
 	return nil
 }
 
-// lockDigest is the digest of the lock file; "" = there is none.
-func (a *app) lockDigest(src source) (string, error) {
+// lockDigest is the digest of the lock file of a workspace, in git of that at the
+// revision; "" = there is none.
+func (a *app) lockDigest(at location, revision string) (string, error) {
 	var b []byte
 	var err error
-	if src.at.git == nil {
-		b, err = os.ReadFile(filepath.Join(src.at.dir, schema.LockFile))
+	if at.git == nil {
+		b, err = os.ReadFile(filepath.Join(at.dir, schema.LockFile))
 	} else {
 		var files fs.FS
-		own := src.at.git.source()
-		if files, err = filesOf(a.openStore(reachPeek), own, src.at.git.subdir, src.Desired.Revision); err == nil {
+		if files, err = filesOf(a.openStore(reachPeek), at.git.source(), at.git.subdir, revision); err == nil {
 			b, err = fs.ReadFile(files, schema.LockFile)
 		}
 	}
@@ -112,15 +114,11 @@ func (a *app) lockDigest(src source) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-// openSaved reads a kept plan that this version and this host have written. One
-// of a host without a key proves nothing of its writer.
-func (a *app) openSaved(path string) (f savedFile, s plan.Saved, err error) {
+// parseSaved reads a kept plan that this version and this host have written, from
+// the file at path. One of a host without a key proves nothing of its writer.
+func (a *app) parseSaved(path string, b []byte) (f savedFile, s plan.Saved, err error) {
 	fail := func(err error) (savedFile, plan.Saved, error) {
 		return savedFile{}, plan.Saved{}, fmt.Errorf("--plan: %s: %w", path, err)
-	}
-	b, err := readPlanFile(path)
-	if err != nil {
-		return savedFile{}, plan.Saved{}, fmt.Errorf("--plan: %w", err)
 	}
 	if err := plan.CheckFormat(b, plan.SavedKind); err != nil {
 		return fail(err)
@@ -151,18 +149,28 @@ func (a *app) openSaved(path string) (f savedFile, s plan.Saved, err error) {
 	if s, err = plan.ParseSaved(f.Plan); err != nil {
 		return fail(err)
 	}
+	f.path = path
 	return f, s, nil
 }
 
 // staleError says what has moved since a plan was saved.
 type staleError struct{ moved []plan.Moved }
 
+// moved is the staleError of one thing.
+func moved(field, was, is, origin string) error {
+	return &staleError{[]plan.Moved{{Field: field, Was: was, Is: is, Origin: origin}}}
+}
+
 func (e *staleError) Error() string { return fmt.Sprintf("the saved plan is stale: %s", e.moved[0]) }
 
 // runSaved does exactly what a kept plan says, or nothing. given: the workspace
 // is named on the command line; otherwise it is that of the plan.
 func (a *app) runSaved(ctx context.Context, given bool) error {
-	f, s, err := a.openSaved(a.preview.apply)
+	b, err := readPlanFile(a.preview.apply)
+	if err != nil {
+		return fmt.Errorf("--plan: %w", err)
+	}
+	f, s, err := a.parseSaved(a.preview.apply, b)
 	if err != nil {
 		return err
 	}
@@ -184,14 +192,21 @@ func (a *app) runSaved(ctx context.Context, given bool) error {
 		return err
 	}
 	if f.Key == "" && key != nil {
-		return a.printStale([]plan.Moved{{Field: "what was applied with this state directory", Was: "nothing", Is: "something"}})
+		return a.endSaved(moved("what was applied with this state directory", "nothing", "something", ""))
+	}
+	if asked, err := a.savedByDaemon(ctx, at, b); asked || err != nil {
+		return err
 	}
 	src, err := a.loadSettled(ctx, reachFetch)
 	if err != nil {
 		return err
 	}
 	a.printDiagnostics(src.Diagnostics)
-	err = a.convergeSaved(ctx, src, f, s)
+	return a.endSaved(a.convergeSaved(ctx, src, f, s))
+}
+
+// endSaved is the end of a command that was to carry a kept plan out.
+func (a *app) endSaved(err error) error {
 	if stale, ok := errors.AsType[*staleError](err); ok {
 		return a.printStale(stale.moved)
 	}
@@ -238,22 +253,42 @@ func appliedPlans(store *reconcile.Store) []string {
 
 // convergeSaved carries a kept plan out, unless something has moved.
 func (a *app) convergeSaved(ctx context.Context, src source, f savedFile, s plan.Saved) error {
-	lock, err := a.lockDigest(src)
+	narrow, err := a.narrowTo(f, s, src)
 	if err != nil {
 		return err
 	}
+	return a.convergeAs(ctx, convergence{
+		desired: src.Desired, diagnostics: src.Diagnostics, options: a.savedOptions(s),
+		narrow: narrow, afterwards: func() { a.saveCache(src.cache) },
+	})
+}
+
+// savedOptions are those of the kept plan, for now.
+func (a *app) savedOptions(s plan.Saved) plan.Options {
+	opt := s.Options.At(time.Now())
+	opt.RequireApproval = opt.RequireApproval || a.planOptions().RequireApproval
+	return opt
+}
+
+// narrowTo returns what narrows a plan for the workspace to the kept one, and
+// remembers that this was begun. A *staleError says what has moved.
+func (a *app) narrowTo(f savedFile, s plan.Saved, src source) (func(*reconcile.Store, plan.Plan, plan.Observed) (plan.Plan, error), error) {
 	d := src.Desired
 	if d.Workspace != s.Workspace {
-		return &staleError{[]plan.Moved{{Field: "name of the workspace", Was: s.Workspace, Is: d.Workspace, Origin: d.Source}}}
+		return nil, moved("name of the workspace", s.Workspace, d.Workspace, d.Source)
 	}
-	narrow := func(store *reconcile.Store, p plan.Plan, o plan.Observed) (plan.Plan, error) {
+	lock, err := a.lockDigest(src.at, d.Revision)
+	if err != nil {
+		return nil, err
+	}
+	return func(store *reconcile.Store, p plan.Plan, o plan.Observed) (plan.Plan, error) {
 		applied := appliedPlans(store)
 		if slices.Contains(applied, f.MAC) {
-			return p, &staleError{[]plan.Moved{{Field: a.preview.apply, Was: "saved", Is: "applied already"}}}
+			return p, moved(f.path, "saved", "applied already", "")
 		}
-		part, moved := s.Narrow(d, o, p, lock)
-		if len(moved) > 0 {
-			return p, &staleError{moved}
+		part, other := s.Narrow(d, o, p, lock)
+		if len(other) > 0 {
+			return p, &staleError{other}
 		}
 		if src.checkout != nil {
 			if err := src.checkout(); err != nil {
@@ -265,13 +300,7 @@ func (a *app) convergeSaved(ctx context.Context, src source, f savedFile, s plan
 			return p, err
 		}
 		return part, store.PutBlob(appliedBlob, macs)
-	}
-	opt := s.Options.At(time.Now())
-	opt.RequireApproval = opt.RequireApproval || a.planOptions().RequireApproval
-	return a.convergeAs(ctx, convergence{
-		desired: d, diagnostics: src.Diagnostics, options: opt,
-		narrow: narrow, afterwards: func() { a.saveCache(src.cache) },
-	})
+	}, nil
 }
 
 // maxMoved is how many lines say what moved.
@@ -290,7 +319,7 @@ func (a *app) printStale(moved []plan.Moved) error {
 	}
 	s := a.styleFor(a.std.out)
 	for _, m := range moved[:min(len(moved), maxMoved)] {
-		fmt.Fprintf(a.std.out, "%s %s%s\n", s.yellow("moved"), escape(m.String()), origin(s, m.Origin))
+		fmt.Fprintln(a.std.out, a.plainText(s.yellow("moved")+" "+escape(m.String())+origin(s, m.Origin)))
 	}
 	if more := len(moved) - maxMoved; more > 0 {
 		fmt.Fprintf(a.std.out, "and %d more\n", more)

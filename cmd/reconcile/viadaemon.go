@@ -62,26 +62,41 @@ func (a *app) passByDaemon(ctx context.Context, cause reconcile.Cause) (asked bo
 	if c == nil || err != nil {
 		return false, err
 	}
-	settings, err := a.settings()
-	if err != nil {
-		return true, err
+	return true, a.askForPass(ctx, c, control.PassRequest{Cause: string(cause)})
+}
+
+// savedByDaemon has the daemon that runs the workspace, if there is one, carry
+// out a kept plan, which is in file, and shows what it does.
+func (a *app) savedByDaemon(ctx context.Context, at location, file []byte) (asked bool, err error) {
+	c, err := a.dialDaemon(ctx, at.root())
+	if c == nil || err != nil {
+		return false, err
 	}
-	code, err := c.Pass(ctx, control.PassRequest{
-		Cause: string(cause), Output: a.output, Color: a.styleFor(a.std.out).on, ASCII: a.ascii(), Verbose: a.verbose,
-		AllowMassDelete: a.allowMassDelete, AcceptLostRecords: a.acceptLostRecords, Adopt: a.adopt,
-		Settings: settings,
-	}, a.std.out, a.std.err)
+	return true, a.askForPass(ctx, c, control.PassRequest{
+		Cause: string(reconcile.CauseCommand), Saved: file, SavedName: a.preview.apply,
+	})
+}
+
+// askForPass has a daemon make a pass for this command, and shows what it does.
+func (a *app) askForPass(ctx context.Context, c *control.Client, r control.PassRequest) error {
+	var err error
+	if r.Settings, err = a.settings(); err != nil {
+		return err
+	}
+	r.Output, r.Color, r.ASCII, r.Verbose = a.output, a.styleFor(a.std.out).on, a.ascii(), a.verbose
+	r.AllowMassDelete, r.AcceptLostRecords, r.Adopt = a.allowMassDelete, a.acceptLostRecords, a.adopt
+	code, err := c.Pass(ctx, r, a.std.out, a.std.err)
 	if no, ok := errors.AsType[*control.Refusal](err); ok {
 		fmt.Fprintln(a.std.err, "error: "+escapeLines(no.Text))
-		return true, exitWith(no.Code)
+		return exitWith(no.Code)
 	}
 	if err != nil && ctx.Err() != nil {
-		return true, errors.New("interrupted; the daemon goes on with the pass")
+		return errors.New("interrupted; the daemon goes on with the pass")
 	}
 	if err != nil {
-		return true, err
+		return err
 	}
-	return true, exitWith(code)
+	return exitWith(code)
 }
 
 // settings are the flags that decide about what should run, as far as they are

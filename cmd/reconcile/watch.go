@@ -123,7 +123,7 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 	defer d.report.close()
 
 	loop := d.newLoop(rt, store)
-	d.begin(name, loop)
+	d.begin(name, loop, rt, store)
 	parts.run("read Podman's events", func(ctx context.Context) error { return d.hear(ctx, rt) })
 	parts.run("signals", func(ctx context.Context) error { return d.obeySignals(ctx, hup) })
 	err = loop.Run(ctx)
