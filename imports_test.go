@@ -29,7 +29,7 @@ var importTable = map[string]struct {
 	"reconcile/reconciletest": {[]string{"reconcile", "reconcile/plan"}, "the suite must hold any runtime to the contract, so it knows none"},
 	"podman":                  {[]string{"reconcile/plan", "helper", "tree", "atomicfile"}, "adapters know neither each other nor the executor, so that another runtime is one new folder"},
 	"podman/podmantest":       {nil, "tests of every package use it"},
-	"hooks":                   {[]string{"reconcile/plan"}, "adapters know neither each other nor the executor"},
+	"hooks":                   {[]string{"reconcile/plan", "helper", "atomicfile"}, "adapters know neither each other nor the executor"},
 	"repos":                   {[]string{"atomicfile"}, "git knows nothing of manifests"},
 	"repos/repostest":         {nil, "tests of every package use it"},
 	"forge":                   {nil, "forges are told about commits, and know nothing of ours"},

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package helper is what the daemon and the helper that is PID 1 of a
-// container say to each other, and nothing else. It is the only package of
+// container say to each other, what both make of the output of hooks, and nothing
+// else. It is the only package of
 // ours that both binaries share.
 package helper
 
