@@ -49,8 +49,8 @@ type Approvals struct {
 	Required bool
 	// Keys are those of the lock file, by ID.
 	Keys map[ID][]string
-	// Hooks are the digests of the hooks on the host that may run, by ID; Texts the
-	// commands that were approved, as far as the lock file has them.
+	// Hooks are the digests of the hooks on the host that may run, by ID; Texts what
+	// was approved, as in [HookText], as far as the lock file has it.
 	Hooks map[ID]string
 	Texts map[ID][]string
 	// Folder is the workspace's on this host; "" = it has none. Keys name paths in

@@ -127,10 +127,12 @@ const (
 type Hook struct {
 	Name     HookName `json:"name"`
 	Commands []string `json:"commands"` // each run by a shell, in order, until one fails
-	// Digest is sha256:HEX of what makes it another hook: its commands, and the
-	// files of the agent's folder that a host hook names in them.
+	// Digest is sha256:HEX of what makes it another hook, see [HookDigest].
 	Digest string `json:"digest"`
-	Origin string `json:"origin"` // file:line:col
+	// Files are the digests, sha256:HEX, of the files of the agent's folder that a
+	// host hook names, by slash path.
+	Files  map[string]string `json:"files,omitempty"`
+	Origin string            `json:"origin"` // file:line:col
 	// Dir is where a host hook runs: the agent's folder, or, when InCopy is set, the
 	// copy of it that prepare makes (see [MountCopy]).
 	Dir    string   `json:"dir,omitempty"`
