@@ -50,6 +50,11 @@ func (r *resolver) daemon(res *plan.Resource, doc schema.Document) {
 		StopTimeout:     daemonStopSeconds,
 	}
 	res.Places = map[string]string{"image": d.Template.Image.Pos.String()}
+	for path, limit := range map[string]schema.Str{"memory": d.Template.Memory, "nanoCPUs": d.Template.CPU} {
+		if limit.IsSet() {
+			res.Places[path] = limit.Pos.String()
+		}
+	}
 	res.Needs = []plan.Need{r.needNetwork(doc.Pos)}
 	res.Restart = plan.Restart{Policy: restartPolicy(d.RestartPolicy.V), Max: int(d.MaxRestarts.V)}
 	res.Blocked = blocked

@@ -45,13 +45,17 @@ func (r *resolver) volume(i *instance, v schema.Volume, others []plan.Mount) (pl
 		}
 		r.report.warn(v.Host.Pos, "field has no effect", "", "the mount option %s", option)
 	}
+	hint := ""
 	refuse := func(format string, args ...any) []plan.Reason {
-		return []plan.Reason{r.report.block(v.Host.Pos, plan.CodePolicy, summaryPolicy, "", format, args...)}
+		return []plan.Reason{r.report.block(v.Host.Pos, plan.CodePolicy, summaryPolicy, hint, format, args...)}
 	}
 	switch inside := within(source, t.root); {
 	case t.policy.mounts == "none":
 		return m, refuse("%s: mounts are not allowed by %s", v.Host.V, t.policy.mountsAt)
 	case t.policy.mounts == "workspace" && !inside:
+		if t.policy.mountsAt.File == "" {
+			hint = "other folders need a policy of the host (--policy FILE) that says mounts: any"
+		}
 		return m, refuse("%s is outside of the workspace%s", v.Host.V, forbids(t.policy.mountsAt))
 	case inside:
 		if link, err := t.link(t.root, source); err != nil {

@@ -242,16 +242,16 @@ func secretPower(ref string) power {
 // relativePowers are those of c that every container has in some measure, so
 // that they count only beside what it had before.
 func (c *ContainerSpec) relativePowers() []power {
-	limit := func(subject string, n int64, text, none string) power {
+	limit := func(subject, path string, n int64, text, none string) power {
 		if n <= 0 {
-			return power{kind: GrantLimit, subject: subject, level: levelUnlimited, text: none}
+			return power{kind: GrantLimit, subject: subject, level: levelUnlimited, text: none, path: path}
 		}
-		return power{kind: GrantLimit, subject: subject, level: n, text: text}
+		return power{kind: GrantLimit, subject: subject, level: n, text: text, path: path}
 	}
 	ps := []power{
-		limit("memory", c.Memory, "may use "+bytesText(c.Memory)+" of memory", "may use as much memory as there is"),
-		limit("cpu", c.NanoCPUs, "may use "+strconv.FormatFloat(float64(c.NanoCPUs)/1e9, 'f', -1, 64)+" CPUs", "may use every CPU"),
-		limit("pids", c.PidsLimit, fmt.Sprintf("may have %d processes", c.PidsLimit), "may have as many processes as the runtime lets it"),
+		limit("memory", "memory", c.Memory, "may use "+bytesText(c.Memory)+" of memory", "may use as much memory as there is"),
+		limit("cpu", "nanoCPUs", c.NanoCPUs, "may use "+strconv.FormatFloat(float64(c.NanoCPUs)/1e9, 'f', -1, 64)+" CPUs", "may use every CPU"),
+		limit("pids", "pidsLimit", c.PidsLimit, fmt.Sprintf("may have %d processes", c.PidsLimit), "may have as many processes as the runtime lets it"),
 	}
 	if c.Network != "" {
 		ps = append(ps, power{kind: GrantNetwork, subject: c.Network, text: "is on the network " + c.Network})
