@@ -32,7 +32,7 @@ func ParseHook(args []string) (Hook, error) {
 	if err := d.Decode(&h); err != nil {
 		return Hook{}, fmt.Errorf("parse hook: %w", err)
 	}
-	if h.Name == "" || len(h.Shell) == 0 || len(h.Commands) == 0 || h.Limit < 0 {
+	if h.Name == "" || len(h.Shell) == 0 || len(h.Commands) == 0 || h.Limit < 0 || h.Timeout < 0 {
 		return Hook{}, errors.New("parse hook: it has no name, shell or commands")
 	}
 	return h, nil

@@ -57,12 +57,15 @@ type Probe struct {
 // Hook is a lifecycle hook that the helper runs in a container. Its output is
 // that of the commands, with what the variables named in Secrets hold replaced,
 // and cut in the middle beyond Limit bytes. Its exit status is that of the first
-// command that failed, or 0. Nothing that the commands started outlives it, and
-// what is left of an earlier run of the same hook is ended first.
+// command that failed, 128 and the signal that ended it, 124 after Timeout, or 0.
+// A last line of output says what failed. Nothing that the commands started
+// outlives it, and what is left of an earlier run of the same hook is ended first:
+// by SIGTERM, and SIGKILL 5 s later.
 type Hook struct {
-	Name     string   // as in the manifest
-	Shell    []string // what a command is an argument of, e.g. /bin/sh -c
-	Commands []string // run in order, until one fails
-	Secrets  []string // names of variables whose values must not be printed
-	Limit    int64    // bytes of output; 0 = no limit
+	Name     string        // as in the manifest
+	Shell    []string      // what a command is an argument of, e.g. /bin/sh -c
+	Commands []string      // run in order, until one fails
+	Secrets  []string      `json:",omitempty"` // names of variables whose values must not be printed
+	Limit    int64         `json:",omitempty"` // bytes of output; 0 = no limit
+	Timeout  time.Duration `json:",omitempty"` // of all commands together; 0 = none
 }

@@ -41,10 +41,8 @@ func runInit(c helper.Config, logger *slog.Logger, stderr io.Writer) int {
 	if err := adoptOrphans(); err != nil {
 		logger.Warn("orphans will not be reaped", "err", err)
 	}
-	if _, ok := os.LookupEnv("PATH"); !ok {
-		if err := os.Setenv("PATH", defaultPath); err != nil {
-			return fail(err)
-		}
+	if err := setDefaultPath(); err != nil {
+		return fail(err)
 	}
 	if err := enterCode(); err != nil {
 		return fail(err)

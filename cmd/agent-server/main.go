@@ -3,13 +3,17 @@
 // Agent-server is the static helper that reconcile mounts at /Agent in the
 // containers of agents.
 //
-//	agent-server init [--beside N ARG…] -- [MAIN…]
+//	agent-server init [--liveness JSON] [--readiness JSON] [--beside N ARG…] -- [MAIN…]
 //	agent-server serve
+//	agent-server hook JSON
 //
 // Init is PID 1: it starts the main process, reaps orphans, passes signals on
 // and ends with the main process's status. Without MAIN it keeps `serve`
 // running, the default supervisor: HTTP on $PORT with /mcp/status, /health and
-// MCP at /mcp, whose tools are described by /code/mcp-config.json.
+// MCP at /mcp, whose tools are described by /code/mcp-config.json. Probes are
+// scripts that init runs again and again; it reports what they say to reconcile.
+//
+// Hook runs the commands of a lifecycle hook, and ends everything they started.
 //
 // It needs nothing of the image: no shell, no /tmp, no /etc/passwd.
 package main
@@ -32,15 +36,16 @@ const (
 	defaultCodePath = "/code"
 )
 
-const usage = `usage: agent-server init [--beside N ARG…] -- [MAIN…]
+const usage = `usage: agent-server init [--liveness JSON] [--readiness JSON] [--beside N ARG…] -- [MAIN…]
        agent-server serve
+       agent-server hook JSON
 `
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(args []string, stderr io.Writer) int {
+func run(args []string, stdout, stderr io.Writer) int {
 	logger := newLogger(stderr)
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
@@ -54,6 +59,13 @@ func run(args []string, stderr io.Writer) int {
 			return exitUsage
 		}
 		return runInit(c, logger, stderr)
+	case "hook":
+		h, err := helper.ParseHook(args)
+		if err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n%s", err, usage)
+			return exitUsage
+		}
+		return runHook(h, stdout)
 	case "serve":
 		if len(args) > 1 {
 			break

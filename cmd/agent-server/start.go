@@ -14,6 +14,14 @@ import (
 // defaultPath is for the rare container without PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// setDefaultPath sets PATH where there is none.
+func setDefaultPath() error {
+	if _, ok := os.LookupEnv("PATH"); ok {
+		return nil
+	}
+	return os.Setenv("PATH", defaultPath)
+}
+
 // statusError is an error with the exit status that stands for it.
 type statusError struct {
 	status int
