@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,15 @@ type Options struct {
 	// that start with an ELF header or "#!" are made executable. It is called when
 	// the folder is written, so that nobody holds megabytes; nil = there is none.
 	Helper func() (map[string][]byte, error)
+
+	// ChannelDir is where the sockets go that helpers report their probes at, a
+	// folder for each instance. It must leave room for a socket name as RunDir does.
+	// "" = probes are not heard of, and what has one is ready when it runs.
+	ChannelDir string
+	// HookLog opens what the output of a hook of target goes to, anew for each run;
+	// nil = nowhere. What is written has no control characters but line feeds and
+	// tabs, and no values of secrets.
+	HookLog func(target plan.ID, hook plan.HookName) (io.WriteCloser, error)
 
 	// OpenSource opens what a plan.Mount is copied from; nil opens folders of
 	// this host. The caller calls close when it has read the files.
