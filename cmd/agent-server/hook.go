@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,6 +30,7 @@ func runHook(h helper.Hook, stdout io.Writer) int {
 	// A reader who has gone must not end the commands, nor us before them.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
+	setVariables(h.Env)
 	short := &middle{to: stdout, max: h.Limit}
 	out := helper.NewRedactor(short, secretValues(h.Secrets))
 	status, err := (&hookRun{hook: h, out: out, signals: signals}).run()
@@ -38,6 +40,17 @@ func runHook(h helper.Hook, stdout io.Writer) int {
 	_ = out.Close() // middle takes everything
 	short.Close()
 	return status
+}
+
+// setVariables sets variables, NAME=value, that are not set. Values of the
+// container win: they may be secret, which these are not.
+func setVariables(env []string) {
+	for _, v := range env {
+		name, value, ok := strings.Cut(v, "=")
+		if _, set := os.LookupEnv(name); ok && !set {
+			_ = os.Setenv(name, value) // a name that the system refuses is nobody's variable
+		}
+	}
 }
 
 func secretValues(names []string) []string {
