@@ -65,7 +65,7 @@ type Hook struct {
 	Name     string        // as in the manifest
 	Shell    []string      // what a command is an argument of, e.g. /bin/sh -c
 	Commands []string      // run in order, until one fails
-	Env      []string      `json:",omitempty"` // NAME=value, set unless the container has the variable
+	Env      []string      `json:",omitempty"` // NAME=value, instead of what the container has
 	Secrets  []string      `json:",omitempty"` // names of variables whose values must not be printed
 	Limit    int64         `json:",omitempty"` // bytes of output; 0 = no limit
 	Timeout  time.Duration `json:",omitempty"` // of all commands together; 0 = none

@@ -42,12 +42,10 @@ func runHook(h helper.Hook, stdout io.Writer) int {
 	return status
 }
 
-// setVariables sets variables, NAME=value, that are not set. Values of the
-// container win: they may be secret, which these are not.
+// setVariables sets variables, NAME=value.
 func setVariables(env []string) {
 	for _, v := range env {
-		name, value, ok := strings.Cut(v, "=")
-		if _, set := os.LookupEnv(name); ok && !set {
+		if name, value, ok := strings.Cut(v, "="); ok {
 			_ = os.Setenv(name, value) // a name that the system refuses is nobody's variable
 		}
 	}
