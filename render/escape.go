@@ -90,6 +90,6 @@ func notASCII(r rune) bool { return r > unicode.MaxASCII }
 // ASCII leaves nothing but ASCII in a text for people: signs of ours have a
 // stand-in, other characters show as \u{HEX}.
 func ASCII(s string) string {
-	s = strings.NewReplacer("→", "->", "…", "...", "↻", "@", "≠", "#", "✓", "v", "✗", "x", "·", ".").Replace(s)
+	s = strings.NewReplacer("├─", "|-", "└─", "`-", "│", "|", "→", "->", "…", "...", "↻", "@", "≠", "#", "✓", "v", "✗", "x", "·", ".").Replace(s)
 	return escapeFunc(s, notASCII)
 }

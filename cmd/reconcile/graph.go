@@ -38,7 +38,9 @@ func newGraphCommand(a *app) *cobra.Command {
 			case "mermaid":
 				writeMermaid(a.std.out, src.Graph)
 			default:
-				writeGraph(a.std.out, a.styleFor(a.std.out), src.Graph)
+				var b strings.Builder
+				writeGraph(&b, a.styleFor(a.std.out), src.Graph)
+				_, err = io.WriteString(a.std.out, a.plainText(b.String()))
 			}
 			if err == nil && src.Fatal {
 				return exitWith(plan.ExitFault)

@@ -272,7 +272,8 @@ func (a *app) hostPolicy() (*schema.Policy, schema.Diagnostics, error) {
 func (a *app) printDiagnostics(ds schema.Diagnostics) {
 	s := a.styleFor(a.std.err)
 	for _, d := range ds {
-		text := escapeLines(d.String())
+		d.Pos.File = escape(d.Pos.File) // one line, whatever a file is called
+		text := a.plainText(escapeLines(d.String()))
 		if d.Severity == schema.Error {
 			text = s.red(text)
 		} else {

@@ -75,9 +75,11 @@ func (a *app) savePlan(src source, l live) error {
 		return err
 	}
 	f := savedFile{FormatVersion: plan.FormatVersion, Kind: plan.SavedKind, Version: version, Saved: time.Now().UTC(), Key: keyID(key)}
-	if f.Plan, err = plan.Save(src.Desired, l.observed, l.options, l.plan, lock).JSON(); err != nil {
+	doc, err := plan.Save(src.Desired, l.observed, l.options, l.plan, lock).JSON()
+	if err != nil {
 		return fmt.Errorf("--save: %w", err)
 	}
+	f.Plan = json.RawMessage(escapeJSON(string(doc)))
 	if f.MAC, err = f.sign(key); err != nil {
 		return fmt.Errorf("--save: %w", err)
 	}

@@ -28,7 +28,7 @@ func formatOf(args []string) string {
 
 // What lines of the views look like.
 var (
-	countsLine      = regexp.MustCompile(`^(nothing to do|\d+ (to [a-z]+|drifted|blocked)(, \d+ (to [a-z]+|drifted|blocked))*) \(\d+ unchanged\)$`)
+	countsLine      = regexp.MustCompile(`^(nothing (to do|planned)|\d+ (to [a-z]+|drifted|blocked)(, \d+ (to [a-z]+|drifted|blocked))*) \(\d+ unchanged\)$`)
 	workflowCommand = regexp.MustCompile(`^::(error|warning|notice) ([a-z]+=[^:,]*,)*title=[^:,]+::.+$`)
 	markerLine      = regexp.MustCompile(`^<!-- reconcile:[A-Za-z0-9._%-]+ -->$`)
 	diffLine        = regexp.MustCompile(`^([ +-]|# |@@ -\d)`)
