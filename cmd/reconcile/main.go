@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"reconcile/hooks"
 	"reconcile/reconcile/plan"
 	"reconcile/workspace"
 )
@@ -25,6 +26,7 @@ var version = "dev"
 
 func main() {
 	workspace.MaybeServeCUE()
+	hooks.MaybeServe()
 	if os.Getenv("GOGC") == "" {
 		// A pass lives for a moment and has a small heap: collecting it as often
 		// as a server would costs a fifth of its time.

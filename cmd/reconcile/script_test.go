@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"reconcile/hooks"
 	"reconcile/podman/podmantest"
 	"reconcile/workspace"
 )
@@ -18,6 +19,7 @@ import (
 // that name.
 func TestMain(m *testing.M) {
 	workspace.MaybeServeCUE()
+	hooks.MaybeServe()
 	if filepath.Base(os.Args[0]) == "reconcile" {
 		main()
 	}
