@@ -4,10 +4,12 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
@@ -286,6 +288,9 @@ func newCanary(value string) canary {
 		"hexadecimal": hex.EncodeToString([]byte(value)),
 		"URL query":   url.QueryEscape(value),
 		"URL path":    url.PathEscape(value),
+		"HTML":        html.EscapeString(value),
+		// What is the same on every host can be guessed at.
+		"SHA-256": fmt.Sprintf("%x", sha256.Sum256([]byte(value))),
 	}
 	if quoted, err := json.Marshal(value); err == nil {
 		forms["JSON"] = strings.Trim(string(quoted), `"`)
