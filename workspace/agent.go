@@ -40,6 +40,9 @@ type agent struct {
 
 	tree   string // hash of its folder
 	source string // of a copy of its folder
+
+	hookFiles map[string]string // that preinstall names → the digest of what is in them
+	blocked   []plan.Reason     // what its hooks and probes name and cannot have
 }
 
 // pos is the manifest.

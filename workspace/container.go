@@ -35,6 +35,11 @@ func (r *resolver) containerOf(i *instance) (plan.ContainerSpec, []plan.Reason) 
 		Ports:   r.portsOf(i, port),
 		Network: r.tree.networkName(),
 		Aliases: []string{i.name},
+
+		Installed: len(m.Install) > 0,
+	}
+	if m.Health != nil {
+		spec.Liveness, spec.Readiness = probeOf(m.Health.Liveness), probeOf(m.Health.Readiness)
 	}
 	r.processes(m, &spec)
 	return spec, slices.Concat(blocked, missing, bad, refused)

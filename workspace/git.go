@@ -167,7 +167,7 @@ func (t *Tree) takeGit(r *repo, res GitResult) {
 		t.block(r, pos, plan.CodeUnknown, summaryRepo, "", "the repo %s: %v", r.name, err)
 		return
 	}
-	r.files, r.label = files, fmt.Sprintf("%s@%.12s", r.name, res.Commit)
+	r.files, r.commit, r.label = files, res.Commit, fmt.Sprintf("%s@%.12s", r.name, res.Commit)
 	switch {
 	case r.request.Commit != "":
 		t.checkPinned(r, res)

@@ -49,6 +49,11 @@ type Options struct {
 	// defaults.
 	HostPolicy *schema.Policy
 
+	// HostHooks says whether hooks may run on this host: deny, locked (the lock file
+	// must have their digest) or allow; "" = HostPolicy's word, else locked. Of it,
+	// HostPolicy and the workspace the strictest counts.
+	HostHooks string
+
 	// Cache remembers documents that were valid; may be nil.
 	Cache *schema.Cache
 	// Hash hashes an agent's folder; nil = tree.Hash.
@@ -164,10 +169,11 @@ func (t *Tree) load(ctx context.Context) error {
 		return err
 	}
 	t.settleName()
-	t.policy = strictest(t.opt.HostPolicy, t.file.Policy)
+	t.policy = strictest(t.opt.HostPolicy, t.file.Policy, t.hostHooksFlag())
 	t.settleRepos(ctx, objects)
 	t.warnOfIdleManifests(ctx)
 	t.hashFolders(ctx)
+	t.checkFolders(ctx)
 	if err := t.applyPolicyCUE(ctx); err != nil {
 		return err
 	}
@@ -175,6 +181,14 @@ func (t *Tree) load(ctx context.Context) error {
 		t.revision = t.opt.Revision(t.root)
 	}
 	return nil
+}
+
+// hostHooksFlag is Options.HostHooks with the place that messages name.
+func (t *Tree) hostHooksFlag() schema.Str {
+	if t.opt.HostHooks == "" {
+		return schema.Str{}
+	}
+	return schema.Str{V: t.opt.HostHooks, Pos: at("--host-hooks=" + t.opt.HostHooks)}
 }
 
 const summaryNoName = "workspace has no name"

@@ -37,7 +37,8 @@ type repo struct {
 	// root is the folder behind files, nil for a commit.
 	root *os.Root
 	// dir is the folder that is used in place; "" for a commit.
-	dir string
+	dir    string
+	commit string // of a repo in git; "" = it is a folder
 	// request is how it was asked for; nil for what is not in git, or was refused.
 	request *GitRequest
 	locked  schema.LockedRef // its entry in the lock file; zero = none

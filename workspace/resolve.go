@@ -72,6 +72,7 @@ func (t *Tree) Resolve() Result {
 	r.checkMounts()
 	r.checkPorts()
 	r.checkNames()
+	r.blockImages()
 	r.addNetwork()
 	r.hintAtEnabling()
 	r.checkUnused()
@@ -170,8 +171,11 @@ func (r *resolver) addInstance(i *instance) {
 	if i.entry.Mode == schema.EnableLocal {
 		res.Own = []string{r.tree.workDir(i)}
 	}
-	res.Blocked = append(blocked, r.unsupportedFields(i)...)
-	res.Blocked = append(res.Blocked, r.tree.refused[i.agent.doc.Pos]...)
+	res.Hooks, res.Blocked = r.hooksOf(i, spec.Env)
+	res.Blocked = slices.Concat(res.Blocked, blocked, i.agent.blocked, r.tree.refused[i.agent.doc.Pos])
+	if spec.Installed {
+		res.Needs = append(res.Needs, r.addImage(i, spec))
+	}
 }
 
 // needsOf turns enable entries into edges, one for each instance.
@@ -185,37 +189,6 @@ func needsOf(i *instance) []plan.Need {
 		needs = append(needs, plan.Need{On: e.to.id(), Until: plan.UntilReady, Origin: e.entry.Pos.String()})
 	}
 	return needs
-}
-
-// unsupportedFields blocks what would only run by half.
-func (r *resolver) unsupportedFields(i *instance) []plan.Reason {
-	m := i.agent.manifest
-	var blocked []plan.Reason
-	block := func(pos schema.Pos, field string) {
-		blocked = append(blocked, r.report.block(pos, plan.CodeUnsupported, summaryUnsupported, "", "%s is not run without its %s", i.name, field))
-	}
-	for _, hook := range []struct {
-		field    string
-		commands []schema.Str
-		denied   bool
-	}{
-		{"preinstall", m.Preinstall, r.tree.policy.denyHostHooks},
-		{"install", m.Install, false},
-		{"postinstall", m.Postinstall, false},
-	} {
-		switch {
-		case len(hook.commands) == 0:
-		case hook.denied:
-			blocked = append(blocked, r.report.block(hook.commands[0].Pos, plan.CodePolicy, summaryPolicy, "",
-				"the %s of %s runs on the host%s", hook.field, i.name, forbids(r.tree.policy.hostHooksAt)))
-		default:
-			block(hook.commands[0].Pos, hook.field)
-		}
-	}
-	if m.Health != nil && (m.Health.Liveness != nil || m.Health.Readiness != nil) {
-		block(m.Health.Pos, "health")
-	}
-	return blocked
 }
 
 // repoGaps are the repos that cannot be had: what their manifests enable is

@@ -414,7 +414,14 @@ func desiredText(t *testing.T, d plan.Desired, specs bool) string {
 			fmt.Fprintf(&b, "  blocked %s: %s (%s)\n", why.Code, why.Text, why.Origin)
 		}
 		for _, n := range r.Needs {
-			fmt.Fprintf(&b, "  needs %s %s (%s)\n", n.On, n.Until, n.Origin)
+			bound := ""
+			if n.Bound {
+				bound = ", bound"
+			}
+			fmt.Fprintf(&b, "  needs %s %s%s (%s)\n", n.On, n.Until, bound, n.Origin)
+		}
+		for _, h := range r.Hooks {
+			hookText(&b, h, specs)
 		}
 		if specs {
 			specText(t, &b, r.Spec)
@@ -423,10 +430,32 @@ func desiredText(t *testing.T, d plan.Desired, specs bool) string {
 	return b.String()
 }
 
+func hookText(b *strings.Builder, h plan.Hook, whole bool) {
+	fmt.Fprintf(b, "  hook %s (%s)", h.Name, h.Origin)
+	if h.Locked {
+		b.WriteString(", locked")
+	}
+	if h.Host() {
+		fmt.Fprintf(b, " in %q copy %t", h.Dir, h.InCopy)
+	}
+	fmt.Fprintf(b, " within %v\n", h.Timeout)
+	for _, line := range h.Text() {
+		fmt.Fprintf(b, "    %s\n", line)
+	}
+	if !whole {
+		return
+	}
+	fmt.Fprintf(b, "    digest %s revision %.7s\n", h.Digest, h.Revision)
+	for _, v := range h.Env {
+		fmt.Fprintf(b, "    env %s=%s%s\n", v.Name, v.Value, v.Secret)
+	}
+}
+
 func specText(t *testing.T, b *strings.Builder, spec plan.Spec) {
 	t.Helper()
 	var whole struct {
 		Container map[string]json.RawMessage
+		Image     map[string]json.RawMessage
 		Network   json.RawMessage
 	}
 	src, err := json.Marshal(spec)
@@ -438,6 +467,9 @@ func specText(t *testing.T, b *strings.Builder, spec plan.Spec) {
 	}
 	if whole.Network != nil {
 		fmt.Fprintf(b, "  network %s\n", whole.Network)
+	}
+	if whole.Image != nil {
+		whole.Container = whole.Image
 	}
 	keys := make([]string, 0, len(whole.Container))
 	for k := range whole.Container {

@@ -14,7 +14,7 @@ import (
 type rules struct {
 	mounts          string // none, workspace or any
 	denyPlaintext   bool   // of Secret documents
-	denyHostHooks   bool
+	hostHooks       string // deny, locked or allow
 	fileURLs        bool
 	fileURLsAsked   bool // allowed, and not only by nobody's saying no
 	relabel         bool
@@ -32,12 +32,22 @@ type registryRule struct {
 	pos     schema.Pos
 }
 
+// The values of hostHooks, the strictest first.
+const (
+	hooksDeny   = "deny"
+	hooksLocked = "locked"
+	hooksAllow  = "allow"
+)
+
+func hooksRank(s string) int { return slices.Index([]string{hooksDeny, hooksLocked, hooksAllow}, s) }
+
 func mountRank(s string) int { return slices.Index([]string{"none", "workspace", "any"}, s) }
 
 // strictest combines the host's policy with the workspace's: the stricter of
 // both holds. A host without a word on mounts allows those in the workspace; a
-// file:// repository is allowed unless one of them says no.
-func strictest(host *schema.Policy, ws schema.Policy) rules {
+// file:// repository is allowed unless one of them says no. Flag is the host's
+// word on hooks beside its policy; the workspace alone cannot allow them.
+func strictest(host *schema.Policy, ws schema.Policy, flag schema.Str) rules {
 	if host == nil {
 		host = &schema.Policy{}
 	}
@@ -59,17 +69,31 @@ func strictest(host *schema.Policy, ws schema.Policy) rules {
 	noFileURLs := false
 	for _, p := range []schema.Policy{*host, ws} {
 		deny(&r.denyPlaintext, &r.plaintextAt, p.PlaintextSecrets.V == "deny", p.PlaintextSecrets.Pos)
-		deny(&r.denyHostHooks, &r.hostHooksAt, p.HostHooks.V == "deny", p.HostHooks.Pos)
 		deny(&noFileURLs, &r.fileURLsAt, p.FileURLs.IsSet() && !p.FileURLs.V, p.FileURLs.Pos)
 		r.requireApproval = r.requireApproval || p.RequireApproval.V == "authority"
 		if p.Registries != nil {
 			r.registries = append(r.registries, newRegistryRule(p))
 		}
 	}
+	r.settleHooks(host.HostHooks, flag, ws.HostHooks)
 	r.fileURLs = !noFileURLs
 	r.fileURLsAsked = r.fileURLs && (host.FileURLs.V || ws.FileURLs.V)
 	r.relabel = ws.Relabel.V && (!host.Relabel.IsSet() || host.Relabel.V) || host.Relabel.V && !ws.Relabel.IsSet()
 	return r
+}
+
+// settleHooks takes the strictest word on hooks of the host; without one of the
+// host itself they are locked.
+func (r *rules) settleHooks(host, flag, ws schema.Str) {
+	r.hostHooks = hooksAllow
+	if !host.IsSet() && !flag.IsSet() {
+		r.hostHooks = hooksLocked
+	}
+	for _, says := range []schema.Str{host, flag, ws} {
+		if says.IsSet() && hooksRank(says.V) < hooksRank(r.hostHooks) {
+			r.hostHooks, r.hostHooksAt = says.V, says.Pos
+		}
+	}
 }
 
 func newRegistryRule(p schema.Policy) registryRule {

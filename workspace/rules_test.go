@@ -112,47 +112,47 @@ func TestStrictest(t *testing.T) {
 		ws   schema.Policy
 		want rules
 	}{
-		{"defaults", nil, schema.Policy{}, rules{mounts: "workspace", fileURLs: true}},
+		{"defaults", nil, schema.Policy{}, rules{hostHooks: "locked", mounts: "workspace", fileURLs: true}},
 		{
 			"workspace narrows", nil,
 			schema.Policy{Mounts: str("none", ws), FileURLs: flag(false, ws)},
-			rules{mounts: "none", mountsAt: at(ws), fileURLsAt: at(ws)},
+			rules{hostHooks: "locked", mounts: "none", mountsAt: at(ws), fileURLsAt: at(ws)},
 		},
-		{"workspace says the default", nil, schema.Policy{Mounts: str("workspace", ws)}, rules{mounts: "workspace", mountsAt: at(ws), fileURLs: true}},
-		{"workspace cannot widen", nil, schema.Policy{Mounts: str("any", ws)}, rules{mounts: "workspace", fileURLs: true, mountsFromHost: true}},
-		{"host widens", &schema.Policy{Mounts: str("any", host)}, schema.Policy{}, rules{mounts: "any", mountsAt: at(host), fileURLs: true}},
+		{"workspace says the default", nil, schema.Policy{Mounts: str("workspace", ws)}, rules{hostHooks: "locked", mounts: "workspace", mountsAt: at(ws), fileURLs: true}},
+		{"workspace cannot widen", nil, schema.Policy{Mounts: str("any", ws)}, rules{hostHooks: "locked", mounts: "workspace", fileURLs: true, mountsFromHost: true}},
+		{"host widens", &schema.Policy{Mounts: str("any", host)}, schema.Policy{}, rules{hostHooks: "locked", mounts: "any", mountsAt: at(host), fileURLs: true}},
 		{
 			"both say the same", &schema.Policy{Mounts: str("none", host)},
 			schema.Policy{Mounts: str("none", ws)},
-			rules{mounts: "none", mountsAt: at(host), fileURLs: true},
+			rules{hostHooks: "locked", mounts: "none", mountsAt: at(host), fileURLs: true},
 		},
 		{
 			"host forbids", &schema.Policy{FileURLs: flag(false, host), Relabel: flag(false, host), HostHooks: str("deny", host)},
 			schema.Policy{FileURLs: flag(true, ws), Relabel: flag(true, ws), HostHooks: str("allow", ws)},
-			rules{mounts: "workspace", fileURLsAt: at(host), denyHostHooks: true, hostHooksAt: at(host)},
+			rules{mounts: "workspace", fileURLsAt: at(host), hostHooks: "deny", hostHooksAt: at(host)},
 		},
 		{
 			"either denies", &schema.Policy{PlaintextSecrets: str("warn", host), RequireApproval: str("none", host)},
 			schema.Policy{PlaintextSecrets: str("deny", ws), RequireApproval: str("authority", ws)},
-			rules{mounts: "workspace", fileURLs: true, denyPlaintext: true, plaintextAt: at(ws), requireApproval: true},
+			rules{hostHooks: "locked", mounts: "workspace", fileURLs: true, denyPlaintext: true, plaintextAt: at(ws), requireApproval: true},
 		},
 		{
 			"both deny", &schema.Policy{PlaintextSecrets: str("deny", host)},
 			schema.Policy{PlaintextSecrets: str("deny", ws)},
-			rules{mounts: "workspace", fileURLs: true, denyPlaintext: true, plaintextAt: at(host)},
+			rules{hostHooks: "locked", mounts: "workspace", fileURLs: true, denyPlaintext: true, plaintextAt: at(host)},
 		},
-		{"workspace relabels", nil, schema.Policy{Relabel: flag(true, ws)}, rules{mounts: "workspace", fileURLs: true, relabel: true}},
+		{"workspace relabels", nil, schema.Policy{Relabel: flag(true, ws)}, rules{hostHooks: "locked", mounts: "workspace", fileURLs: true, relabel: true}},
 		{
 			"registries of both", &schema.Policy{Registries: []schema.Str{str("a.org", host)}},
 			schema.Policy{Registries: []schema.Str{}, Pos: at(ws)},
-			rules{mounts: "workspace", fileURLs: true, registries: []registryRule{
+			rules{hostHooks: "locked", mounts: "workspace", fileURLs: true, registries: []registryRule{
 				{[]schema.Str{str("a.org", host)}, at(host)}, {[]schema.Str{}, at(ws)},
 			}},
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := strictest(tt.host, tt.ws)
+			got := strictest(tt.host, tt.ws, schema.Str{})
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(rules{}, registryRule{})); diff != "" {
 				t.Errorf("strictest (-want +got):\n%s", diff)
 			}
