@@ -35,7 +35,8 @@ type engine struct {
 	// blockers are busy resources that keep others from being planned.
 	blockers map[string]bool
 	churn    int   // passes in a row that found something to do by themselves
-	flaps    flaps // what passes do again and again
+	flaps    flaps // what passes do again and again, of one desired state
+	repeats  repeats
 
 	looking  bool
 	looked   chan look
@@ -55,7 +56,7 @@ func newEngine(l *Loop) *engine {
 	e := &engine{
 		loop: l, rt: l.rt, keeper: l.keeper, opt: l.opt,
 		x:      newExecutor(l.rt, l.keeper, l.opt.Apply),
-		failed: failures{},
+		failed: failures{}, repeats: repeats{},
 		looked: make(chan look),
 		causes: []Cause{CauseStart},
 		again:  true,

@@ -50,6 +50,7 @@ func (e *engine) look(ctx context.Context, now time.Time) {
 	e.causes, e.waiters, e.asked, e.again = nil, nil, time.Time{}, false
 	if slices.ContainsFunc(l.causes, Cause.manual) {
 		clear(e.failed)
+		clear(e.repeats)
 		e.lookFail = 0
 	}
 	l.options = e.opt.Plan()
@@ -217,7 +218,12 @@ func (e *engine) plan(l *look, now time.Time) (plan.Plan, plan.Observed) {
 	}
 	slices.SortFunc(o.Busy, plan.ID.Compare)
 	l.options.Now = now
-	return decide(e.keeper, *l.desired, o, l.options)
+	p, o := decide(e.keeper, *l.desired, o, l.options)
+	if waits := e.repeats.see(p, *l.desired, now); len(waits) > 0 {
+		o.Backoff = append(o.Backoff, waits...)
+		p, o = decide(e.keeper, *l.desired, o, l.options)
+	}
+	return p, o
 }
 
 // watchBusy has the loop look again when what could not be planned because

@@ -198,6 +198,23 @@ func remember(k Keeper, d plan.Desired, res PassResult) error {
 	return k.PutConverged(ids)
 }
 
+// putSpecs keeps what is to be made from, so that a look before the end of the
+// pass can name the fields that differ. A failure shows at that end.
+func putSpecs(k Keeper, d plan.Desired, steps []plan.Step) {
+	made := map[plan.ID]bool{}
+	for _, s := range steps {
+		made[s.Target] = made[s.Target] || s.Op == plan.OpCreate
+	}
+	for _, r := range d.Resources {
+		if !made[r.ID] {
+			continue
+		}
+		if spec, err := json.Marshal(r.Spec); err == nil {
+			_ = k.PutSpec(r.Spec.Digest(), spec)
+		}
+	}
+}
+
 // sameIDs reports whether two sorted lists hold the same IDs.
 func sameIDs(a, b []plan.ID) bool {
 	if len(a) != len(b) {

@@ -38,6 +38,8 @@ func (e *engine) beginPass(ctx context.Context, l look, o plan.Observed, p plan.
 		e.pass.causes = []Cause{CauseWake}
 	}
 	e.noteBasis(o, p.Steps)
+	e.repeats.begin(p.Changes)
+	putSpecs(e.keeper, *l.desired, p.Steps)
 	e.opt.Planned(e.pass.record(e.number), p)
 	if err := accept(e.keeper, *l.desired, o, l.options); err != nil {
 		e.x.take(plan.Plan{}, *l.desired)
@@ -109,6 +111,8 @@ func (e *engine) joinPass(l look, o plan.Observed, p plan.Plan) {
 	pass.plan.Drift = mergeChanges(pass.plan.Drift, more.Drift)
 	pass.settled = time.Time{}
 	e.noteBasis(o, steps)
+	e.repeats.begin(more.Changes)
+	putSpecs(e.keeper, *l.desired, steps)
 	if !more.Empty() {
 		e.opt.Planned(pass.record(e.number), more)
 	}
@@ -173,6 +177,7 @@ func (e *engine) supersede(l *look) {
 	l.waiters = slices.Concat(pass.waiters, l.waiters)
 	out := e.x.drop()
 	out.Superseded = true
+	e.repeats.end(out, time.Now())
 	res := PassResult{Plan: pass.plan, Before: pass.before, Outcome: out, After: pass.before}
 	e.ended(RecordOf(res, pass.loaded, pass.causes, pass.began), res, pass.loaded, nil)
 }
@@ -183,6 +188,7 @@ func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 	pass := e.pass
 	e.pass = nil
 	d := *pass.desired
+	e.repeats.end(out, time.Now())
 	res := PassResult{Plan: pass.plan, Before: pass.before, Outcome: out, After: pass.before, Err: err}
 	next := pass.plan
 	if err == nil {
@@ -196,7 +202,7 @@ func (e *engine) endPass(out Outcome, after plan.Observed, err error) {
 			res.Plan.Held, res.Plan.Refused = next.Held, next.Refused
 			res.Plan.Incomplete, res.Plan.Complete = next.Incomplete, next.Complete
 		}
-		res.Unsettled = e.flaps.see(d, out, next)
+		res.Unsettled = mergeUnsettled(e.flaps.see(d, out, next), e.repeats.unsettled())
 		res.Err = remember(e.keeper, d, res)
 	}
 	res.Err = errors.Join(pass.loadErr, res.Err)
