@@ -34,6 +34,7 @@ func TestDaemonRefusesOtherFlags(t *testing.T) {
 		"one more":         {&app{vars: []string{"OTHER=x", "LEVEL=debug"}, verify: verifyOff}, "--var OTHER"},
 		"another profile":  {&app{profile: "dev", verify: verifyOff}, "--profile"},
 		"several":          {&app{profile: "dev", secretsDir: "/s", podman: "unix:///p", verify: verifyOff, locked: true}, "--locked, --podman, --profile, --secrets-dir"},
+		"hooks":            {&app{hostHooks: "deny", verify: verifyOff}, "--host-hooks"},
 		"signatures":       {&app{verify: verifySigned, allowedSigners: []string{"/k"}}, "--allowed-signers, --verify"},
 	} {
 		t.Run(name, func(t *testing.T) {

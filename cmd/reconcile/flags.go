@@ -37,6 +37,7 @@ type app struct {
 	secretsDir string
 	policyFile string
 	approval   string // --require-approval
+	hostHooks  string // --host-hooks; "" = what the host's policy says, else locked
 	locked     bool
 
 	gitCredentials string
@@ -80,6 +81,7 @@ func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.secretsDir, "secrets-dir", "", "`directory` with a file per secret")
 	fs.StringVar(&a.policyFile, "policy", "", "`file` with the host's policy")
 	fs.StringVar(&a.approval, "require-approval", approvalNone, "what a change may not do before it is approved: none, or authority (what agents could not do before)")
+	fs.StringVar(&a.hostHooks, "host-hooks", "", "hooks of agents that run on this host: deny, locked (those in workspace.lock run), or allow; of this, --policy and the workspace the strictest counts (default: locked)")
 	fs.BoolVar(&a.locked, "locked", false, "fail when workspace.lock lacks something that can be locked")
 	fs.StringVar(&a.gitCredentials, "git-credentials", "", "`file` with git credentials, https://user:token@host a line")
 	fs.StringVar(&a.gitSSHKey, "git-ssh-key", "", "private key `file` for git over ssh (default: the agent, then ~/.ssh/id_*)")
@@ -136,6 +138,9 @@ func (a *app) check(formats ...string) error {
 	}
 	if a.approval != approvalNone && a.approval != approvalAuthority {
 		return fmt.Errorf("--require-approval: %q is not one of none, authority", a.approval)
+	}
+	if !slices.Contains([]string{"", "deny", "locked", "allow"}, a.hostHooks) {
+		return fmt.Errorf("--host-hooks: %q is not one of deny, locked, allow", a.hostHooks)
 	}
 	if a.verify != verifyOff && a.verify != verifySigned {
 		return fmt.Errorf("--verify: %q is not one of off, signed", a.verify)

@@ -193,6 +193,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 		StateDir:     a.stateDir,
 		SecretsDir:   a.secretsDir,
 		HostPolicy:   policy,
+		HostHooks:    a.hostHooks,
 		NeverMounted: a.neverMounted(),
 		Cache:        a.validationCache(),
 		Hash:         a.hasher.Hash,

@@ -111,7 +111,7 @@ func (a *app) settings() (map[string]string, error) {
 		out["--var "+name] = control.Digest(value)
 	}
 	for name, value := range map[string]string{
-		"--profile": a.profile, "--secrets-dir": a.secretsDir, "--policy": a.policyFile, "--podman": a.podman,
+		"--profile": a.profile, "--host-hooks": a.hostHooks, "--secrets-dir": a.secretsDir, "--policy": a.policyFile, "--podman": a.podman,
 		"--allowed-signers": strings.Join(a.allowedSigners, "\n"), "--openpgp-keys": strings.Join(a.openPGPKeys, "\n"),
 	} {
 		if value != "" {
