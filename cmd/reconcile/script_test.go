@@ -45,6 +45,10 @@ func runScripts(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
 	bin := filepath.Join(t.TempDir(), "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
@@ -71,6 +75,7 @@ func runScripts(t *testing.T, dir string) {
 			env.Setenv("CONTAINER_HOST", socket)
 			env.Setenv("RECONCILE_STATE_DIR", filepath.Join(env.WorkDir, ".state"))
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("EXAMPLES", examples)
 			for _, v := range []string{"CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF", "PODMAN_IGNORE_CGROUPSV1_WARNING"} {
 				env.Setenv(v, os.Getenv(v))
 			}
