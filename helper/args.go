@@ -15,6 +15,7 @@ const (
 	besideFlag    = "--beside"
 	livenessFlag  = "--liveness"
 	readinessFlag = "--readiness"
+	secretsFlag   = "--secrets"
 	endOfFlags    = "--"
 )
 
@@ -29,21 +30,22 @@ type Config struct {
 	// Liveness and Readiness are probes; nil = none. With any of them the helper
 	// reports at [Socket].
 	Liveness, Readiness *Probe
+	// Secrets names the variables whose values must not get into the output of
+	// probes.
+	Secrets []string
 }
 
 // Args returns the arguments that follow /Agent/agent-server:
 //
-//	init [--liveness JSON] [--readiness JSON] [--beside N ARG1 … ARGN] -- [MAIN…]
+//	init [--liveness JSON] [--readiness JSON] [--secrets N NAME1 … NAMEN] [--beside N ARG1 … ARGN] -- [MAIN…]
 //
 // [ParseArgs] is its inverse.
 func (c Config) Args() []string {
 	args := []string{initCommand}
 	args = appendProbe(args, livenessFlag, c.Liveness)
 	args = appendProbe(args, readinessFlag, c.Readiness)
-	if len(c.Beside) > 0 {
-		args = append(args, besideFlag, strconv.Itoa(len(c.Beside)))
-		args = append(args, c.Beside...)
-	}
+	args = appendCounted(args, secretsFlag, c.Secrets)
+	args = appendCounted(args, besideFlag, c.Beside)
 	args = append(args, endOfFlags)
 	return append(args, c.Main...)
 }
@@ -67,15 +69,19 @@ func ParseArgs(args []string) (Config, error) {
 				c.Main = args
 			}
 			return c, nil
-		case besideFlag:
-			if c.Beside != nil {
-				return Config{}, fmt.Errorf("%s is given twice", besideFlag)
+		case besideFlag, secretsFlag:
+			into := &c.Beside
+			if flag == secretsFlag {
+				into = &c.Secrets
 			}
-			beside, rest, err := counted(args)
+			if *into != nil {
+				return Config{}, fmt.Errorf("%s is given twice", flag)
+			}
+			these, rest, err := counted(args)
 			if err != nil {
-				return Config{}, fmt.Errorf("%s: %w", besideFlag, err)
+				return Config{}, fmt.Errorf("%s: %w", flag, err)
 			}
-			c.Beside, args = beside, rest
+			*into, args = these, rest
 		case livenessFlag, readinessFlag:
 			into := &c.Liveness
 			if flag == readinessFlag {
@@ -93,6 +99,14 @@ func ParseArgs(args []string) (Config, error) {
 			return Config{}, fmt.Errorf("unknown argument %q", flag)
 		}
 	}
+}
+
+func appendCounted(args []string, flag string, words []string) []string {
+	if len(words) == 0 {
+		return args
+	}
+	args = append(args, flag, strconv.Itoa(len(words)))
+	return append(args, words...)
 }
 
 func appendProbe(args []string, flag string, p *Probe) []string {

@@ -17,22 +17,29 @@ import (
 // child, since the reaper takes every status.
 type family struct {
 	mu      sync.Mutex
-	waiting map[int]chan<- syscall.WaitStatus
+	waiting map[int]*process
+	trees   uint32 // trees started so far
 	changed chan os.Signal
 	alone   chan struct{} // there was a moment without children
 }
+
+// endPatience is how long killed processes usually take at most.
+const endPatience = 10 * time.Millisecond
 
 // process is one started child, the leader of its own process group.
 type process struct {
 	pid     int
 	started time.Time
-	done    <-chan syscall.WaitStatus // yields once
+	done    chan syscall.WaitStatus // yields once
+	// tree is the mark of what it starts, of which its process group ends with it;
+	// 0 = none.
+	tree mark
 }
 
 // newFamily starts the reaper, which lives as long as the program.
 func newFamily() *family {
 	f := &family{
-		waiting: map[int]chan<- syscall.WaitStatus{},
+		waiting: map[int]*process{},
 		changed: make(chan os.Signal, 1),
 		alone:   make(chan struct{}, 1),
 	}
@@ -65,8 +72,13 @@ func (f *family) reapOne() bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if ch, ok := f.waiting[pid]; ok {
-		ch <- status
+	if p, ok := f.waiting[pid]; ok {
+		if p.tree != 0 {
+			// The number stays taken for as long as anybody is left in the group, and
+			// is not given out again for a whole round of numbers.
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+		p.done <- status
 		delete(f.waiting, pid)
 	}
 	return true
@@ -78,6 +90,44 @@ func (f *family) start(path string, argv []string, files [3]uintptr) (*process, 
 	// Held until the child is known: it may end before ForkExec returns.
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.fork(path, argv, files)
+}
+
+// startTree is start, for a process whose whole process group ends with it, and
+// that [family.endTree] can end with all that it has started.
+func (f *family) startTree(path string, argv []string, files [3]uintptr) (*process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trees++
+	tree := trees | mark(f.trees)
+	// Nobody else starts a process meanwhile.
+	restore, err := tree.lend()
+	if err != nil {
+		return nil, err
+	}
+	defer restore()
+	p, err := f.fork(path, argv, files)
+	if err == nil {
+		p.tree = tree
+	}
+	return p, err
+}
+
+// endTree ends p, its process group and whatever of it is elsewhere. It gives up
+// on what withstands that, after seconds.
+func (f *family) endTree(p *process) {
+	f.mu.Lock()
+	if f.waiting[p.pid] == p {
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+	}
+	f.mu.Unlock()
+	if c := crowd(p.tree.bearers); !c.gone(endPatience) {
+		c.end(0)
+	}
+}
+
+// fork needs f.mu.
+func (f *family) fork(path string, argv []string, files [3]uintptr) (*process, error) {
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: files[:],
@@ -86,9 +136,9 @@ func (f *family) start(path string, argv []string, files [3]uintptr) (*process, 
 	if err != nil {
 		return nil, err
 	}
-	done := make(chan syscall.WaitStatus, 1)
-	f.waiting[pid] = done
-	return &process{pid: pid, started: time.Now(), done: done}, nil
+	p := &process{pid: pid, started: time.Now(), done: make(chan syscall.WaitStatus, 1)}
+	f.waiting[pid] = p
+	return p, nil
 }
 
 // signal passes sig to the whole process group of p; nil is nobody.

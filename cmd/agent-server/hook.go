@@ -83,7 +83,7 @@ func (r *hookRun) run() (status int, err error) {
 	}
 	// Without either it is harder to find who is to end, and nothing else.
 	_ = adoptOrphans()
-	_ = own.set()
+	_, _ = own.lend() // for good
 	r.family = newFamily()
 	everybody := crowd(func() map[int]bool {
 		all := own.bearers()

@@ -38,6 +38,7 @@ func runInit(c helper.Config, logger *slog.Logger, stderr io.Writer) int {
 	signals := make(chan os.Signal, 32)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1,
 		syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGWINCH)
+	harden()
 	if err := adoptOrphans(); err != nil {
 		logger.Warn("orphans will not be reaped", "err", err)
 	}
@@ -47,7 +48,7 @@ func runInit(c helper.Config, logger *slog.Logger, stderr io.Writer) int {
 	if err := enterCode(); err != nil {
 		return fail(err)
 	}
-	in := &initProcess{family: newFamily(), log: logger}
+	in := &initProcess{config: c, family: newFamily(), log: logger}
 	if len(c.Beside) > 0 {
 		null, err := os.Open(os.DevNull)
 		if err != nil {
@@ -88,6 +89,7 @@ func enterCode() error {
 }
 
 type initProcess struct {
+	config   helper.Config
 	family   *family
 	log      *slog.Logger
 	main     keeper
@@ -103,6 +105,7 @@ func (in *initProcess) run(signals <-chan os.Signal) (int, error) {
 	takeTerminal(in.main.proc)
 	in.startBeside()
 	defer func() { in.family.end(grace, in.main.proc, in.beside.proc) }()
+	defer startHealth(in.config, in.family, helper.Socket)()
 
 	stopping := false
 	for {

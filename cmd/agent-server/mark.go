@@ -19,8 +19,12 @@ import (
 // read, and Linux has not looked at since 2.4.
 type mark uint64
 
-// marks is what all marks have in common: none is a limit somebody would set.
-const marks mark = 0x7265 << 32
+// What the marks of hooks and those of probes have in common: none of them is a
+// limit that somebody would set.
+const (
+	marks mark = 0x7265 << 32
+	trees mark = 0x7266 << 32
+)
 
 // markOf is the mark of a name.
 func markOf(name string) mark {
@@ -29,14 +33,17 @@ func markOf(name string) mark {
 	return marks | mark(h.Sum32())
 }
 
-// set gives this process the mark, for those that it starts from now on.
-func (m mark) set() error {
+// lend gives this process the mark, for those that it starts until restore.
+func (m mark) lend() (restore func(), err error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_LOCKS, &limit); err != nil {
-		return err
+		return nil, err
 	}
-	limit.Cur = min(uint64(m), limit.Max)
-	return unix.Setrlimit(unix.RLIMIT_LOCKS, &limit)
+	marked := unix.Rlimit{Cur: min(uint64(m), limit.Max), Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_LOCKS, &marked); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.Setrlimit(unix.RLIMIT_LOCKS, &limit) }, nil
 }
 
 // bearers are the processes with the mark that have not ended, save this one.
