@@ -68,11 +68,11 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 		return errors.New("not destroyed: the workspace file cannot be read, so it is not known whose work folders to delete; mend it, or leave out --data")
 	}
 	d := plan.Desired{Workspace: src.name, Root: src.root, Revision: src.Desired.Revision, Source: src.Desired.Source, Destroy: true, Volumes: opt.volumes}
-	p, _, err := a.planOnly(ctx, d)
-	if err != nil {
-		return err
-	}
 	if a.dryRun {
+		p, _, err := a.planOnly(ctx, d)
+		if err != nil {
+			return err
+		}
 		if err := a.printReport(render.Report{Plan: p}); err != nil {
 			return err
 		}
@@ -81,21 +81,63 @@ func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	if st := a.askDaemon(ctx, src.root); st != nil {
 		return fmt.Errorf("not destroyed: a daemon (pid %d) keeps workspace %s running; end it first", st.PID, src.name)
 	}
-	if len(p.Steps) > 0 && !opt.yes {
-		if err := render.Text(a.std.err, render.Report{Plan: p, Mode: plan.ModeLive}, a.renderOptions(a.std.err)); err != nil {
-			return err
-		}
-		if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(src.name)), "destroyed"); err != nil {
-			return err
-		}
+	if opt.yes {
+		err = a.converge(ctx, d, nil, nil, nil)
+	} else {
+		err = a.destroyAsking(ctx, d)
 	}
-	if err := a.converge(ctx, d, nil, nil, nil); err != nil {
+	if err != nil || !opt.data {
 		return err
 	}
-	if !opt.data {
-		return nil
-	}
 	return a.removeWork(ctx, d, src.at)
+}
+
+// errNotConfirmed: there is something else to destroy than was confirmed.
+var errNotConfirmed = errors.New("not what was confirmed")
+
+// destroyAsking destroys what was shown and confirmed. When that is something else
+// by then, nothing is done, and it is asked again.
+func (a *app) destroyAsking(ctx context.Context, d plan.Desired) error {
+	for {
+		shown, _, err := a.planOnly(ctx, d)
+		if err != nil {
+			return err
+		}
+		if len(shown.Steps) > 0 {
+			if err := render.Text(a.std.err, render.Report{Plan: shown, Mode: plan.ModeLive}, a.renderOptions(a.std.err)); err != nil {
+				return err
+			}
+			if err := a.confirm(fmt.Sprintf("Destroy workspace %s? Type yes: ", escape(d.Workspace)), "destroyed"); err != nil {
+				return err
+			}
+		}
+		err = a.convergeAs(ctx, convergence{desired: d, options: a.planOptions(), narrow: onlyShown(shown)})
+		if !errors.Is(err, errNotConfirmed) {
+			return err
+		}
+		fmt.Fprintln(a.std.err, "nothing was destroyed: it is not the same any more")
+	}
+}
+
+// onlyShown lets a plan pass that deletes the very objects that were shown;
+// whether they run counts for nothing.
+func onlyShown(shown plan.Plan) func(*reconcile.Store, plan.Plan, plan.Observed) (plan.Plan, error) {
+	doomed := func(p plan.Plan) []string {
+		var ids []string
+		for _, s := range p.Steps {
+			if s.Op == plan.OpDelete {
+				ids = append(ids, s.ID) // which name the object
+			}
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	return func(_ *reconcile.Store, p plan.Plan, _ plan.Observed) (plan.Plan, error) {
+		if !slices.Equal(doomed(p), doomed(shown)) {
+			return p, errNotConfirmed
+		}
+		return p, nil
+	}
 }
 
 // confirm asks on the terminal; without one the answer is no, and the error says

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,5 +37,37 @@ func TestDestroyFollowsNoName(t *testing.T) {
 	}
 	if _, err := os.Stat(work); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was confirmed is destroyed, and nothing else, whatever came or went
+// between the question and the answer.
+func TestDestroyOnlyWhatWasShown(t *testing.T) {
+	object := func(name, handle string, state plan.State) plan.Object {
+		return plan.Object{
+			ID: plan.ID{Kind: plan.Manifest, Name: name}, Handle: handle, Name: "acme-" + name,
+			Workspace: "acme", Root: "/srv/acme", Owner: "me", Role: plan.RoleInstance, State: state,
+		}
+	}
+	planOf := func(objects ...plan.Object) plan.Plan {
+		d := plan.Desired{Workspace: "acme", Root: "/srv/acme", Source: "workspace.yaml:1:1", Destroy: true}
+		return plan.New(d, plan.Observed{Objects: objects, Records: plan.Records{Owner: "me"}}, plan.Options{})
+	}
+	web, db := object("web", "1", plan.StateRunning), object("db", "2", plan.StateRunning)
+	shown := planOf(db, web)
+	for name, tt := range map[string]struct {
+		now  plan.Plan
+		same bool
+	}{
+		"nothing moved": {planOf(db, web), true},
+		"one came":      {planOf(db, web, object("new", "3", plan.StateRunning)), false},
+		"one went":      {planOf(db), false},
+		"one is anew":   {planOf(db, object("web", "3", plan.StateRunning)), false},
+		"one stopped":   {planOf(db, object("web", "1", plan.StateExited)), true},
+	} {
+		_, err := onlyShown(shown)(nil, tt.now, plan.Observed{})
+		if same := !errors.Is(err, errNotConfirmed); same != tt.same {
+			t.Errorf("%s: confirmed %t, want %t", name, same, tt.same)
+		}
 	}
 }
