@@ -21,11 +21,13 @@ const (
 
 // GitHub writes the report as workflow commands, which GitHub (and Gitea and
 // Forgejo) show at the lines of the files: an annotation for each diagnostic,
-// refusal, change, and for whatever is held or drifted. The last one counts.
+// refusal, change, and for whatever is held or drifted. The first one counts: of
+// notices, warnings and errors, GitHub shows no more than the first ten each.
 func GitHub(w io.Writer, r Report, o Options) error {
 	var b strings.Builder
 	g := annotations{&b, o}
-	g.diagnostics(r.Diagnostics)
+	g.add(levelNotice, "", r.head(), Counts(r.Plan))
+	g.diagnostics(r.untold())
 	for _, x := range r.Plan.Refused {
 		g.add(levelError, x.Origin, "refused", x.Text)
 	}
@@ -52,7 +54,6 @@ func GitHub(w io.Writer, r Report, o Options) error {
 	for _, c := range r.Plan.Changes {
 		g.add(levelNotice, firstOrigin(c), c.ID.String()+" "+actionWords(c.Actions), reasons(c))
 	}
-	g.add(levelNotice, "", r.head(), Counts(r.Plan))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

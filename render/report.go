@@ -4,6 +4,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"reconcile/reconcile/plan"
@@ -50,9 +51,14 @@ func (r Report) mode() string {
 	return r.Mode + " " + r.Against
 }
 
-// errors returns the diagnostics that are errors, but for those that something
-// held repeats word for word.
+// errors returns the errors among what is untold.
 func (r Report) errors() schema.Diagnostics {
+	return slices.DeleteFunc(r.untold(), func(d schema.Diagnostic) bool { return d.Severity != schema.Error })
+}
+
+// untold returns the diagnostics but for errors that something held repeats word
+// for word.
+func (r Report) untold() schema.Diagnostics {
 	told := map[string]bool{}
 	for _, c := range r.Plan.Held {
 		for _, why := range c.Reasons {
@@ -61,7 +67,7 @@ func (r Report) errors() schema.Diagnostics {
 	}
 	var ds schema.Diagnostics
 	for _, d := range r.Diagnostics {
-		if d.Severity == schema.Error && !told[d.Pos.String()+"\x00"+d.Summary+": "+d.Detail] {
+		if d.Severity != schema.Error || !told[d.Pos.String()+"\x00"+d.Summary+": "+d.Detail] {
 			ds = append(ds, d)
 		}
 	}
