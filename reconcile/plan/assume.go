@@ -24,7 +24,7 @@ const assumedHandle = "assumed"
 func Assume(d Desired, facts map[Input]Fact) Observed {
 	d.Destroy, d.Empty, d.NoFile = false, false, false
 	v := newView(d, Observed{Inputs: facts}, Options{})
-	o := Observed{Inputs: facts, Incomplete: v.partial, Specs: map[string]json.RawMessage{}}
+	o := Observed{Inputs: facts, Incomplete: v.partial, Specs: map[string]json.RawMessage{}, HostHooks: map[ID]HostHook{}}
 	made := decisions{}
 	for _, id := range v.order {
 		r := v.desired[id]
@@ -35,15 +35,29 @@ func Assume(d Desired, facts map[Input]Fact) Observed {
 		}
 		made[id] = &decision{id: id, current: &obj}
 		o.Specs[obj.Digest] = r.Spec.canonicalJSON()
+		o.assumeHooks(r)
 		o.Objects = append(o.Objects, obj)
 	}
 	slices.SortFunc(o.Objects, compareObjects)
 	return o
 }
 
+// assumeHooks has every hook of r run, so that only another one is due.
+func (o *Observed) assumeHooks(r *Resource) {
+	for _, h := range r.Hooks {
+		if h.Host() {
+			o.HostHooks[r.ID] = HostHook{Digest: h.Digest, State: HookDone}
+			continue
+		}
+		rec := ranRecord(r.ID, h)
+		rec.Data[hookContainer] = assumedHandle
+		o.Records.Records = append(o.Records.Records, rec)
+	}
+}
+
 // assumedState is the state in which a resource is left alone.
 func assumedState(r *Resource) State {
-	if r.ID.Kind.Role() == RoleSupport {
+	if r.ID.Kind.Role() != RoleInstance {
 		return StateExists
 	}
 	switch cmp.Or(r.Want, WantRunning) {

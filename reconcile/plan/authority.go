@@ -2,6 +2,11 @@
 
 package plan
 
+import (
+	"cmp"
+	"slices"
+)
+
 // GrantKind says what sort of power a grant is. The list is closed:
 // `reconcile schema plan` publishes it, and a new kind is an addition to the
 // format.
@@ -16,15 +21,16 @@ const (
 	GrantPrivilege  GrantKind = "privilege"  // lacks a protection
 	GrantSecret     GrantKind = "secret"
 	GrantNetwork    GrantKind = "network"
-	GrantRegistry   GrantKind = "registry" // images from where none came from
-	GrantLimit      GrantKind = "limit"    // a limit that is higher, or gone
-	GrantUser       GrantKind = "user"     // may be root
+	GrantRegistry   GrantKind = "registry"  // images from where none came from
+	GrantLimit      GrantKind = "limit"     // a limit that is higher, or gone
+	GrantUser       GrantKind = "user"      // may be root
+	GrantHostHook   GrantKind = "host-hook" // a hook of it runs on the host, outside any container
 )
 
 // GrantKinds returns every kind, sorted.
 func GrantKinds() []GrantKind {
 	return []GrantKind{
-		GrantCapability, GrantHostPath, GrantLimit, GrantNetwork, GrantPort,
+		GrantCapability, GrantHostHook, GrantHostPath, GrantLimit, GrantNetwork, GrantPort,
 		GrantPrivilege, GrantRegistry, GrantSecret, GrantUser, GrantWorkDir,
 	}
 }
@@ -76,10 +82,16 @@ func Standing(d Desired, r Records) []Grant {
 	var all []Grant
 	for _, id := range v.ids {
 		if res := v.desired[id]; res != nil {
-			all = append(all, v.grants(res, v.powers(res, everyPower))...)
+			all = append(all, sortGrants(slices.Concat(v.hostHookGrants(res), v.grants(res, v.powers(res, everyPower))))...)
 		}
 	}
 	return all
+}
+
+// sortGrants sorts the grants of one ID by kind and key.
+func sortGrants(gs []Grant) []Grant {
+	slices.SortStableFunc(gs, func(a, b Grant) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key)) })
+	return gs
 }
 
 // Approvers returns the resources of d that can write one of the files that

@@ -26,7 +26,7 @@ func (v *view) backedOff(id ID, digest, origin string) *hold {
 // waitBackedOff returns the hold on d, which needs on as far as n says, while
 // waiting for that failed lately, or nil.
 func (v *view) waitBackedOff(d *decision, n Need, on *decision) *hold {
-	if !d.start || n.Until == UntilExists || !on.runs() || n.Until == UntilFinished && on.succeeded() {
+	if !d.starts() || n.Until == UntilExists || !on.runs() || n.Until == UntilFinished && on.succeeded() {
 		return nil
 	}
 	return v.backedOff(n.On, on.digest, n.Origin)

@@ -15,6 +15,9 @@ import (
 // still has hold of it.
 func (v *view) choose(d *decision, all decisions) {
 	objs := slices.Clone(v.objects[d.id])
+	if d.id.Kind.Role() == RoleImage { // the last one that was made counts
+		slices.Reverse(objs)
+	}
 	slices.SortStableFunc(objs, func(a, b Object) int { return d.rank(a) - d.rank(b) })
 	for _, o := range objs {
 		faults := v.faults(d.res, o, all)
@@ -51,7 +54,7 @@ func (d *decision) rank(o Object) int {
 	default:
 		rank = 4
 	}
-	if o.Name != d.res.Name {
+	if o.Name != d.res.Name && d.id.Kind.Role() != RoleImage {
 		rank++
 	}
 	return rank
@@ -86,6 +89,9 @@ func (v *view) faults(r *Resource, o Object, all decisions) []Reason {
 	if o.Name != r.Name && r.ID.Kind.Role() == RoleSupport {
 		fault(CodeRenamed, fmt.Sprintf("its name is %s and should be %s", o.Name, r.Name))
 	}
+	if wish, asked := v.wished(r.ID, WishRefresh); asked && r.ID.Kind.Role() == RoleInstance && !o.Created.After(wish.At) {
+		fault(CodeWish, "reconcile refresh asked for a new one")
+	}
 	if o.State == StateBroken {
 		fault(CodeBroken, "the runtime lost track of it")
 	}
@@ -102,6 +108,8 @@ func rebound(o Object, n Need, on *decision) string {
 	}
 	bound, gen := o.Inputs[Input{InputNeed, n.On.String()}.String()], on.generation()
 	switch {
+	case gen != "" && bound != "" && on.madeAgain(o):
+		return n.On.String() + ", which it is made of, is made again"
 	case gen == "" || bound == gen:
 		return ""
 	case bound == "":
@@ -114,9 +122,9 @@ func rebound(o Object, n Need, on *decision) string {
 func (d *decision) generation() string {
 	switch {
 	case d.hold == nil && d.create != "":
-		return generation(d.digest, d.bound)
+		return Generation(d.digest, d.bound)
 	case d.current != nil:
-		return generation(d.current.Digest, d.current.Inputs)
+		return Generation(d.current.Digest, d.current.Inputs)
 	}
 	return ""
 }
@@ -127,7 +135,11 @@ func departures(r *Resource, o Object) []Reason {
 	var rs []Reason
 	for _, dr := range o.Drift {
 		switch dr.Code {
-		case CodeStopped, CodePaused, CodeRenamed, CodeDuplicate, CodeMissing, CodeBroken, CodeUnfinished:
+		case CodeMissing:
+			if r.ID.Kind.Role() != RoleImage {
+				continue
+			}
+		case CodeStopped, CodePaused, CodeRenamed, CodeDuplicate, CodeBroken, CodeUnfinished:
 			continue
 		}
 		dr.Origin = cmp.Or(dr.Origin, r.Origin)
@@ -143,7 +155,7 @@ func departures(r *Resource, o Object) []Reason {
 // drift.
 func intent(code Code) bool {
 	switch code {
-	case CodeNew, CodeSpec, CodeImage, CodeSecret, CodeRemoved, CodeDestroy, CodeNeeds, CodeUnfinished:
+	case CodeNew, CodeSpec, CodeImage, CodeSecret, CodeRemoved, CodeDestroy, CodeNeeds, CodeUnfinished, CodeWish, CodeHook:
 		return true
 	}
 	return false

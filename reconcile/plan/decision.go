@@ -20,6 +20,7 @@ type decision struct {
 	rivals  []rival  // the other objects, best first
 	doomed  []Object // to be stopped and deleted
 	halted  []Object // to be stopped and kept
+	idle    bool     // it is not to run, since somebody asked for that
 
 	digest    string // of the desired spec
 	create    string // name to create under; "" = nothing is created
@@ -28,6 +29,9 @@ type decision struct {
 	activate  bool
 	takeover  []Object // removed objects of other IDs that bear the proper name
 	start     bool
+	restart   bool     // the current object is stopped and started
+	execs     []exec   // run in it once it runs, with one restart after them
+	host      *hostRun // run on the host before it is prepared
 	records   []Record // to be written before the start
 
 	actions []Action
@@ -44,7 +48,7 @@ type decision struct {
 }
 
 // made names the steps that others order themselves after; "" = none.
-type made struct{ create, last string }
+type made struct{ host, prepare, create, last string }
 
 // rival is an object that is not current, and why.
 type rival struct {
@@ -100,8 +104,15 @@ func (d *decision) reason() Reason {
 	return d.reasons[0]
 }
 
+// starts reports whether something is started.
+func (d *decision) starts() bool { return d.start || d.restart || len(d.execs) > 0 }
+
+// stops reports whether what is desired is not to run.
+func (d *decision) stops() bool { return d.idle || d.res != nil && d.res.Want == WantStopped }
+
 // decide decides about every ID: removals first, since they free names, then
-// what is desired, what is needed before what needs it.
+// what is desired, what is needed before what needs it, and at last the images
+// that nothing uses any more.
 func (v *view) decide() (decisions, []Reason) {
 	all := decisions{}
 	for _, id := range v.ids {
@@ -114,11 +125,14 @@ func (v *view) decide() (decisions, []Reason) {
 	v.keepUsed(all)
 	braked := v.brake(all)
 	if v.destroy {
+		v.collectImages(all)
 		return all, braked
 	}
 	for _, id := range v.order {
 		all[id] = v.converge(v.desired[id], all)
 	}
+	v.holdImages(all)
+	v.collectImages(all)
 	return all, braked
 }
 
@@ -126,18 +140,17 @@ func (v *view) decide() (decisions, []Reason) {
 func (v *view) converge(r *Resource, all decisions) *decision {
 	d := &decision{id: r.ID, name: r.Name, origin: r.Origin, res: r, digest: v.digests[r.ID]}
 	v.choose(d, all)
-	if v.busy[d.id] {
-		d.holdBack(CodeBusy, busyText)
+	if d.hold = v.busyHold(d.id, d.origin); d.hold != nil {
 		return d
 	}
-	if d.hold = v.standing(r); d.hold != nil {
-		return d
+	if d.hold = v.standing(r); d.hold == nil {
+		v.wish(d, all)
+		if d.hold == nil && len(d.actions) > 0 {
+			d.hold = v.veto(d, all)
+		}
+		v.authorize(d)
 	}
-	v.wish(d, all)
-	if d.hold == nil && len(d.actions) > 0 {
-		d.hold = v.veto(d, all)
-	}
-	v.authorize(d)
+	v.stopAnyway(d, all)
 	if v.braked(d.id) {
 		d.records = append(d.records, v.brakeRecord(d.id, "false"))
 	}

@@ -113,18 +113,25 @@ func canonicalJSON(v any) ([]byte, error) {
 }
 
 // Inputs returns the facts that an object of this spec is bound to at
-// creation: its image and every secret reference, sorted, each once.
+// creation: its image, or the one it is made of, and every secret reference,
+// sorted, each once.
 func (s Spec) Inputs() []Input {
 	var ins []Input
-	if c := s.Container; c != nil {
-		if c.Image != "" {
-			ins = append(ins, Input{InputImage, c.Image})
+	add := func(image string, env []EnvVar) {
+		if image != "" {
+			ins = append(ins, Input{InputImage, image})
 		}
-		for _, e := range c.Env {
+		for _, e := range env {
 			if e.Secret != "" {
 				ins = append(ins, Input{InputSecret, e.Secret})
 			}
 		}
+	}
+	if c := s.Container; c != nil {
+		add(c.Image, c.Env)
+	}
+	if i := s.Image; i != nil {
+		add(i.Base, i.Env)
 	}
 	if s.Secret != nil && s.Secret.Ref != "" {
 		ins = append(ins, Input{InputSecret, s.Secret.Ref})
@@ -132,6 +139,9 @@ func (s Spec) Inputs() []Input {
 	slices.SortFunc(ins, Input.Compare)
 	return slices.Compact(ins)
 }
+
+// gated reports whether an object of this spec is ready only once a probe says so.
+func (s Spec) gated() bool { return s.Container != nil && s.Container.Readiness != nil }
 
 // ports returns the ports that an object of this spec publishes, as written.
 func (s Spec) ports() []Port {

@@ -149,6 +149,14 @@ func canonicalApprovals(a Approvals) Approvals {
 		keys[id.canonical()] = append(keys[id.canonical()], list...)
 	}
 	a.Keys = keys
+	hooks, texts := make(map[ID]string, len(a.Hooks)), make(map[ID][]string, len(a.Texts))
+	for id, digest := range a.Hooks {
+		hooks[id.canonical()] = digest
+	}
+	for id, text := range a.Texts {
+		texts[id.canonical()] = text
+	}
+	a.Hooks, a.Texts = hooks, texts
 	return a
 }
 
@@ -171,6 +179,7 @@ func (v *view) authorize(d *decision) {
 		return
 	}
 	d.grants = v.grants(d.res, v.newPowers(d))
+	v.authorizeHost(d)
 	if v.approvals.Required || v.opts.RequireApproval {
 		d.holdUnapproved()
 	}
@@ -182,12 +191,15 @@ func (v *view) authorize(d *decision) {
 func (d *decision) holdUnapproved() {
 	h := &hold{policy: true}
 	for _, g := range d.grants {
-		if !g.Approved {
+		if !g.Approved && g.Kind != GrantHostHook {
 			h.reasons = append(h.reasons, Reason{CodeAuthority, "not approved: it " + g.Text, g.Origin})
 		}
 	}
 	if len(h.reasons) > 0 {
-		h.reasons[0].Text += " (reconcile approve " + d.id.String() + ")"
+		h.reasons[0].Text += approveText(d.id)
+		if d.hold != nil { // for its hook on the host
+			h.reasons = slices.Concat(d.hold.reasons, h.reasons)
+		}
 		d.hold = h
 	}
 }

@@ -91,7 +91,7 @@ func (v *view) brake(all decisions) []Reason {
 	}
 	total, going, before := 0, 0, 0
 	for id := range v.objects {
-		if id.Kind.Role() == RoleSupport {
+		if id.Kind.Role() != RoleInstance {
 			continue
 		}
 		total++

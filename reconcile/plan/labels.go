@@ -5,6 +5,7 @@ package plan
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 )
 
 // The labels that make an object ours. They are written and parsed nowhere
@@ -22,6 +23,38 @@ const (
 	LabelKeep      = "reconcile.keep"
 	LabelVersion   = "reconcile.version"
 )
+
+// imagePrefix takes the place of the prefix of the labels on an image of ours, so
+// that no container made of it inherits what makes an object ours.
+const (
+	labelPrefix = "reconcile."
+	imagePrefix = "reconcile-image."
+)
+
+// ImageLabels returns the labels that o, which is an image, carries at the
+// runtime. None of them is one of a container.
+func (o Object) ImageLabels() map[string]string {
+	l := map[string]string{}
+	for k, v := range o.Labels() {
+		l[ImageLabel(k)] = v
+	}
+	return l
+}
+
+// ImageLabel is the name on an image of a label of this package.
+func ImageLabel(name string) string { return imagePrefix + strings.TrimPrefix(name, labelPrefix) }
+
+// ParseImageLabels is as [ParseLabels], for the labels of an image.
+func ParseImageLabels(labels map[string]string) (Object, bool) {
+	l := map[string]string{}
+	for k, v := range labels {
+		if rest, ok := strings.CutPrefix(k, imagePrefix); ok {
+			l[labelPrefix+rest] = v
+		}
+	}
+	o, ok := ParseLabels(l)
+	return o, ok && o.Role == RoleImage && o.ID.Kind.Role() == RoleImage
+}
 
 // Labels returns the labels that o carries at the runtime. Empty values are
 // left out.

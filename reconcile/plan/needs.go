@@ -36,9 +36,11 @@ func orderNeeds(rs map[ID]*Resource) (order []ID, cyclic map[ID]bool) {
 	return order, cyclic
 }
 
-// generation names what an object was made as, so that what is bound to it can
-// tell whether it was replaced by something else.
-func generation(digest string, bound map[string]string) string {
+// Generation names what an object was made as, so that what is bound to it can
+// tell whether it was replaced by something else: 16 hexadecimal digits. A
+// container that needs an image has that of the image among its inputs, under
+// need:IMAGE.
+func Generation(digest string, bound map[string]string) string {
 	sum := sha256.Sum256([]byte(digest + "\n" + formatInputs(bound)))
 	return hex.EncodeToString(sum[:8])
 }

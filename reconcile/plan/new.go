@@ -38,6 +38,7 @@ func New(d Desired, o Observed, opts Options) Plan {
 			CodeInvalid, fmt.Sprintf("step %s waits for itself", s.ID), s.Reason.Origin,
 		}}})
 	}
+	p.Wake = v.wakeForWish(p.Wake)
 	p.Complete = len(p.Incomplete) == 0 && len(p.Refused) == 0 &&
 		!slices.ContainsFunc(p.Held, func(c Change) bool { return !c.Benign })
 	return p
@@ -54,7 +55,7 @@ func (p *Plan) report(v *view, d *decision) {
 	p.Authority = append(p.Authority, d.grants...)
 	if d.acts() {
 		c := base
-		c.Actions, c.Reasons, c.ReplacePaths = d.actions, d.reasons, d.paths
+		c.Actions, c.Reasons, c.ReplacePaths, c.Hook = d.actions, d.reasons, d.paths, v.hookChange(d)
 		c.Before, c.After = v.specs(d)
 		p.Changes = append(p.Changes, c)
 	}
@@ -64,6 +65,9 @@ func (p *Plan) report(v *view, d *decision) {
 		}
 		c := base
 		c.Actions, c.Reasons, c.Policy, c.Benign = d.actions, h.reasons, h.policy, h.benign
+		if d.hold != nil {
+			c.Hook = v.hookChange(d)
+		}
 		p.Held = append(p.Held, c)
 	}
 	if d.res != nil && !d.acts() && (d.held() == nil || d.held().benign) {

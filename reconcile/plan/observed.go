@@ -25,6 +25,8 @@ type Observed struct {
 	Records Records
 	// HostHooks is what became of the hooks that ran on this host, by resource.
 	HostHooks map[ID]HostHook
+	// NoCommit: the runtime cannot make images, as install hooks need it.
+	NoCommit bool
 	// Busy are IDs with a step under way, or with one since the objects were
 	// looked at: what is known of them is no longer so. Nothing is planned for
 	// them.
@@ -105,8 +107,12 @@ type Object struct {
 	Finished time.Time // zero: not since the last start
 	Image    string    // ID of the image it really uses
 	Ports    []Port    // as published now
+	// UsedBy names a container that is not ours and uses the image; "" = none
+	// does. Such an image stays.
+	UsedBy string
 	// Drift lists in which ways the object departs from what it was made as,
-	// apart from its state: detached from its network, other image.
+	// apart from its state: detached from its network, other image. That an image
+	// is CodeMissing says that what its install hook left beside it is gone.
 	Drift []Reason
 	// Health is what the helper reports of its probes; nil = it has none, or
 	// nothing has been heard of it.
@@ -185,7 +191,8 @@ const (
 	// RecordRestarts has in Data "count", the restarts of this ID so far,
 	// "streak", those since it last ran for long, and "digest", the spec they
 	// were counted for: a new spec counts from zero. "stopped" is "true" after
-	// it was stopped as somebody wished: its next start is no restart.
+	// it was stopped as somebody wished: its next start is no restart. "cause" is
+	// why it was stopped otherwise, as the end of "it …"; "" = it exited by itself.
 	RecordRestarts RecordKind = "restarts"
 	// RecordBrake has in Data "held", "true" while the mass-delete brake keeps
 	// the instance. Without it the brake would release itself as soon as enough
@@ -203,7 +210,11 @@ const (
 	// RecordHook is the last run of a hook in a container. Its Key is the hook's
 	// name; Data has "container", the handle, "digest", that of the hook, and
 	// "revision", the commit of the agent's repo. The container owes a restart
-	// until it was started after At, which is when the record was written.
+	// until it was started after At, which is when the record was written. With an
+	// empty "container" it did not run, and says only what to compare with.
+	//
+	// In a plan a zero At stands for the moment of writing, and a Data without
+	// "container" for the handle of the object of the step.
 	RecordHook RecordKind = "hook"
 )
 

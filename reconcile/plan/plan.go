@@ -71,10 +71,21 @@ type Change struct {
 	After  json.RawMessage
 	// ReplacePaths are the fields that force a replacement, as dotted paths.
 	ReplacePaths []string
+	// Hook is the hook on the host that is run, or held for want of approval; nil =
+	// there is none.
+	Hook *HookChange
 	// Policy: held by a policy rather than by a fault; exit 3 instead of 1.
 	Policy bool
 	// Benign: held as somebody wished; a plan with nothing else is empty.
 	Benign bool
+}
+
+// HookChange is a hook on the host beside what was approved of it.
+type HookChange struct {
+	Hook
+	Approved bool
+	// Before are the commands that were approved last, where that is known.
+	Before []string
 }
 
 // Reason says why, in a closed set of codes, with a text for people and the
@@ -90,8 +101,9 @@ type Op string
 
 // The ops. Prepare pulls the image and makes folders; with an Object it only
 // restores the folders that object was made with, since it has its image.
-// Create runs the install hook when the target is an image. Exec runs a hook in
-// a container, Host one on this host.
+// Create runs the install hook when the target is an image, in a container of the
+// base image that the prepare step of the instance has pulled. Exec runs a hook
+// in the container Object, Host one on this host, without an Object.
 // Activate gives one object its proper name.
 const (
 	OpPrepare  Op = "prepare"
@@ -109,7 +121,8 @@ const (
 // Step is one node of the graph.
 type Step struct {
 	// ID is op:id[@handle][#what]; unique in a plan and stable between plans.
-	// What tells apart the records, and the waits other than for readiness.
+	// What tells apart the records, the hooks, the waits other than for readiness,
+	// and the stop and start after hooks, which are "restart".
 	ID     string
 	Op     Op
 	Target ID

@@ -37,6 +37,9 @@ func (g *graph) orderRemovals() {
 		if r != nil && d.res == nil {
 			g.orderByNeeds(d, r)
 		}
+		if id.Kind.Role() == RoleImage {
+			continue
+		}
 		for _, o := range d.doomed {
 			if r == nil || d.res != nil || o.Digest != g.v.digestAs(r, o.Digest) {
 				users = append(users, deleteOf(o))

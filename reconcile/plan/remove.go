@@ -40,9 +40,10 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 			return wish("it is marked to be kept")
 		}
 	}
+	if h := v.busyHold(d.id, d.origin); h != nil {
+		return h
+	}
 	switch {
-	case v.busy[d.id]:
-		return &hold{reasons: []Reason{{CodeBusy, busyText, d.origin}}}
 	case v.destroy:
 		return nil
 	case v.emptied():

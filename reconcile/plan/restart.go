@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -46,8 +47,9 @@ func (v *view) crashLoops(d *decision) bool {
 	if !at.After(v.opts.Now) {
 		return false
 	}
-	text := fmt.Sprintf("CrashLoopBackOff until %s: it exited with %d", v.clock(at), d.current.ExitCode)
-	if n := v.restarts(d).count; n > 0 {
+	r := v.restarts(d)
+	text := fmt.Sprintf("CrashLoopBackOff until %s: it %s", v.clock(at), cmp.Or(r.cause, fmt.Sprintf("exited with %d", d.current.ExitCode)))
+	if n := r.count; n > 0 {
 		text += fmt.Sprintf(" after restart %d", n)
 	}
 	d.note = &hold{reasons: []Reason{{CodeCrashLoop, text, d.origin}}, until: at}
@@ -57,7 +59,7 @@ func (v *view) crashLoops(d *decision) bool {
 // restartAt is when the exited object may be started again; zero = at once.
 func (v *view) restartAt(d *decision) time.Time {
 	r := v.restarts(d)
-	if !v.opts.Supervise || d.current.Finished.IsZero() || r.stopped {
+	if !v.opts.Supervise || d.current.Finished.IsZero() || r.stopped || v.startAsked(d) {
 		return time.Time{}
 	}
 	delay := restartDelay(r.streak)
@@ -75,12 +77,19 @@ func (v *view) clock(t time.Time) string { return t.In(v.opts.Now.Location()).Fo
 type restarts struct {
 	count, streak int
 	stopped       bool
+	cause         string // why it was stopped, as the end of "it …"; "" = it exited
 }
 
 func (v *view) restarts(d *decision) restarts {
 	rec, o := v.records[recordKey{d.id, RecordRestarts}], d.current
+	if v.forgiven(d.id, rec.At) {
+		rec.Data = nil
+	}
 	r := restarts{count: rec.Restarts(o.Digest), streak: rec.counted("streak", o.Digest)}
 	r.stopped = rec.isOf(o.Digest) && rec.Data["stopped"] == "true"
+	if rec.isOf(o.Digest) && o.State == StateExited {
+		r.cause = rec.Data["cause"]
+	}
 	if ran := o.Finished.Sub(o.Started); !o.Started.IsZero() && ran >= restartStable {
 		r.streak = 0
 	}
@@ -103,6 +112,9 @@ func (v *view) restartsRecord(d *decision, r restarts) Record {
 	}
 	if r.stopped {
 		data["stopped"] = "true"
+	}
+	if r.cause != "" {
+		data["cause"] = r.cause
 	}
 	return Record{ID: d.id, Kind: RecordRestarts, At: v.opts.Now, Data: data}
 }

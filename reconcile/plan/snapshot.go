@@ -55,6 +55,8 @@ type observedJSON struct {
 	Records    recordsJSON                `json:"records"`
 	Specs      map[string]json.RawMessage `json:"specs"`
 	Converged  []ID                       `json:"converged"`
+	HostHooks  map[ID]HostHook            `json:"host_hooks,omitempty"`
+	NoCommit   bool                       `json:"no_commit,omitempty"`
 }
 
 type recordsJSON struct {
@@ -94,6 +96,7 @@ type objectJSON struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Image    string    `json:"image,omitempty"`
 	Ports    []Port    `json:"ports,omitempty"`
+	UsedBy   string    `json:"used_by,omitempty"`
 	Drift    []Reason  `json:"drift,omitempty"`
 	Health   *Health   `json:"health,omitempty"`
 }
@@ -120,14 +123,14 @@ func (id *objectID) UnmarshalText(b []byte) error {
 func objectForm(o Object) objectJSON {
 	return objectJSON{
 		objectID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Session, o.Digest, o.Inputs,
-		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created.UTC(), o.Started.UTC(), o.Finished.UTC(), o.Image, o.Ports, o.Drift, o.Health,
+		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created.UTC(), o.Started.UTC(), o.Finished.UTC(), o.Image, o.Ports, o.UsedBy, o.Drift, o.Health,
 	}
 }
 
 func (o objectJSON) object() Object {
 	return Object{
 		ID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Session, o.Digest, o.Inputs,
-		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created, o.Started, o.Finished, o.Image, o.Ports, o.Drift, o.Health,
+		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created, o.Started, o.Finished, o.Image, o.Ports, o.UsedBy, o.Drift, o.Health,
 	}
 }
 
@@ -166,6 +169,19 @@ func factsOf(forms map[Input]factJSON) map[Input]Fact {
 	return out
 }
 
+// hostHookForms are facts with their times in UTC; nil for none.
+func hostHookForms(facts map[ID]HostHook) map[ID]HostHook {
+	var out map[ID]HostHook
+	for id, h := range facts {
+		if out == nil {
+			out = map[ID]HostHook{}
+		}
+		h.At = h.At.UTC()
+		out[id.canonical()] = h
+	}
+	return out
+}
+
 // JSON returns s as a file has it, indented and with a final newline.
 func (s Snapshot) JSON() ([]byte, error) {
 	o := s.Observed
@@ -177,6 +193,7 @@ func (s Snapshot) JSON() ([]byte, error) {
 			Incomplete: list(o.Incomplete),
 			Records:    recordsJSON{o.Records.Owner, list(o.Records.Accepted), list(o.Records.Records)},
 			Specs:      maps.Clone(o.Specs), Converged: list(o.Converged),
+			HostHooks: hostHookForms(o.HostHooks), NoCommit: o.NoCommit,
 		},
 	}
 	if out.Observed.Specs == nil {
@@ -212,6 +229,7 @@ func ParseSnapshot(b []byte) (Snapshot, error) {
 			Objects: objectsOf(o.Objects), Foreign: objectsOf(o.Foreign), Inputs: factsOf(o.Inputs),
 			Incomplete: o.Incomplete, Records: Records{o.Records.Owner, o.Records.Accepted, o.Records.Records},
 			Specs: map[string]json.RawMessage{}, Converged: o.Converged,
+			HostHooks: o.HostHooks, NoCommit: o.NoCommit,
 		},
 	}
 	for _, obj := range s.Observed.Objects {

@@ -10,16 +10,26 @@ import (
 
 // wishStarted decides whether the current object is to be started.
 func (v *view) wishStarted(d *decision) {
-	if d.res.Want != WantRunning && d.res.Want != WantOnce {
+	if d.idle || d.res.Want != WantRunning && d.res.Want != WantOnce {
 		return
 	}
 	switch d.current.State {
+	case StateRunning:
+		v.wishRestarted(d)
+		return
 	case StatePaused:
+		if v.restartAsked(d) {
+			v.wishRestarted(d)
+			return
+		}
 		d.departed(CodePaused, "it is paused")
 	case StateCreated: // by a pass that did not get further; starting it counts as nothing
 		d.because(CodeUnfinished, "it was created and never started")
 	case StateExited:
-		if d.finished() || v.exhausted(d) || v.crashLoops(d) {
+		if d.res.Want != WantOnce && v.startDue(d) {
+			break
+		}
+		if v.finished(d) || v.exhausted(d) || v.crashLoops(d) {
 			return
 		}
 		d.departed(CodeStopped, fmt.Sprintf("it exited with %d", d.current.ExitCode))
@@ -34,14 +44,14 @@ func (v *view) wishStarted(d *decision) {
 }
 
 // finished notes an exited object that its restart rule leaves alone.
-func (d *decision) finished() bool {
+func (v *view) finished(d *decision) bool {
 	var text string
 	switch {
 	case d.res.Want == WantOnce:
 		text = fmt.Sprintf("it ran and exited with %d", d.current.ExitCode)
 	case d.res.Restart.Policy == RestartNever:
 		text = fmt.Sprintf("it exited with %d and is never restarted", d.current.ExitCode)
-	case d.res.Restart.Policy == RestartOnFailure && d.current.ExitCode == 0:
+	case d.res.Restart.Policy == RestartOnFailure && d.current.ExitCode == 0 && v.restarts(d).cause == "":
 		text = "it exited with 0 and is restarted on failure only"
 	default:
 		return false

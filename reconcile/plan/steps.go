@@ -30,6 +30,7 @@ func (v *view) buildSteps(all decisions) (steps, unordered []Step) {
 			g.converge(d)
 		}
 	}
+	g.orderImages()
 	g.orderRemovals()
 	after := map[string][]string{}
 	for id, s := range g.steps {
@@ -90,23 +91,30 @@ func (g *graph) converge(d *decision) {
 	// ready holds what the next step comes after; waits is empty once it is
 	// covered by ready.
 	var ready, waits []string
+	if d.host != nil && !d.host.hook.InCopy {
+		ready = []string{g.host(d)}
+	}
 	if d.needsPrepared() {
 		s := step(OpPrepare)
 		if d.create != "" {
 			s.Digest, s.Bound = d.digest, d.bound
 		}
-		ready = []string{g.add(s, "")}
+		d.made.prepare = g.add(s, "", ready...)
+		ready = []string{d.made.prepare}
+	}
+	if d.host != nil && d.host.hook.InCopy {
+		ready = []string{g.host(d, ready...)}
 	}
 	if d.create != "" {
 		ready = []string{g.create(d, step(OpCreate), ready)}
 	}
-	if d.start {
+	if d.starts() {
 		waits = g.needs(d)
 	}
 	for _, o := range d.halted {
 		ready = append(ready, g.add(Step{Op: OpStop, Target: d.id, Object: o.Handle, Reason: reason}, ""))
 	}
-	if len(d.doomed) > 0 && !d.deleteOld {
+	if len(d.doomed) > 0 && !d.deleteOld && d.id.Kind.Role() != RoleImage {
 		ready, waits = g.doom(d, slices.Concat(ready, waits)), nil
 	}
 	if d.activate {
@@ -117,26 +125,74 @@ func (g *graph) converge(d *decision) {
 	for _, rec := range d.records {
 		s := step(OpRecord)
 		s.Record, s.Reason = &rec, d.recordReason(rec.Kind)
-		ready, waits = []string{g.add(s, string(rec.Kind), slices.Concat(ready, waits)...)}, nil
+		ready, waits = []string{g.add(s, recordWhat(rec), slices.Concat(ready, waits)...)}, nil
+	}
+	// The restart after hooks is the restart that is due anyway, but what fails
+	// its probe is restarted first: nothing can be run in it.
+	if d.restart && (len(d.execs) == 0 || g.v.unhealthy(d)) {
+		ready, waits = []string{g.add(step(OpStop), "", slices.Concat(ready, waits)...)}, nil
+		ready = []string{g.add(step(OpStart), "", ready...)}
 	}
 	if d.start {
-		ready = []string{g.add(step(OpStart), "", slices.Concat(ready, waits, g.portsFreed(d))...)}
+		ready, waits = []string{g.add(step(OpStart), "", slices.Concat(ready, waits, g.portsFreed(d))...)}, nil
 	}
+	ready = g.execs(d, step, slices.Concat(ready, waits))
 	if len(ready) > 0 {
 		d.made.last = ready[len(ready)-1]
 	}
-	if _, needed := g.v.needed[d.id]; needed && d.start {
+	if _, needed := g.v.needed[d.id]; d.starts() && (needed || d.res.Spec.gated()) {
 		g.wait(d, Need{On: d.id, Until: UntilReady}, d.id)
 	}
+}
+
+// host adds the run of a hook on the host.
+func (g *graph) host(d *decision, after ...string) string {
+	h := d.host.hook
+	d.made.host = g.add(Step{Op: OpHost, Target: d.id, Hook: &h, Reason: d.host.reason}, string(h.Name), after...)
+	return d.made.host
+}
+
+// execs adds the runs of hooks in what runs now, each with its record, and one
+// restart after them. It returns what comes last.
+func (g *graph) execs(d *decision, step func(Op) Step, ready []string) []string {
+	if len(d.execs) == 0 {
+		return ready
+	}
+	for _, x := range d.execs {
+		s := step(OpExec)
+		s.Hook, s.Reason = &x.hook, x.reason
+		ready = []string{g.add(s, string(x.hook.Name), ready...)}
+		rec := ranRecord(d.id, x.hook)
+		s = step(OpRecord)
+		s.Record, s.Reason = &rec, x.reason
+		ready = []string{g.add(s, recordWhat(rec), ready...)}
+	}
+	for _, op := range []Op{OpStop, OpStart} {
+		s := step(op)
+		s.Reason = Reason{CodeHook, "a restart follows its hooks", d.origin}
+		ready = []string{g.add(s, "restart", ready...)}
+	}
+	return ready
+}
+
+// recordWhat tells the record steps of one resource apart.
+func recordWhat(r Record) string {
+	if r.Key == "" {
+		return string(r.Kind)
+	}
+	return string(r.Kind) + "-" + r.Key
 }
 
 // needsPrepared reports whether something is started that may lack its image
 // or folders. What is only to be unpaused has both.
 func (d *decision) needsPrepared() bool {
-	if d.id.Kind.Role() == RoleSupport {
+	switch {
+	case d.id.Kind.Role() != RoleInstance:
 		return false
+	case d.create != "", d.restart, len(d.execs) > 0, d.host != nil && d.host.hook.InCopy:
+		return true
 	}
-	return d.create != "" || d.start && (d.current.State != StatePaused || len(d.doomed) > 0)
+	return d.start && (d.current.State != StatePaused || len(d.doomed) > 0)
 }
 
 // recordReason is the reason of a record, which may be all that is done.
@@ -144,6 +200,8 @@ func (d *decision) recordReason(kind RecordKind) Reason {
 	switch {
 	case kind == RecordBrake:
 		return Reason{CodeUnfinished, "it is desired again", d.origin}
+	case kind == RecordHook:
+		return Reason{CodeUnfinished, "what its update hook is compared with is not recorded yet", d.origin}
 	case kind == RecordApprover:
 		return Reason{CodeUnfinished, "that it can write the lock file is not recorded yet", d.origin}
 	case len(d.reasons) == 0:
@@ -211,7 +269,12 @@ func (g *graph) wait(d *decision, n Need, user ID) string {
 	}
 	what := string(n.Until)
 	if n.Until == UntilReady {
-		what, s.Reason = "", g.v.needed[d.id]
+		what = ""
+		if first, needed := g.v.needed[d.id]; needed {
+			s.Reason = first
+		} else {
+			s.Reason = Reason{CodeNeeds, "its readiness probe says when it is ready", d.origin}
+		}
 	}
 	return g.add(s, what, d.made.last)
 }

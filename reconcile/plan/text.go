@@ -124,6 +124,9 @@ func (s Step) write(b *strings.Builder) {
 	for _, p := range s.Ports {
 		fmt.Fprintf(b, " %s:%d→%d/%s", p.HostIP, p.HostPort, p.Container, p.Protocol)
 	}
+	if s.Hook != nil {
+		fmt.Fprintf(b, " runs %q", s.Hook.Commands)
+	}
 	if s.Record != nil {
 		for _, k := range slices.Sorted(maps.Keys(s.Record.Data)) {
 			fmt.Fprintf(b, " %s=%s", k, short(s.Record.Data[k]))

@@ -17,6 +17,9 @@ func (v *view) standing(r *Resource) *hold {
 	if first, ok := v.clashes[r.ID]; ok {
 		invalid(fmt.Sprintf("its name %s is that of %s", r.Name, first), r.Origin)
 	}
+	if of, made := r.makes(); made && v.desired[of] == nil {
+		invalid(fmt.Sprintf("it is made for %s, which is not desired", of), r.Origin)
+	}
 	for _, n := range r.Needs {
 		if v.desired[n.On] == nil {
 			invalid(fmt.Sprintf("it needs %s, which is not desired", n.On), n.Origin)
@@ -46,6 +49,9 @@ func (v *view) veto(d *decision, all decisions) *hold {
 	}
 	if len(v.unseen) > 0 && (d.create != "" || len(d.doomed) > 0) {
 		return fault(CodeUnknown, "it may exist already: "+v.unseen[0].Text)
+	}
+	if v.observed.NoCommit && d.create != "" && d.id.Kind.Role() == RoleImage {
+		return fault(CodeUnsupported, "the runtime cannot make images, as its install hook needs it")
 	}
 	if h := v.missingInputs(d); h != nil {
 		return h
@@ -97,7 +103,7 @@ func (v *view) nameTaken(d *decision, all decisions) *hold {
 		return &hold{reasons: []Reason{{CodeForeign, fmt.Sprintf("the name %s belongs to an object that is not ours", d.name), d.origin}}}
 	}
 	for _, o := range v.bearers[b] {
-		if o.ID == d.id {
+		if o.ID == d.id || d.id.Kind.Role() == RoleImage {
 			continue
 		}
 		on := all[o.ID]
@@ -117,11 +123,15 @@ func (v *view) needsHeld(d *decision, all decisions) *hold {
 	var h *hold
 	for _, n := range d.res.Needs {
 		on := all[n.On]
-		if on == nil {
+		if on == nil || d.idle && n.Until != UntilExists && !n.Bound {
 			continue
 		}
 		var next *hold
-		if !on.reaches(n.Until) {
+		until := n.Until
+		if d.idle { // it is made, and not started
+			until = UntilExists
+		}
+		if !on.reaches(until) {
 			next = &hold{reasons: []Reason{{CodeBlockedBy, fmt.Sprintf("it needs %s %s", n.On, n.Until), n.Origin}}}
 			next.inherit(on)
 		} else if next = v.waitBackedOff(d, n, on); next == nil {
@@ -148,7 +158,7 @@ func (h *hold) inherit(on *decision) {
 		return
 	}
 	if len(on.halted) > 0 { // its note follows once it is stopped
-		h.benign = true
+		h.benign = on.stops()
 		return
 	}
 	from := on.held()
@@ -156,7 +166,7 @@ func (h *hold) inherit(on *decision) {
 		return
 	}
 	h.policy = from.policy
-	h.benign = from.benign && slices.ContainsFunc(from.reasons, func(r Reason) bool { return r.Code == CodeKept })
+	h.benign = from.benign && slices.ContainsFunc(from.reasons, func(r Reason) bool { return r.Code == CodeKept || r.Code == CodeWish })
 }
 
 // reaches reports whether d will get as far as until, if its steps succeed.
@@ -168,12 +178,12 @@ func (d *decision) reaches(until Until) bool {
 	switch {
 	case until == UntilExists || !d.runs():
 		return there
-	case d.res.Want == WantStopped:
+	case d.stops():
 		return false
 	case until == UntilFinished:
 		return d.succeeded() || d.held() == nil
 	}
-	return d.hold == nil && d.start || d.current != nil && d.current.State == StateRunning
+	return d.hold == nil && d.starts() || d.current != nil && d.current.State == StateRunning && len(d.halted) == 0
 }
 
 // runs reports whether the resource is a process, so that being ready is more
@@ -185,5 +195,5 @@ func (d *decision) runs() bool {
 // succeeded reports whether the current object ran to its end without a fault
 // and is left so.
 func (d *decision) succeeded() bool {
-	return d.current != nil && !d.start && d.current.State == StateExited && d.current.ExitCode == 0
+	return d.current != nil && !d.starts() && d.current.State == StateExited && d.current.ExitCode == 0
 }

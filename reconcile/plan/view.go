@@ -43,6 +43,8 @@ type view struct {
 	backoff   map[ID]Backoff
 	existed   map[ID]bool // after the last pass
 	records   map[recordKey]Record
+	keyed     map[keyedRecord]Record
+	hostHooks map[ID]HostHook
 	observed  Observed // for Inputs, Specs and the owner
 
 	approvals Approvals
@@ -57,15 +59,21 @@ type recordKey struct {
 	kind RecordKind
 }
 
+// keyedRecord finds the others.
+type keyedRecord struct {
+	recordKey
+	key string
+}
+
 // bearing is a name within its space: each support kind has a space of its
-// own, and all instances are containers.
+// own, images have another, and all instances are containers.
 type bearing struct {
 	space Kind
 	name  string
 }
 
 func bearingOf(id ID, name string) bearing {
-	if id.Kind.Role() == RoleSupport {
+	if id.Kind.Role() != RoleInstance {
 		return bearing{id.Kind, name}
 	}
 	return bearing{Manifest, name}
@@ -80,6 +88,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
 		foreign: map[bearing]Object{}, wanted: map[bearing]bool{},
 		busy: map[ID]bool{}, backoff: map[ID]Backoff{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
+		keyed: map[keyedRecord]Record{}, hostHooks: map[ID]HostHook{},
 	}
 	v.partial, v.unseen = v.sortReasons(d.Partial), v.sortReasons(o.Incomplete)
 	v.indexDesired(d.Resources)
@@ -174,9 +183,15 @@ func (v *view) indexObserved(o Observed) {
 		slices.SortFunc(objs, compareObjects)
 	}
 	for _, r := range o.Records.Records {
+		key := recordKey{r.ID.canonical(), r.Kind}
 		if r.Key == "" {
-			v.records[recordKey{r.ID.canonical(), r.Kind}] = r
+			v.records[key] = r
+		} else {
+			v.keyed[keyedRecord{key, r.Key}] = r
 		}
+	}
+	for id, h := range o.HostHooks {
+		v.hostHooks[id.canonical()] = h
 	}
 	for _, id := range o.Busy {
 		v.busy[id.canonical()] = true

@@ -14,25 +14,35 @@ func (v *view) wish(d *decision, all decisions) {
 		v.wishStopped(d)
 		return
 	}
+	d.idle = v.stopWished(d.res)
 	switch {
 	case d.keptGoesOn():
 		d.keepRival()
+		return
+	case d.current == nil && len(d.rivals) == 0 && d.idle:
+		d.noteStopped()
 		return
 	case d.current == nil && len(d.rivals) == 0:
 		v.wishNew(d)
 	case d.current == nil:
 		v.wishReplaced(d)
-	default:
+	case d.id.Kind.Role() == RoleInstance:
 		v.wishTidy(d)
 		v.wishStarted(d)
+	case d.id.Kind.Role() == RoleSupport:
+		v.wishTidy(d)
 	}
 	if d.hold != nil {
 		return
 	}
 	if d.create != "" {
 		d.bound = v.bind(d.res, all)
-		d.start = d.res.Want == WantRunning || d.res.Want == WantOnce
+		d.start = !d.idle && (d.res.Want == WantRunning || d.res.Want == WantOnce)
 	}
+	if d.idle {
+		v.wishIdle(d)
+	}
+	v.wishHooks(d)
 	v.wishPortsKept(d)
 }
 
@@ -58,6 +68,9 @@ func (v *view) wishStopped(d *decision) {
 // keptGoesOn reports whether an object that must stay is in the place of the
 // one that should be there.
 func (d *decision) keptGoesOn() bool {
+	if d.id.Kind.Role() == RoleImage { // there may be any number of them
+		return false
+	}
 	return slices.ContainsFunc(d.rivals, func(r rival) bool {
 		if !r.object.Keep {
 			return false
@@ -94,8 +107,9 @@ func (v *view) wishNew(d *decision) {
 }
 
 func (v *view) wishReplaced(d *decision) {
-	switch d.res.Replace {
-	case Overlap, Finish:
+	image := d.id.Kind.Role() == RoleImage // always made beside the old one
+	switch {
+	case !image && (d.res.Replace == Overlap || d.res.Replace == Finish):
 		d.holdBack(CodeUnsupported, fmt.Sprintf("replacing with %q is not supported by this build", d.res.Replace))
 		return
 	}
@@ -108,7 +122,9 @@ func (v *view) wishReplaced(d *decision) {
 		}
 	}
 	d.paths = v.replacePaths(d.res, old)
-	d.doomAll()
+	if !image {
+		d.doomAll()
+	}
 	d.create = v.freeName(d)
 	d.action(ActionReplace)
 }
@@ -133,7 +149,7 @@ func (v *view) wishTidy(d *decision) {
 		d.actions = []Action{ActionReplace}
 	}
 	d.doomAll()
-	if d.current.Name == d.name || d.id.Kind.Role() == RoleSupport || d.borneByKept() {
+	if d.current.Name == d.name || d.id.Kind.Role() != RoleInstance || d.borneByKept() {
 		return
 	}
 	d.activate = true
@@ -168,7 +184,7 @@ func (d *decision) doomAll() {
 // can be renamed.
 func (v *view) freeName(d *decision) string {
 	b := bearingOf(d.id, d.name)
-	if len(v.bearers[b]) == 0 {
+	if len(v.bearers[b]) == 0 || d.id.Kind.Role() == RoleImage {
 		return d.name
 	}
 	if d.id.Kind.Role() == RoleSupport {
