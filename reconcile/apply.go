@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -18,6 +19,10 @@ const (
 	DefaultPrepareTimeout = 30 * time.Minute
 	DefaultGrace          = time.Minute
 )
+
+// hookGrace is what a hook may take beyond its time: whoever runs it ends it, and
+// what it started.
+const hookGrace = 30 * time.Second
 
 // waitsPerStep is how many waits may be under way for each other step: they
 // cost the runtime little, and one that takes long must hold nothing up.
@@ -103,8 +108,8 @@ var errInterrupted = errors.New("interrupted")
 // is After succeeded, a step that fails or takes too long skips what depends on
 // it and nothing else, and no two steps of one resource run at once.
 //
-// When ctx ends no step starts any more; prepares and waits are cancelled, and
-// all other steps get o.Grace to end by themselves. Apply returns when every
+// When ctx ends no step starts any more; prepares, waits and hooks are cancelled,
+// and all other steps get o.Grace to end by themselves. Apply returns when every
 // step that it started has returned.
 func Apply(ctx context.Context, rt Runtime, rec Records, p plan.Plan, d plan.Desired, o ApplyOptions) Outcome {
 	x := newExecutor(rt, rec, o)
@@ -138,13 +143,21 @@ func (o ApplyOptions) withDefaults() ApplyOptions {
 }
 
 // cuttable reports whether a step may be given up halfway without leaving
-// anything behind.
-func cuttable(op plan.Op) bool { return op == plan.OpPrepare || op == plan.OpWait }
+// anything behind. A hook that is given up is run again, whatever it did.
+func cuttable(s plan.Step) bool {
+	switch s.Op {
+	case plan.OpPrepare, plan.OpWait, plan.OpExec, plan.OpHost:
+		return true
+	case plan.OpCreate: // of an image, which is to run its install hook
+		return s.Target.Kind.Role() == plan.RoleImage
+	}
+	return false
+}
 
 // stepContext is the context of one step: bounded, and deaf to the end of ctx
 // for the grace period when the step must not be cut.
-func stepContext(ctx context.Context, op plan.Op, timeout, grace time.Duration) (context.Context, context.CancelFunc) {
-	if cuttable(op) {
+func stepContext(ctx context.Context, s plan.Step, timeout, grace time.Duration) (context.Context, context.CancelFunc) {
+	if cuttable(s) {
 		return context.WithTimeoutCause(ctx, timeout, errTimeout(timeout))
 	}
 	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -171,6 +184,10 @@ func (o ApplyOptions) timeout(s plan.Step, r plan.Resource) time.Duration {
 	switch {
 	case s.Op == plan.OpPrepare:
 		return max(t, o.PrepareTimeout)
+	case s.Hook != nil && s.Hook.Timeout > 0:
+		return s.Hook.Timeout + hookGrace
+	case s.Op == plan.OpCreate && cuttable(s):
+		return t + hookGrace
 	case s.Op == plan.OpStop && r.Spec.Container != nil:
 		// A stop takes what the container may take, and then kills it.
 		return t + time.Duration(r.Spec.Container.StopTimeout)*time.Second
@@ -181,13 +198,13 @@ func (o ApplyOptions) timeout(s plan.Step, r plan.Resource) time.Duration {
 // perform carries out one step of w. It changes neither x nor w, and may run
 // beside anything that does.
 func (x *executor) perform(ctx context.Context, w *walk, s plan.Step, made plan.Object) (plan.Object, error) {
-	inner, cancel := stepContext(ctx, s.Op, x.opt.timeout(s, w.resources[s.Target.String()]), x.opt.Grace)
+	inner, cancel := stepContext(ctx, s, x.opt.timeout(s, w.resources[s.Target.String()]), x.opt.Grace)
 	defer cancel()
 	obj, err := x.dispatch(inner, w.desired, s, made)
 	switch {
 	case err == nil:
 		return obj, nil
-	case cuttable(s.Op) && ctx.Err() != nil:
+	case cuttable(s) && ctx.Err() != nil:
 		err = errInterrupted
 	case inner.Err() != nil && errors.Is(err, inner.Err()):
 		err = context.Cause(inner)
@@ -216,19 +233,41 @@ func needsObject(op plan.Op) bool {
 	return op != plan.OpPrepare && op != plan.OpCreate && op != plan.OpHost
 }
 
-// record returns what a record step writes: ports that only the runtime knew
-// are those of the object just made.
+// record returns what a record step writes. What only the runtime knew is of the
+// object acted on: the ports of one just made, the container that a hook ran in,
+// which owes a restart if it was started before now.
 func record(s plan.Step, made plan.Object) (plan.Record, error) {
 	if s.Record == nil {
 		return plan.Record{}, errors.New("the plan says nothing to record")
 	}
-	r := *s.Record
-	if r.Kind != plan.RecordPorts || r.Data != nil {
+	switch r := *s.Record; r.Kind {
+	case plan.RecordPorts:
+		if r.Data == nil && made.Handle == "" {
+			return plan.Record{}, errors.New("no object was created whose ports could be recorded")
+		}
+		if r.Data == nil {
+			r.Data = plan.PortData(made.Ports)
+		}
+		return r, nil
+	case plan.RecordHook:
+		return hookRecord(r, s.Object)
+	default:
 		return r, nil
 	}
-	if made.Handle == "" {
-		return plan.Record{}, errors.New("no object was created whose ports could be recorded")
+}
+
+func hookRecord(r plan.Record, container string) (plan.Record, error) {
+	if r.At.IsZero() {
+		r.At = time.Now().UTC()
 	}
-	r.Data = plan.PortData(made.Ports)
+	if _, known := r.Data["container"]; known {
+		return r, nil
+	}
+	if container == "" {
+		return plan.Record{}, errors.New("there is no container in which the hook ran")
+	}
+	data := map[string]string{"container": container}
+	maps.Copy(data, r.Data)
+	r.Data = data
 	return r, nil
 }

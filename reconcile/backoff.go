@@ -46,10 +46,8 @@ type failures map[string]*failure
 // asked for then: when anything else is, they count for nothing.
 type failure struct {
 	id     plan.ID
-	digest string
-	want   plan.Want
-	inputs map[plan.Input]string // those that were known
-	count  int                   // in a row
+	asked  request
+	count  int // in a row
 	until  time.Time
 	detail string
 }
@@ -67,43 +65,56 @@ func (fs failures) add(s plan.Step, err error, d plan.Desired, inputs map[plan.I
 		fs[key] = f
 	}
 	f.id, f.detail = s.Target, err.Error()
-	f.digest, f.want, f.inputs = asked(s.Target, d, inputs)
+	f.asked = asked(s.Target, d, inputs)
 	f.count++
 	f.until = now.Add(backoffDelay(f.count))
 }
 
+// request is what is wanted of one resource.
+type request struct {
+	digest string
+	want   plan.Want
+	hooks  []string              // their digests
+	inputs map[plan.Input]string // those that are known
+}
+
 // asked is what d wants of a resource.
-func asked(id plan.ID, d plan.Desired, inputs map[plan.Input]plan.Fact) (digest string, want plan.Want, known map[plan.Input]string) {
-	known = map[plan.Input]string{}
+func asked(id plan.ID, d plan.Desired, inputs map[plan.Input]plan.Fact) request {
 	i := slices.IndexFunc(d.Resources, func(r plan.Resource) bool { return r.ID.Compare(id) == 0 })
 	if i < 0 || d.Destroy {
-		return "", "", known
+		return request{}
 	}
 	r := d.Resources[i]
+	q := request{digest: r.Spec.Digest(), want: r.Want, inputs: map[plan.Input]string{}}
+	for _, h := range r.Hooks {
+		q.hooks = append(q.hooks, h.Digest)
+	}
 	for _, in := range r.Spec.Inputs() {
 		if f := inputs[in]; f.State == plan.FactKnown {
-			known[in] = f.Value
+			q.inputs[in] = f.Value
 		}
 	}
-	return r.Spec.Digest(), r.Want, known
+	return q
+}
+
+// same reports whether now asks for what q asked for; an input that was not known
+// once is no difference.
+func (q request) same(now request) bool {
+	if now.digest != q.digest || now.want != q.want || !slices.Equal(now.hooks, q.hooks) {
+		return false
+	}
+	for in, value := range now.inputs {
+		if was, ok := q.inputs[in]; ok && was != value {
+			return false
+		}
+	}
+	return true
 }
 
 // forget forgets what is old, and the failures of what is asked for otherwise.
 func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, now time.Time) {
 	maps.DeleteFunc(fs, func(_ string, f *failure) bool {
-		if now.Sub(f.until) > backoffForget {
-			return true
-		}
-		digest, want, known := asked(f.id, d, inputs)
-		if digest != f.digest || want != f.want {
-			return true
-		}
-		for in, value := range known {
-			if was, ok := f.inputs[in]; ok && was != value {
-				return true
-			}
-		}
-		return false
+		return now.Sub(f.until) > backoffForget || !f.asked.same(asked(f.id, d, inputs))
 	})
 }
 
@@ -111,7 +122,7 @@ func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, now t
 func (fs failures) facts() []plan.Backoff {
 	var out []plan.Backoff
 	for _, f := range fs {
-		out = append(out, plan.Backoff{ID: f.id, Digest: f.digest, Until: f.until, Detail: f.detail})
+		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, Until: f.until, Detail: f.detail})
 	}
 	slices.SortFunc(out, func(a, b plan.Backoff) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 	return out

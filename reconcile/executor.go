@@ -29,7 +29,7 @@ type executor struct {
 	parked  map[string][]int // ready, but another step of the resource runs
 	lanes   map[string]*task // steps under way, by resource
 	// touched are the resources with a step under way that is not cuttable, now
-	// or at any time since the last mark.
+	// or at any time since the last mark, or with a hook that has ended since.
 	touched map[string]plan.ID
 	ended   chan ending
 }
@@ -122,10 +122,10 @@ func (x *executor) take(p plan.Plan, d plan.Desired) {
 		if i := w.find(t.step); i >= 0 {
 			t.index, kept[i] = i, true
 			w.steps[i].Object, w.results[i].Started = t.step.Object, t.started
-			w.begun[target] = w.begun[target] || !cuttable(t.step.Op)
+			w.begun[target] = w.begun[target] || !cuttable(t.step)
 			continue
 		}
-		if cuttable(t.step.Op) {
+		if cuttable(t.step) {
 			t.dropped = true
 			t.cancel(errSuperseded)
 			x.opt.Progress(Event{State: StepSkipped, Step: t.step, Detail: errSuperseded.Error()})
@@ -150,16 +150,6 @@ func (x *executor) queue(first int, under map[int]bool) {
 			x.push(i)
 		}
 	}
-}
-
-// find returns the step of the walk that s, which is under way, can go on as;
-// -1 = there is none.
-func (w *walk) find(s plan.Step) int {
-	return slices.IndexFunc(w.steps, func(t plan.Step) bool {
-		return t.Op == s.Op && t.Target == s.Target && t.Object == s.Object && t.Until == s.Until &&
-			t.Name == s.Name && t.Digest == s.Digest && maps.Equal(t.Bound, s.Bound) &&
-			t.Record == nil && len(t.After) == 0
-	})
 }
 
 // pool returns where a step of the op waits for its turn.
@@ -198,7 +188,7 @@ func (x *executor) begin(ctx context.Context, i int) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &task{step: s, target: target, walk: w, index: i, started: time.Now(), cancel: cancel}
 	x.lanes[target] = t
-	if !cuttable(s.Op) {
+	if !cuttable(s) {
 		x.touched[target] = s.Target
 		w.begun[target] = true
 	}
@@ -221,6 +211,9 @@ func (x *executor) finish(e ending) (r StepResult, ok bool) {
 		x.push(i)
 	}
 	delete(x.parked, t.target)
+	if t.step.Op != plan.OpPrepare && t.step.Op != plan.OpWait {
+		x.touched[t.target] = t.step.Target // also a hook: what was known before it ended is no longer so
+	}
 	if t.dropped {
 		return StepResult{}, false
 	}
@@ -247,7 +240,7 @@ func (x *executor) finish(e ending) (r StepResult, ok bool) {
 	}
 	for _, user := range x.walk.users[t.index] {
 		x.walk.missing[user]--
-		if x.walk.missing[user] == 0 && x.walk.results[user].State == "" {
+		if x.walk.missing[user] == 0 && x.walk.waits(user) {
 			x.push(user)
 		}
 	}
@@ -286,7 +279,7 @@ func (x *executor) skipUsers(failed int) {
 	for len(todo) > 0 {
 		i := todo[0]
 		todo = todo[1:]
-		if w.results[i].State != "" {
+		if !w.waits(i) {
 			continue
 		}
 		x.skip(i, why)
@@ -300,11 +293,23 @@ func (x *executor) skip(i int, why string) {
 	x.opt.Progress(Event{State: StepSkipped, Step: x.walk.steps[i], Detail: why})
 }
 
+// withoutOwn leaves out of what is known of host hooks those that x is about: a
+// plan that wants one of them has the step, and it goes on as that.
+func (x *executor) withoutOwn(hooks map[plan.ID]plan.HostHook) map[plan.ID]plan.HostHook {
+	own := func(id plan.ID, h plan.HostHook) bool {
+		t := x.lanes[id.String()]
+		return h.State == plan.HookRunning && t != nil && t.step.Op == plan.OpHost
+	}
+	hooks = maps.Clone(hooks)
+	maps.DeleteFunc(hooks, own)
+	return hooks
+}
+
 // mark begins anew to note what is touched.
 func (x *executor) mark() {
 	clear(x.touched)
 	for target, t := range x.lanes {
-		if !cuttable(t.step.Op) {
+		if !cuttable(t.step) {
 			x.touched[target] = t.step.Target
 		}
 	}

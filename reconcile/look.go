@@ -217,6 +217,7 @@ func (e *engine) plan(l *look, now time.Time) (plan.Plan, plan.Observed) {
 		o.Busy = append(o.Busy, id)
 	}
 	slices.SortFunc(o.Busy, plan.ID.Compare)
+	o.HostHooks = e.x.withoutOwn(o.HostHooks)
 	l.options.Now = now
 	p, o := decide(e.keeper, *l.desired, o, l.options)
 	if waits := e.repeats.see(p, *l.desired, now); len(waits) > 0 {

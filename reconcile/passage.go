@@ -153,6 +153,11 @@ func bases(o plan.Observed, d plan.Desired) map[string]string {
 			all[obj.ID.String()] += fmt.Sprintf("%s %s %s %s %d\n", obj.Handle, obj.Name, obj.State, obj.Digest, len(obj.Drift))
 		}
 	}
+	for _, r := range o.Records.Records {
+		if r.Kind == plan.RecordWish {
+			all[r.ID.String()] += fmt.Sprintf("%s %d %s\n", r.Key, r.At.UnixNano(), r.Data["wanted"])
+		}
+	}
 	wanted := map[string]bool{}
 	for _, r := range d.Resources {
 		wanted[r.ID.String()] = true

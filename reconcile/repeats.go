@@ -86,9 +86,8 @@ func (rs repeats) see(p plan.Plan, d plan.Desired, now time.Time) []plan.Backoff
 			}
 		}
 		if r.until.After(now) {
-			digest, _, _ := asked(id, d, nil)
 			waits = append(waits, plan.Backoff{
-				ID: id, Digest: digest, Until: r.until,
+				ID: id, Digest: asked(id, d, nil).digest, Until: r.until,
 				Detail: "it is asked for otherwise each time it is made, in " + strings.Join(c.ReplacePaths, ", "),
 			})
 		}

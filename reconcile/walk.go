@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"reconcile/reconcile/plan"
@@ -126,6 +127,36 @@ func (w *walk) measure() {
 func (w *walk) less(a, b int) bool {
 	return cmp.Or(cmp.Compare(w.chain[b], w.chain[a]), cmp.Compare(w.depth[b], w.depth[a]), cmp.Compare(a, b)) < 0
 }
+
+// find returns the step of the walk that s, which is under way, can go on as;
+// -1 = there is none.
+func (w *walk) find(s plan.Step) int {
+	return slices.IndexFunc(w.steps, func(t plan.Step) bool {
+		return t.Op == s.Op && t.Target == s.Target && t.Object == s.Object && t.Until == s.Until &&
+			t.Name == s.Name && t.Digest == s.Digest && maps.Equal(t.Bound, s.Bound) &&
+			sameHook(t.Hook, s.Hook) && t.Record == nil && w.past(t)
+	})
+}
+
+func sameHook(a, b *plan.Hook) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Name == b.Name && a.Digest == b.Digest && a.Dir == b.Dir && a.InCopy == b.InCopy && slices.Equal(a.Env, b.Env)
+}
+
+// past reports whether a step like s can be under way although s has not begun:
+// what it comes after has been done once and does no harm when it is done again.
+func (w *walk) past(s plan.Step) bool {
+	hook := s.Hook != nil || cuttable(s) && s.Op == plan.OpCreate
+	return !slices.ContainsFunc(s.After, func(id string) bool {
+		i, known := w.index[id]
+		return !hook || !known || w.steps[i].Op != plan.OpPrepare
+	})
+}
+
+// waits reports whether step i has neither begun nor ended.
+func (w *walk) waits(i int) bool { return w.results[i].State == "" && w.results[i].Started.IsZero() }
 
 // end books how step i ended.
 func (w *walk) end(i int, state StepState) {
