@@ -301,7 +301,7 @@ func (c cursor) probe() *Probe {
 		switch {
 		case !v.IsSet():
 			return fallback
-		case v.V < 0 || v.V == 0 && !zero || v.V > maxSeconds:
+		case v.V < minSeconds && (v.V != 0 || !zero) || v.V > maxSeconds:
 			c.at(key).invalid(fmt.Sprintf("%s seconds is out of range", c.at(key).n.Text), "")
 			return fallback
 		}
@@ -329,8 +329,22 @@ func (c cursor) probe() *Probe {
 	}
 }
 
-// maxSeconds keeps times within what a time.Duration holds.
-const maxSeconds = 1e9
+// What times are within: at least a millisecond where 0 is none, and no more than
+// a time.Duration holds.
+const (
+	minSeconds = 0.001
+	maxSeconds = 1e9
+)
+
+// deadline reads a time in seconds that is no 0.
+func (c cursor) deadline() Float {
+	v := c.number()
+	if v.IsSet() && (v.V < minSeconds || v.V > maxSeconds) {
+		c.invalid(fmt.Sprintf("%s seconds is out of range", c.n.Text), "")
+		return Float{}
+	}
+	return v
+}
 
 // scriptName reads a bare file name.
 func (c cursor) scriptName() Str {

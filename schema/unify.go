@@ -172,9 +172,26 @@ func unifyText(n *Node) *Node {
 	return n
 }
 
+// bounds say which numbers are taken.
+type bounds struct {
+	whole bool
+	least float64
+	zero  bool // which is below least, too
+}
+
+func (b bounds) String() string {
+	switch {
+	case b.whole:
+		return fmt.Sprintf("a whole number of at least %v", b.least)
+	case b.zero:
+		return fmt.Sprintf("0, or at least %v", b.least)
+	}
+	return fmt.Sprintf("at least %v", b.least)
+}
+
 // unifyNumber turns numeric text into a number; other text is reported and
-// becomes nil. A whole number is asked for where fractions mean nothing.
-func (r *reader) unifyNumber(n *Node, whole bool) *Node {
+// becomes nil.
+func (r *reader) unifyNumber(n *Node, b bounds) *Node {
 	if !n.isString() {
 		return n
 	}
@@ -188,12 +205,13 @@ func (r *reader) unifyNumber(n *Node, whole bool) *Node {
 	case !isJSONNumber(s) || len(s) > maxDigits:
 		r.fail(n.Pos, summaryInvalid, fmt.Sprintf("%s is not a number", quoteKey(n.Text)), "")
 		return nil
-	case whole && !isWhole:
+	case b.whole && !isWhole:
 		r.fail(n.Pos, summaryInvalid, fmt.Sprintf("%s is not a whole number", quoteKey(n.Text)), "")
 		return nil
 	}
-	if _, err := strconv.ParseFloat(s, 64); err != nil {
-		r.fail(n.Pos, summaryInvalid, fmt.Sprintf("%s is out of range", quoteKey(n.Text)), "")
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || v < b.least && (v != 0 || !b.zero) {
+		r.fail(n.Pos, summaryInvalid, fmt.Sprintf("%s is out of range: %v", quoteKey(n.Text), b), "")
 		return nil
 	}
 	return out
@@ -205,7 +223,7 @@ func (r *reader) unifySeconds(n *Node) *Node {
 		return n
 	}
 	if isJSONNumber(strings.TrimSpace(n.Text)) {
-		return r.unifyNumber(n, false)
+		return r.unifyNumber(n, bounds{least: minSeconds})
 	}
 	d, err := time.ParseDuration(n.Text)
 	if err != nil || d <= 0 {

@@ -159,10 +159,12 @@ func unifyPorts(n *Node) *Node {
 func (r *reader) unifyProbe(n *Node) *Node {
 	return n.mapValues(func(f Field) *Node {
 		switch f.Key {
-		case "interval", "timeout", "initialDelay":
-			return r.unifyNumber(f.Value, false)
+		case "interval", "timeout":
+			return r.unifyNumber(f.Value, bounds{least: minSeconds})
+		case "initialDelay":
+			return r.unifyNumber(f.Value, bounds{least: minSeconds, zero: true})
 		case "failureThreshold", "successThreshold":
-			return r.unifyNumber(f.Value, true)
+			return r.unifyNumber(f.Value, bounds{least: 1, whole: true})
 		}
 		return f.Value
 	})

@@ -19,7 +19,7 @@ func (c cursor) workspace() *Workspace {
 		Expose:       spec.at("expose").expose(),
 		Policy:       spec.at("policy").policy(),
 		Profile:      spec.at("profile").filled(),
-		HooksTimeout: spec.at("hooks").at("timeout").number(),
+		HooksTimeout: spec.at("hooks").at("timeout").deadline(),
 		TasksTTL:     spec.at("tasks").at("ttlSecondsAfterFinished").count(),
 		ImagesPin:    spec.at("images").at("pin").boolean(),
 	}
