@@ -140,7 +140,7 @@ func (c *commitReporter) say(commit string, state forge.State, text string) {
 		clear(c.last)
 	}
 	c.last[commit] = state
-	c.reporter.Report(forge.Status{Commit: commit, State: state, Description: text})
+	c.reporter.Report(forge.Status{Commit: commit, State: state, Description: escapeLines(text)})
 }
 
 // close waits a little for what is still to be posted.

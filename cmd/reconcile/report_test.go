@@ -57,14 +57,14 @@ func TestCommitReporter(t *testing.T) {
 	}
 	pass(began(one))
 	pass(began(one), ended(one, plan.ExitDone, "1 change, 0 unchanged"))
-	pass(ended(two, plan.ExitDone, "a"), ended(two, plan.ExitFault, "1 failed"), began(two), ended(two, plan.ExitFault, "the same again"))
+	pass(ended(two, plan.ExitDone, "a"), ended(two, plan.ExitFault, "1 failed:\n\u202eit\x1b"), began(two), ended(two, plan.ExitFault, "the same again"))
 	pass(began(""), began("no-commit+dirty"))
 
 	tail := `,"target_url":"https://ops.example.org"}`
 	want := []string{
 		`1111 {"context":"reconcile/acme","description":"the pass has begun","state":"pending"` + tail,
 		`1111 {"context":"reconcile/acme","description":"1 change, 0 unchanged","state":"success"` + tail,
-		`2222 {"context":"reconcile/acme","description":"1 failed","state":"failure"` + tail,
+		`2222 {"context":"reconcile/acme","description":"1 failed: \\u{202e}it\\u{1b}","state":"failure"` + tail,
 	}
 	// The first of two statuses in a row may have been sent before the second came.
 	kept := got[:0]
