@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
 )
 
 const (
@@ -279,4 +281,57 @@ func FuzzLock(f *testing.F) {
 			t.Errorf("%q became %q: %v", src, got, ds)
 		}
 	})
+}
+
+// The published schema says what DecodeLock does, but for what has a grammar of
+// its own.
+func TestLockJSONSchema(t *testing.T) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(LockJSONSchema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("lock.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "apiVersion: reconcile/v1alpha1\nkind: Lock\n"
+	tests := []struct {
+		name, src string
+		valid     bool
+	}{
+		{"full", fullLock, true},
+		{"nothing locked", head, true},
+		{"empty sections", head + "repos:\ncontexts:\nimages:\nhooks:\napprovals:\n", true},
+		{"an agent without approvals", head + "approvals: {manifest/a: , manifest/b: []}\n", true},
+		{"a list", "- a\n", false},
+		{"no kind", "apiVersion: reconcile/v1alpha1\n", false},
+		{"another version", "apiVersion: reconcile/v1\nkind: Lock\n", false},
+		{"an unknown section", head + "image: {}\n", false},
+		{"a repo without a url", head + "repos: {a: {commit: " + commitA + "}}\n", false},
+		{"a repo without a commit", head + "repos: {a: {url: 'https://x.org/y.git'}}\n", false},
+		{"an unknown field of a repo", head + "repos: {a: {url: 'https://x.org/y.git', commit: " + commitA + ", at: x}}\n", false},
+		{"no hash", head + "repos: {a: {url: 'https://x.org/y.git', commit: main}}\n", false},
+		{"a number", head + "repos: {a: {url: 'https://x.org/y.git', commit: 1111}}\n", false},
+		{"no digest", head + "images: {a: latest}\n", false},
+		{"approvals of text", head + "approvals: {manifest/a: all}\n", false},
+		{"approvals of numbers", head + "approvals: {manifest/a: [1]}\n", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var v any
+			if err := yaml.Unmarshal([]byte(tt.src), &v); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Validate(v); (err == nil) != tt.valid {
+				t.Errorf("the schema says %v, want valid = %v", err, tt.valid)
+			}
+			if _, ds := DecodeLock("workspace.lock", []byte(tt.src)); ds.HasErrors() == tt.valid {
+				t.Errorf("DecodeLock says %v, want valid = %v", ds, tt.valid)
+			}
+		})
+	}
 }

@@ -15,16 +15,30 @@ import (
 	"reconcile/schema"
 )
 
-// planName is the name under which `schema` prints the form of plans.
-const planName = "plan"
+// handWritten are what `schema` prints beside the kinds, as JSON Schema only: the
+// lock file, and the JSON form of plans.
+func handWritten(name string) ([]byte, bool) {
+	switch strings.ToLower(name) {
+	case lockName:
+		return schema.LockJSONSchema(), true
+	case planName:
+		return schema.PlanJSONSchema(), true
+	}
+	return nil, false
+}
+
+const (
+	lockName = "lock"
+	planName = "plan"
+)
 
 func newSchemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [KIND]",
-		Short: "Print the definition of a kind, or of the plan's JSON",
+		Short: "Print the definition of a kind, of the lock file, or of the plan's JSON",
 		Long: `Prints the definition of a kind as CUE (-o cue, the default) or as JSON Schema
-(-o jsonschema); without KIND the kinds are listed. The kind "plan" is the JSON
-form of a plan and exists as JSON Schema only.`,
+(-o jsonschema); without KIND the kinds are listed. "lock", the lock file, and
+"plan", the JSON form of a plan, exist as JSON Schema only.`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("output") {
@@ -34,7 +48,7 @@ form of a plan and exists as JSON Schema only.`,
 				return a.listKinds()
 			}
 			formats := []string{"cue", "jsonschema"}
-			if strings.EqualFold(args[0], planName) {
+			if _, found := handWritten(args[0]); found {
 				formats = formats[1:]
 				if !cmd.Flags().Changed("output") {
 					a.output = formats[0]
@@ -56,7 +70,7 @@ func (a *app) listKinds() error {
 	for _, k := range schema.Kinds() {
 		names = append(names, string(k))
 	}
-	names = append(names, planName)
+	names = append(names, lockName, planName)
 	if a.output == "json" {
 		return a.printJSON(map[string]any{"kinds": names})
 	}
@@ -65,8 +79,8 @@ func (a *app) listKinds() error {
 }
 
 func (a *app) printSchema(name string) error {
-	if strings.EqualFold(name, planName) {
-		_, err := a.std.out.Write(schema.PlanJSONSchema())
+	if text, found := handWritten(name); found {
+		_, err := a.std.out.Write(text)
 		return err
 	}
 	i := slices.IndexFunc(schema.Kinds(), func(k schema.Kind) bool { return strings.EqualFold(string(k), name) })
