@@ -121,10 +121,8 @@ func appendProbe(args []string, flag string, p *Probe) []string {
 }
 
 func parseProbe(text string) (*Probe, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
 	p := new(Probe)
-	if err := d.Decode(p); err != nil {
+	if err := decode(text, p); err != nil {
 		return nil, fmt.Errorf("parse probe: %w", err)
 	}
 	if p.Script == "" || strings.ContainsRune(p.Script, '/') || p.Interval <= 0 || p.Timeout <= 0 ||
@@ -132,6 +130,19 @@ func parseProbe(text string) (*Probe, error) {
 		return nil, fmt.Errorf("parse probe: %s is none", text)
 	}
 	return p, nil
+}
+
+// decode reads one JSON value, all of whose fields are known.
+func decode(text string, into any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if rest := strings.TrimSpace(text[d.InputOffset():]); rest != "" {
+		return fmt.Errorf("there is something after it: %q", rest)
+	}
+	return nil
 }
 
 // counted splits args, a count followed by at least that many arguments.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,6 +32,22 @@ func TestArgs(t *testing.T) {
 			helper.Config{Main: []string{"--", "--beside", "9", "init", ""}, Beside: []string{"--", "", "--beside"}},
 			[]string{"init", "--beside", "3", "--", "", "--beside", "--", "--", "--beside", "9", "init", ""},
 		},
+		{
+			"probes",
+			helper.Config{
+				Main:      []string{"a"},
+				Liveness:  &helper.Probe{Script: "live.sh", Interval: time.Second, Timeout: 5 * time.Second, FailureThreshold: 5, SuccessThreshold: 1},
+				Readiness: &helper.Probe{Script: "it's ready", Interval: 1, Timeout: 2, InitialDelay: 3, FailureThreshold: 4, SuccessThreshold: 5},
+				Secrets:   []string{"TOKEN", "--"},
+			},
+			[]string{
+				"init",
+				"--liveness", `{"script":"live.sh","interval":1000000000,"timeout":5000000000,"failureThreshold":5,"successThreshold":1}`,
+				"--readiness", `{"script":"it's ready","interval":1,"timeout":2,"initialDelay":3,"failureThreshold":4,"successThreshold":5}`,
+				"--secrets", "2", "TOKEN", "--",
+				"--", "a",
+			},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.c.Args()
@@ -49,6 +66,7 @@ func TestArgs(t *testing.T) {
 }
 
 func TestParseArgsRefuses(t *testing.T) {
+	const probe = `{"script":"p.sh","interval":1,"timeout":1,"failureThreshold":5,"successThreshold":1}`
 	for _, tt := range []struct {
 		args string // space separated
 		want string
@@ -64,6 +82,14 @@ func TestParseArgsRefuses(t *testing.T) {
 		{"init --beside 2 a", "--beside: 2 arguments announced, 1 given"},
 		{"init --beside 2 a --", `"--" is missing`},
 		{"init --beside 1 a --beside 1 b --", "--beside is given twice"},
+		{"init --secrets 1 A --secrets 1 B --", "--secrets is given twice"},
+		{"init --liveness", "--liveness is given twice, or without a probe"},
+		{"init --liveness x --", "--liveness: parse probe: invalid character 'x' looking for beginning of value"},
+		{"init --liveness {} --", "--liveness: parse probe: {} is none"},
+		{"init --liveness " + probe + " --liveness " + probe + " --", "--liveness is given twice, or without a probe"},
+		{"init --liveness " + probe + "{} --", `--liveness: parse probe: there is something after it: "{}"`},
+		{"init --readiness " + strings.Replace(probe, "p.sh", "../p.sh", 1) + " --", "--readiness: parse probe: " + strings.Replace(probe, "p.sh", "../p.sh", 1) + " is none"},
+		{"init --readiness " + strings.Replace(probe, "5", "0", 1) + " --", "--readiness: parse probe: " + strings.Replace(probe, "5", "0", 1) + " is none"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			_, err := helper.ParseArgs(strings.Fields(tt.args))
@@ -77,13 +103,23 @@ func TestParseArgsRefuses(t *testing.T) {
 func FuzzParseArgs(f *testing.F) {
 	f.Add("init\x00--beside\x001\x00a\x00--\x00b")
 	f.Add("init\x00--")
+	f.Add("init\x00--liveness\x00{\"script\":\"a\",\"interval\":1,\"timeout\":1,\"failureThreshold\":1,\"successThreshold\":1}\x00--secrets\x001\x00A\x00--")
 	f.Fuzz(func(t *testing.T, joined string) {
 		args := strings.Split(joined, "\x00")
 		c, err := helper.ParseArgs(args)
 		if err != nil {
 			return
 		}
-		if got := c.Args(); !slices.Equal(got, args) {
+		got := c.Args()
+		back, err := helper.ParseArgs(got)
+		if err != nil {
+			t.Fatalf("ParseArgs(%q): %v", got, err)
+		}
+		if diff := cmp.Diff(c, back); diff != "" {
+			t.Errorf("ParseArgs of Args %q (-want +got)\n%s", got, diff)
+		}
+		// Without JSON there is but one way to say it.
+		if c.Liveness == nil && c.Readiness == nil && c.Secrets == nil && !slices.Equal(got, args) {
 			t.Errorf("Args = %q, want %q", got, args)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 const hookCommand = "hook"
@@ -26,10 +25,8 @@ func ParseHook(args []string) (Hook, error) {
 	if len(args) != 2 || args[0] != hookCommand {
 		return Hook{}, fmt.Errorf("the arguments are not %q and a hook", hookCommand)
 	}
-	d := json.NewDecoder(strings.NewReader(args[1]))
-	d.DisallowUnknownFields()
 	var h Hook
-	if err := d.Decode(&h); err != nil {
+	if err := decode(args[1], &h); err != nil {
 		return Hook{}, fmt.Errorf("parse hook: %w", err)
 	}
 	if h.Name == "" || len(h.Shell) == 0 || len(h.Commands) == 0 || h.Limit < 0 || h.Timeout < 0 {

@@ -136,7 +136,7 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-func writeFile(t *testing.T, path, data string, mode os.FileMode) string {
+func writeFile(t testing.TB, path, data string, mode os.FileMode) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(data), mode); err != nil {
 		t.Fatal(err)
