@@ -84,7 +84,7 @@ func (r *Runtime) dropCopy(ctx context.Context, path string) error {
 	r.mu.Lock()
 	delete(r.prepared, path)
 	r.mu.Unlock()
-	if err := os.RemoveAll(path); err != nil {
+	if err := errors.Join(removeFile(markOf(path)), os.RemoveAll(path)); err != nil {
 		return fmt.Errorf("remove the copy %s: %w", path, err)
 	}
 	return nil
@@ -132,6 +132,11 @@ func (r *Runtime) sweepCopy(path, leftover string, complete bool) error {
 	r.mu.Unlock()
 	if wanted {
 		return nil
+	}
+	if complete {
+		if err := removeFile(markOf(path)); err != nil {
+			return fmt.Errorf("remove the copy %s: %w", leftover, err)
+		}
 	}
 	if err := os.RemoveAll(leftover); err != nil {
 		return fmt.Errorf("remove the copy %s: %w", leftover, err)

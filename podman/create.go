@@ -57,7 +57,7 @@ func (r *Runtime) createContainer(ctx context.Context, s plan.Step, d plan.Desir
 // containerSpec is all of what is sent to Podman.
 func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource, vars map[string]string) (*specgen.SpecGenerator, error) {
 	c := *res.Spec.Container
-	img, err := r.ensure(ctx, s, c.Image)
+	img, err := r.imageFor(ctx, s, d, res)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,11 @@ import (
 // through this Runtime.
 func (r *Runtime) Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	ctx = r.with(ctx)
-	obj, err := r.do(ctx, s, d)
+	err := r.sweepOnce(ctx, d)
+	var obj plan.Object
+	if err == nil {
+		obj, err = r.do(ctx, s, d)
+	}
 	if err != nil && ctx.Err() != nil {
 		return plan.Object{}, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 	}
@@ -41,8 +45,14 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 	if s.Name == "" {
 		s.Name = s.Target.String()
 	}
-	if s.Target.Kind.Role() == plan.RoleSupport {
+	switch s.Target.Kind.Role() {
+	case plan.RoleSupport:
 		return r.support(ctx, s, d)
+	case plan.RoleImage:
+		if s.Op == plan.OpDelete {
+			return plan.Object{}, r.deleteImage(ctx, s, d)
+		}
+		return plan.Object{}, fmt.Errorf("%s %s: there is no such step for it", s.Op, s.Target)
 	}
 	switch s.Op {
 	case plan.OpStart:
@@ -55,6 +65,8 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 		return r.delete(ctx, s, d)
 	case plan.OpActivate:
 		return r.activate(ctx, s, d)
+	case plan.OpExec:
+		return r.exec(ctx, s, d)
 	}
 	return plan.Object{}, fmt.Errorf("%s %s: Podman has no such step", s.Op, s.Target)
 }
@@ -70,10 +82,7 @@ func (r *Runtime) make(ctx context.Context, s plan.Step, d plan.Desired) (plan.O
 		s.Name = res.Name
 	}
 	if s.Op == plan.OpPrepare {
-		if res.Spec.Container == nil {
-			return plan.Object{}, nil
-		}
-		return plan.Object{}, r.prepare(ctx, s, *res.Spec.Container)
+		return plan.Object{}, r.prepare(ctx, s, d, res)
 	}
 	obj, err := r.create(ctx, s, d, res)
 	if err != nil {
@@ -90,6 +99,8 @@ func (r *Runtime) create(ctx context.Context, s plan.Step, d plan.Desired, res p
 	switch {
 	case res.Spec.Container != nil:
 		return r.createContainer(ctx, s, d, res)
+	case res.Spec.Image != nil:
+		return r.createImage(ctx, s, d, res)
 	case res.Spec.Network != nil:
 		return r.createNetwork(ctx, s, d, res)
 	case res.Spec.Volume != nil:

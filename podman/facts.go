@@ -58,9 +58,6 @@ func imageRefs(d plan.Desired) []string {
 func (o *observation) images(ctx context.Context) error {
 	refs := imageRefs(o.d)
 	o.imageFacts = make(map[string]plan.Fact, len(refs))
-	if len(refs) == 0 {
-		return nil
-	}
 	var (
 		group sync.WaitGroup
 		local imageIndex
@@ -68,7 +65,7 @@ func (o *observation) images(ctx context.Context) error {
 		asked = make([]lookup, len(refs))
 		slots = make(chan struct{}, parallelLookups)
 	)
-	group.Go(func() { local, err = o.r.localImages(ctx) })
+	group.Go(func() { local, o.imageList, err = o.r.localImages(ctx) })
 	for i, ref := range refs {
 		named, e := parseImage(ref)
 		if e != nil || !named.remote() {
@@ -155,10 +152,10 @@ type imageIndex struct {
 	byName map[string]*types.ImageSummary // repo:tag and repo@digest
 }
 
-func (r *Runtime) localImages(ctx context.Context) (imageIndex, error) {
+func (r *Runtime) localImages(ctx context.Context) (imageIndex, []*types.ImageSummary, error) {
 	list, err := images.List(ctx, nil)
 	if err != nil {
-		return imageIndex{}, r.explain("list images", err)
+		return imageIndex{}, nil, r.explain("list images", err)
 	}
 	x := imageIndex{byName: make(map[string]*types.ImageSummary, 2*len(list))}
 	for _, img := range list {
@@ -166,7 +163,7 @@ func (r *Runtime) localImages(ctx context.Context) (imageIndex, error) {
 			x.byName[name] = img
 		}
 	}
-	return x, nil
+	return x, list, nil
 }
 
 // has reports whether the very manifest is here. Digests are per repository:

@@ -23,6 +23,9 @@ const namesPerCall = 300
 func (o *observation) foreigners(ctx context.Context) error {
 	held := map[plan.Role]map[string]bool{}
 	for _, obj := range o.out.Objects {
+		if obj.Role == plan.RoleImage {
+			continue
+		}
 		place := nameSpace(obj.ID.Kind)
 		if held[place] == nil {
 			held[place] = map[string]bool{}
@@ -31,6 +34,9 @@ func (o *observation) foreigners(ctx context.Context) error {
 	}
 	wanted := map[plan.Role][]plan.Resource{}
 	for _, res := range o.d.Resources {
+		if res.ID.Kind.Role() == plan.RoleImage {
+			continue // its names are in a place of their own
+		}
 		if place := nameSpace(res.ID.Kind); !held[place][res.Name] {
 			wanted[place] = append(wanted[place], res)
 		}

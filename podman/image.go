@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
+	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"reconcile/reconcile/plan"
 )
@@ -20,8 +21,11 @@ type image struct {
 	entrypoint []string
 	cmd        []string
 	user       string
+	env        []string // NAME=value
+	workDir    string
 
-	probe *probe // what is known of its files; shared by all copies
+	manifestType string
+	probe        *probe // what is known of its files; shared by all copies
 }
 
 // imageMemory keeps images by the reference and digest they were bound to, so
@@ -136,11 +140,15 @@ func (r *Runtime) ensure(ctx context.Context, s plan.Step, ref string) (image, e
 	if err != nil {
 		return image{}, r.explain("image "+ref, err)
 	}
-	img := image{id: imageID(found.ID)}
+	return r.images.put(w.key(), imageOfReport(found)), nil
+}
+
+func imageOfReport(found *types.ImageInspectReport) image {
+	img := image{id: imageID(found.ID), manifestType: found.ManifestType}
 	if c := found.Config; c != nil {
-		img.entrypoint, img.cmd, img.user = c.Entrypoint, c.Cmd, c.User
+		img.entrypoint, img.cmd, img.user, img.env, img.workDir = c.Entrypoint, c.Cmd, c.User, c.Env, c.WorkingDir
 	}
-	return r.images.put(w.key(), img), nil
+	return img
 }
 
 // pull fetches an image by digest. The tag that was asked for is put on it, so

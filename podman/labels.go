@@ -58,6 +58,11 @@ func (r *Runtime) remember(workspace string, o plan.Observed) {
 // is not ours, not this workspace's, or not what the plan was made upon.
 func (r *Runtime) check(labels map[string]string, s plan.Step, d plan.Desired, handle string) error {
 	o, ok := plan.ParseLabels(labels)
+	return r.checkObject(o, ok, s, d, handle)
+}
+
+// checkObject is check for what the labels say, if they say it.
+func (r *Runtime) checkObject(o plan.Object, ok bool, s plan.Step, d plan.Desired, handle string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("%s is not ours: it has no labels of reconcile; it is left alone", s.Name)

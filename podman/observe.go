@@ -22,9 +22,9 @@ import (
 )
 
 // Observe returns what exists for d's workspace. It makes one list call each
-// for containers, networks, volumes and secrets, one for images when d has
-// some, one per kind whose desired names are not all ours, and one registry
-// look-up per image reference. Nothing is inspected one by one.
+// for containers, networks, volumes, secrets and images, one per kind whose
+// desired names are not all ours, and one registry look-up per image reference.
+// Nothing is inspected one by one.
 //
 // Only a failed list of containers is an error; what else could not be read is
 // in Incomplete. A service that was lost is looked for once more, and a private
@@ -53,6 +53,7 @@ func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 	if o.err != nil {
 		return plan.Observed{}, o.err
 	}
+	o.note("images", o.installed(ctx))
 	o.note("names", o.foreigners(ctx))
 
 	slices.SortFunc(o.out.Objects, func(a, b plan.Object) int {
@@ -86,6 +87,7 @@ type observation struct {
 	err error
 
 	imageFacts  map[string]plan.Fact               // by reference
+	imageList   []*types.ImageSummary              // all that are on the host
 	secretInfos map[string]*types.SecretInfoReport // Podman secrets that are not ours, by name
 	secretErr   error
 }

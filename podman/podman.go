@@ -104,6 +104,10 @@ type Runtime struct {
 	secretLabels map[string]map[string]string // by secret ID, for services whose lists lack them
 	helperDirs   map[string]bool              // helper folders that are up to date
 	prepared     map[string]bool              // copies that were made or found for a container
+	hooking      map[string]bool              // names of containers of install hooks that this Runtime runs
+
+	sweeping sync.Mutex
+	swept    bool // guarded by sweeping
 }
 
 // Open finds the service and connects to it. The first of these that is given
@@ -153,6 +157,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
 		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
 		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
+		hooking: map[string]bool{},
 	}
 	r.link.Store(first)
 	return r, nil

@@ -23,14 +23,21 @@ import (
 // prepare has everything ready that a container needs before it can be created:
 // its image and its folders. With an object it restores only the folders, since
 // that object has its image.
-func (r *Runtime) prepare(ctx context.Context, s plan.Step, spec plan.ContainerSpec) error {
+func (r *Runtime) prepare(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource) error {
+	if res.Spec.Image != nil {
+		return r.prepareImage(ctx, s, d, *res.Spec.Image)
+	}
+	if res.Spec.Container == nil {
+		return nil
+	}
+	spec := *res.Spec.Container
 	if err := r.needsHost(spec); err != nil {
 		return err
 	}
 	if s.Object != "" {
 		return r.prepareMounts(ctx, s, spec, func() (image, error) { return r.imageOf(ctx, s.Object) })
 	}
-	img, err := r.ensure(ctx, s, spec.Image)
+	img, err := r.imageFor(ctx, s, d, res)
 	if err != nil {
 		return err
 	}
@@ -43,6 +50,23 @@ func (r *Runtime) prepare(ctx context.Context, s plan.Step, spec plan.ContainerS
 		}
 	}
 	return r.prepareMounts(ctx, s, spec, func() (image, error) { return img, nil })
+}
+
+// prepareImage has everything ready that an install hook needs.
+func (r *Runtime) prepareImage(ctx context.Context, s plan.Step, d plan.Desired, spec plan.ImageSpec) error {
+	of, err := instanceOf(d, spec)
+	if err != nil {
+		return err
+	}
+	c := installed(of, spec, nil)
+	if err := r.needsHost(c); err != nil {
+		return err
+	}
+	img, err := r.ensure(ctx, s, spec.Base)
+	if err != nil {
+		return err
+	}
+	return r.prepareMounts(ctx, s, c, func() (image, error) { return img, nil })
 }
 
 // imageOf is the image that a container was made of.
@@ -176,7 +200,7 @@ func (r *Runtime) copyTree(m plan.Mount, uid, gid int) error {
 		err = verifyTree(tmp, m)
 	}
 	if err == nil {
-		err = os.Rename(tmp, m.Source)
+		err = errors.Join(removeFile(markOf(m.Source)), os.Rename(tmp, m.Source))
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
@@ -190,6 +214,14 @@ func openFolder(dir string) (fs.FS, func() error, error) {
 		return nil, nil, err
 	}
 	return root.FS(), root.Close, nil
+}
+
+// removeFile removes a file that may not be there.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func verifyTree(dir string, m plan.Mount) error {
