@@ -81,8 +81,8 @@ func escapeFunc(s string, special func(rune) bool) string {
 
 // unprintable reports whether r does something other than to show itself.
 func unprintable(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point) ||
-		r == unicode.ReplacementChar
+	return unicode.IsControl(r) || r == unicode.ReplacementChar || unicode.In(r, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 func notASCII(r rune) bool { return r > unicode.MaxASCII }

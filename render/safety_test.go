@@ -27,7 +27,7 @@ import (
 var hostile = []string{
 	"plain", "", " ", "two words", "x\ny", "\n", "\r\n::error::x", "::error file=a::b", "  ::set-env name=X::y", "\n::stop-commands::t",
 	"##[error]x", "###[error]x", "##vso[task.setvariable variable=a]b", "%0A::error::x", "a%25b", "a,b:c",
-	"\x1b[31mred\x1b[0m", "\x1b]8;;https://evil.example\x07x", "\u009b31m", "\u202egnp.exe", "\u2066x\u2069", "zero\u200bwidth", "\ufeff", "\u2028", "\u2029", "\U000e0041", "\x00", "\x7f", "\xff\xfe", "\u115f", "e\u0301",
+	"\x1b[31mred\x1b[0m", "\x1b]8;;https://evil.example\x07x", "\u009b31m", "\u202egnp.exe", "\u2066x\u2069", "zero\u200bwidth", "\ufeff", "\u2028", "\u2029", "\U000e0041", "a\U000e0100\ufe0f", "\x00", "\x7f", "\xff\xfe", "\u115f", "e\u0301",
 	"`", "``", "```", "````\n", "` ", " `", "`` ` ``", "```diff\n+x\n```", "~~~", "a`b`c", "\\`", "\\",
 	"<b>", "</code></summary></details>", "<script>alert(1)</script>", "<!-- x", "-->", "<img src=x onerror=y>", "&lt;b&gt;", "&#64;user", "<details>", "<!--", "<?php", "<![CDATA[",
 	"@user", "@org/team", "#1", "org/repo#1", "GH-1", "https://evil.example/", "www.evil.example", "mail@evil.example", "0123456789abcdef0123456789abcdef01234567",
@@ -144,7 +144,7 @@ var runner = regexp.MustCompile(`(?m)^\s*::|##[A-Za-z]*\[`)
 func checkText(t *testing.T, name, got string) {
 	t.Helper()
 	if i := strings.IndexFunc(got, func(r rune) bool {
-		return r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) || r == unicode.ReplacementChar
+		return r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Variation_Selector)) || r == unicode.ReplacementChar
 	}); i >= 0 {
 		t.Errorf("%s: character that is not text at byte %d: %q", name, i, got[i:min(len(got), i+20)])
 	}
@@ -278,17 +278,18 @@ func TestNoFingerprint(t *testing.T) {
 
 func TestEscape(t *testing.T) {
 	tests := map[string]string{
-		"plain":            "plain",
-		"a\nb":             `a\u{a}b`,
-		"\x1b[31m":         `\u{1b}[31m`,
-		"\u202e":           `\u{202e}`,
-		"\xff":             `\u{fffd}`,
-		"##[error]":        `\u{23}#[error]`,
-		"###[error]":       `#\u{23}#[error]`,
-		"## a heading":     "## a heading",
-		"##vso[task]":      `\u{23}#vso[task]`,
-		"→ …":              "→ …",
-		"\U000e0041\u3164": `\u{e0041}\u{3164}`,
+		"plain":             "plain",
+		"a\nb":              `a\u{a}b`,
+		"\x1b[31m":          `\u{1b}[31m`,
+		"\u202e":            `\u{202e}`,
+		"\xff":              `\u{fffd}`,
+		"##[error]":         `\u{23}#[error]`,
+		"###[error]":        `#\u{23}#[error]`,
+		"## a heading":      "## a heading",
+		"##vso[task]":       `\u{23}#vso[task]`,
+		"→ …":               "→ …",
+		"\U000e0041\u3164":  `\u{e0041}\u{3164}`,
+		"a\ufe0f\U000e0100": `a\u{fe0f}\u{e0100}`,
 	}
 	for in, want := range tests {
 		if got := render.Escape(in); got != want {
