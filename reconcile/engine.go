@@ -226,5 +226,6 @@ func (e *engine) publish(next time.Time) {
 		s.Busy = append(s.Busy, t.step.Target)
 	}
 	slices.SortFunc(s.Busy, plan.ID.Compare)
+	s.Facts.Backoff = e.failed.facts()
 	e.loop.status.Store(&s)
 }

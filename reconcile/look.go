@@ -170,6 +170,9 @@ func (e *engine) book(l look, now time.Time) {
 		e.lookAgainLater(now)
 	}
 	e.rests = !l.planned()
+	if l.planned() {
+		e.status.Facts.Health = healthOf(l.observed.Objects)
+	}
 	if !l.known() {
 		return
 	}

@@ -101,6 +101,7 @@ type LoopStatus struct {
 	// Statuses compare desired with actual as they were when the last pass
 	// ended that knew both.
 	Statuses []Status
+	Facts    Facts     // as of the last look
 	Looked   time.Time // when it was last known what should be and what is; zero = never
 	Next     time.Time // when the loop looks again, if nobody asks before
 }

@@ -44,6 +44,11 @@ type PassOptions struct {
 	// anything is done, and returns the part of it that is carried out. Its error
 	// ends the pass.
 	Narrow func(plan.Plan, plan.Observed) (plan.Plan, error)
+	// Reload, if set, says what should be after hooks have run on the host: one
+	// may have changed the folder of an agent that other steps were planned for.
+	// The pass then goes on with that, and Planned is told again. It is not called
+	// when Narrow is set.
+	Reload func(context.Context) (plan.Desired, error)
 }
 
 // PassResult is what one pass did.
@@ -64,20 +69,62 @@ type PassResult struct {
 // afterTimeout bounds the look around after a pass that was interrupted.
 const afterTimeout = 30 * time.Second
 
+// passRounds bounds how often one pass loads anew what should be.
+const passRounds = 3
+
 // Pass converges once: it observes, plans, applies and observes again. Failed
 // steps are in the outcome, see [Outcome.Err]; the error is for a pass that
 // could not begin or whose end could not be seen, and the result then holds
 // what is known.
 func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
+	if o.Plan.Now.IsZero() {
+		o.Plan.Now = time.Now()
+	}
 	res, err := pass(ctx, rt, k, d, o)
+	for range passRounds - 1 {
+		if err != nil || ctx.Err() != nil || o.Reload == nil || o.Narrow != nil || !ranHostHook(res.Outcome) {
+			break
+		}
+		var now plan.Desired
+		if now, err = o.Reload(ctx); err != nil || sameDesired(d, now) {
+			break
+		}
+		d = now
+		o.Plan.Now = time.Now()
+		var more PassResult
+		more, err = pass(ctx, rt, k, d, o)
+		res = more.after(res)
+	}
 	res.Err = err
 	return res, err
 }
 
-func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
-	if o.Plan.Now.IsZero() {
-		o.Plan.Now = time.Now()
+// ranHostHook reports whether a hook has run on the host.
+func ranHostHook(o Outcome) bool {
+	return slices.ContainsFunc(o.Steps, func(r StepResult) bool { return r.Step.Op == plan.OpHost && r.State == StepDone })
+}
+
+// after is the result of a pass that went on from first. What did not succeed
+// there has been planned anew.
+func (r PassResult) after(first PassResult) PassResult {
+	r.Before = first.Before
+	r.Plan.Changes = mergeChanges(r.Plan.Changes, first.Plan.Changes)
+	r.Plan.Drift = mergeChanges(r.Plan.Drift, first.Plan.Drift)
+	done := func(st StepResult) bool { return st.State == StepDone }
+	var steps []plan.Step
+	var ended []StepResult
+	for _, st := range first.Outcome.Steps {
+		if done(st) {
+			steps, ended = append(steps, st.Step), append(ended, st)
+		}
 	}
+	r.Plan.Steps = slices.Concat(steps, r.Plan.Steps)
+	r.Outcome.Steps = slices.Concat(ended, r.Outcome.Steps)
+	return r
+}
+
+// pass is one round of a Pass.
+func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
 	var res PassResult
 	before, err := Observe(ctx, rt, k, d)
 	if err != nil {

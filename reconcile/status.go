@@ -28,7 +28,7 @@ const (
 	WordPresent Word = "Present" // a network, volume or secret
 	WordCreated Word = "Created" // made and never started
 	WordPaused  Word = "Paused"
-	WordStopped Word = "Stopped" // as it should be
+	WordStopped Word = "Stopped" // as it should be, or as somebody wished
 	WordBroken  Word = "Broken"
 	// WordCrashLoop: it exits again and again; a reason says until when it rests.
 	WordCrashLoop Word = "CrashLoopBackOff"
@@ -68,6 +68,9 @@ type Status struct {
 	Created  time.Time   `json:"created,omitzero"`
 	Started  time.Time   `json:"started,omitzero"`
 	Finished time.Time   `json:"finished,omitzero"`
+	// Health is what the probes say of what runs; null where there are none, or
+	// nothing has been heard of them.
+	Health *plan.Health `json:"health,omitempty"`
 }
 
 // Summarize compares desired with observed, resource by resource, sorted by
@@ -102,13 +105,14 @@ type summary struct {
 	held     map[string]plan.Change
 	existed  map[string]bool
 	restarts map[string]plan.Record
+	failed   map[string]plan.HostHook // hooks on the host
 }
 
 func newSummary(o plan.Observed, p plan.Plan) *summary {
 	s := &summary{
 		objects: map[string][]plan.Object{}, changes: map[string][]plan.Reason{},
 		drift: map[string][]plan.Reason{}, held: map[string]plan.Change{},
-		existed: map[string]bool{}, restarts: map[string]plan.Record{},
+		existed: map[string]bool{}, restarts: map[string]plan.Record{}, failed: map[string]plan.HostHook{},
 	}
 	for _, obj := range o.Objects {
 		if obj.Session == "" {
@@ -130,6 +134,11 @@ func newSummary(o plan.Observed, p plan.Plan) *summary {
 	for _, r := range o.Records.Records {
 		if r.Kind == plan.RecordRestarts && r.Key == "" {
 			s.restarts[r.ID.String()] = r
+		}
+	}
+	for id, h := range o.HostHooks {
+		if h.State == plan.HookFailed {
+			s.failed[id.String()] = h
 		}
 	}
 	return s
@@ -164,6 +173,9 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	case r.Want == plan.WantExists:
 		st.Desired = Exists
 	}
+	if s.heldFor(key, plan.CodeWish) {
+		st.Desired = string(plan.WantStopped)
+	}
 	if len(objs) > 0 {
 		s.fill(&st, objs[0])
 	}
@@ -173,7 +185,7 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	held, isHeld := s.held[key]
 	isHeld = isHeld && !held.Benign
 	st.State = s.word(st, isHeld)
-	st.Reasons = s.reasons(key)
+	st.Reasons = append(s.reasons(key), s.troubles(r, st)...)
 	st.InSync = !isHeld && len(s.changes[key])+len(s.drift[key]) == 0
 	return st
 }
@@ -198,6 +210,9 @@ func (s *summary) fill(st *Status, obj plan.Object) {
 	if obj.State == plan.StateExited {
 		st.ExitCode = &obj.ExitCode
 	}
+	if obj.State == plan.StateRunning {
+		st.Health = obj.Health
+	}
 	st.Restarts = s.count(obj)
 }
 
@@ -208,6 +223,7 @@ func (s *summary) count(obj plan.Object) int {
 
 // word picks the word; held says that something stands in the way.
 func (s *summary) word(st Status, held bool) Word {
+	stopped := st.Desired == string(plan.WantStopped)
 	switch plan.State(st.Actual) {
 	case plan.StateRunning:
 		return WordRunning
@@ -218,7 +234,7 @@ func (s *summary) word(st Status, held bool) Word {
 	case plan.StateBroken:
 		return WordBroken
 	case plan.StateExited:
-		if st.Desired == string(plan.WantStopped) {
+		if stopped {
 			return WordStopped
 		}
 		if s.heldFor(st.ID.String(), plan.CodeCrashLoop) {
@@ -226,9 +242,14 @@ func (s *summary) word(st Status, held bool) Word {
 		}
 		return exited(*st.ExitCode)
 	case plan.StateCreated:
+		if stopped {
+			return WordStopped
+		}
 		return WordCreated
 	}
 	switch {
+	case stopped && !held:
+		return WordStopped
 	case held && s.onlyWaits(st.ID.String()):
 		return WordWaiting
 	case held:
