@@ -72,7 +72,11 @@ var writers = []string{
 	"reconcile/podman.Open", "reconcile/reconcile.OpenStore", "reconcile/reconcile.TakeLock",
 	"reconcile/reconcile.Pass", "reconcile/reconcile.Apply", "reconcile/reconcile.NewLoop",
 	"reconcile/atomicfile.Write", "reconcile/repos.Checkout",
-	"os.WriteFile", "os.Create", "os.OpenFile", "os.Mkdir", "os.MkdirAll", "os.Rename", "os.Remove", "os.RemoveAll",
+	"reconcile/tree.Copy",
+	"os.WriteFile", "os.Create", "os.CreateTemp", "os.OpenFile", "os.Mkdir", "os.MkdirAll", "os.MkdirTemp", "os.CopyFS",
+	"os.Rename", "os.Remove", "os.RemoveAll", "os.Symlink", "os.Link", "os.Truncate", "os.Chmod", "os.Chown", "os.Lchown", "os.Chtimes",
+	"os.Root.WriteFile", "os.Root.Create", "os.Root.OpenFile", "os.Root.Mkdir", "os.Root.MkdirAll",
+	"os.Root.Rename", "os.Root.Remove", "os.Root.RemoveAll", "os.Root.Symlink", "os.Root.Link", "os.Root.Chmod", "os.Root.Chown", "os.Root.Chtimes",
 }
 
 // readingPaths are where reading commands begin.
