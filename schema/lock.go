@@ -23,7 +23,8 @@ type Lock struct {
 	Repos    []LockedRef
 	Contexts []LockedRef // sources of Context documents
 	Images   []LockedDigest
-	Hooks    []LockedDigest
+	// Hooks are those on the host that somebody has approved.
+	Hooks []LockedHook
 	// Approvals are what somebody has approved of what agents can do.
 	Approvals []Approval
 }
@@ -36,10 +37,20 @@ type LockedRef struct {
 	Commit Str // 40 hexadecimal digits
 }
 
-// LockedDigest is what a reference to an image, or a hook, stands for.
+// LockedDigest is what a reference to an image stands for, or what is in a file.
 type LockedDigest struct {
 	Name   Str
 	Digest Str // sha256: and 64 hexadecimal digits
+}
+
+// LockedHook is the hook on the host that is approved for one agent. The digest
+// counts; the rest says what it is of, and is missing where only a digest was
+// written.
+type LockedHook struct {
+	Name     Str // kind/[namespace/]name
+	Digest   Str // sha256: and 64 hexadecimal digits
+	Commands []Str
+	Files    []LockedDigest // that the commands name
 }
 
 // Approval is what is approved for one agent.
@@ -132,7 +143,7 @@ func (c cursor) lock() *Lock {
 		Repos:    c.at("repos").lockedRefs(true),
 		Contexts: c.at("contexts").lockedRefs(false),
 		Images:   c.at("images").lockedDigests(),
-		Hooks:    c.at("hooks").lockedDigests(),
+		Hooks:    c.at("hooks").lockedHooks(),
 
 		Approvals: c.at("approvals").approvals(),
 	}
@@ -211,9 +222,33 @@ func (c cursor) lockedDigests() []LockedDigest {
 	}
 	var out []LockedDigest
 	for _, e := range c.entries() {
-		out = append(out, LockedDigest{Name: e.key, Digest: e.matching(imageDigest, "a digest: sha256: and 64 hexadecimal digits")})
+		out = append(out, LockedDigest{Name: e.key, Digest: e.digest()})
 	}
 	return out
+}
+
+func (c cursor) lockedHooks() []LockedHook {
+	if !c.set() || c.n.Kind == NodeNull {
+		return nil
+	}
+	var out []LockedHook
+	for _, e := range c.entries() {
+		if e.n.Kind != NodeMap {
+			out = append(out, LockedHook{Name: e.key, Digest: e.digest()})
+			continue
+		}
+		e.closed("digest", "commands", "files")
+		h := LockedHook{Name: e.key, Digest: e.required("digest").digest(), Files: e.at("files").lockedDigests()}
+		if list := e.at("commands"); list.set() && list.n.Kind != NodeNull && list.is("a list of commands", NodeList) {
+			h.Commands = list.texts()
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func (c cursor) digest() Str {
+	return c.matching(imageDigest, "a digest: sha256: and 64 hexadecimal digits")
 }
 
 func (c cursor) approvals() []Approval {

@@ -44,6 +44,21 @@ approvals:
 `
 )
 
+const lockedHooks = `apiVersion: reconcile/v1alpha1
+kind: Lock
+hooks:
+  manifest/gone: ` + digestA + `
+  manifest/old: ` + digestA + `
+  # Looked at by two.
+  manifest/web:
+    digest: ` + digestB + `
+    commands:
+    - sh setup.sh # first
+    files:
+      a.sh: ` + digestA + `
+      setup.sh: ` + digestA + ` # ours
+`
+
 func TestDecodeLock(t *testing.T) {
 	l, ds := DecodeLock("workspace.lock", []byte(fullLock))
 	if len(ds) > 0 {
@@ -159,7 +174,7 @@ approvals:
 		{"written by hand", "{apiVersion: reconcile/v1alpha1, kind: Lock, images:, repos: {a: {commit: " + commitA + ", url: 'https://x.org/a'}}}", LockChanges{
 			Repos:  map[string]*LockEntry{"a": {URL: "https://x.org/a", Commit: commitB}},
 			Images: map[string]string{"x.org/i:1": digestA},
-			Hooks:  map[string]string{"web/preinstall": digestB},
+			Hooks:  map[string]*HookEntry{"manifest/web": {Digest: digestB, Commands: []string{"sh setup.sh", "echo: x", "sh setup.sh"}, Files: map[string]string{"setup.sh": digestA}}},
 		}, `apiVersion: reconcile/v1alpha1
 kind: Lock
 images:
@@ -169,8 +184,26 @@ repos:
     commit: ` + commitB + `
     url: 'https://x.org/a'
 hooks:
-  web/preinstall: ` + digestB + `
+  manifest/web:
+    digest: ` + digestB + `
+    commands:
+    - sh setup.sh
+    - 'echo: x'
+    - sh setup.sh
+    files:
+      setup.sh: ` + digestA + `
 `},
+		{"a hook changes", lockedHooks, LockChanges{Hooks: map[string]*HookEntry{
+			"manifest/old":  {Digest: digestB, Commands: []string{"make"}},
+			"manifest/web":  {Digest: digestA, Commands: []string{"sh setup.sh", "make"}, Files: map[string]string{"b.sh": digestB, "setup.sh": digestB}},
+			"manifest/gone": nil,
+		}}, strings.NewReplacer(
+			"manifest/old: "+digestA, "manifest/old:\n    digest: "+digestB+"\n    commands:\n    - make",
+			digestB, digestA, "  - sh setup.sh # first\n", "  - sh setup.sh # first\n    - make\n",
+			"a.sh: "+digestA+"\n      setup.sh: "+digestA, "b.sh: "+digestB+"\n      setup.sh: "+digestB,
+			"  manifest/gone: "+digestA+"\n", "",
+		).Replace(lockedHooks)},
+		{"hooks go", lockedHooks, LockChanges{Hooks: map[string]*HookEntry{"manifest/web": nil, "manifest/old": nil, "manifest/gone": nil}}, "apiVersion: reconcile/v1alpha1\nkind: Lock\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -188,6 +221,25 @@ hooks:
 				t.Errorf("a second time: %v\n%s", err, again)
 			}
 		})
+	}
+}
+
+func TestDecodeLockedHooks(t *testing.T) {
+	l, ds := DecodeLock("workspace.lock", []byte(lockedHooks))
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	at := func(line, col int, s string) Str { return Str{s, Pos{"workspace.lock", line, col}} }
+	want := []LockedHook{
+		{Name: at(4, 3, "manifest/gone"), Digest: at(4, 18, digestA)},
+		{Name: at(5, 3, "manifest/old"), Digest: at(5, 17, digestA)},
+		{
+			Name: at(7, 3, "manifest/web"), Digest: at(8, 13, digestB), Commands: []Str{at(10, 7, "sh setup.sh")},
+			Files: []LockedDigest{{at(12, 7, "a.sh"), at(12, 13, digestA)}, {at(13, 7, "setup.sh"), at(13, 17, digestA)}},
+		},
+	}
+	if diff := cmp.Diff(want, l.Hooks); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -316,6 +368,13 @@ func TestLockJSONSchema(t *testing.T) {
 		{"an unknown field of a repo", head + "repos: {a: {url: 'https://x.org/y.git', commit: " + commitA + ", at: x}}\n", false},
 		{"no hash", head + "repos: {a: {url: 'https://x.org/y.git', commit: main}}\n", false},
 		{"a number", head + "repos: {a: {url: 'https://x.org/y.git', commit: 1111}}\n", false},
+		{"hooks", lockedHooks, true},
+		{"a hook without commands", head + "hooks: {manifest/a: {digest: '" + digestA + "', commands: , files: }}\n", true},
+		{"a hook without a digest", head + "hooks: {manifest/a: {commands: [x]}}\n", false},
+		{"a hook of numbers", head + "hooks: {manifest/a: {digest: '" + digestA + "', commands: [1]}}\n", false},
+		{"a hook of text", head + "hooks: {manifest/a: {digest: '" + digestA + "', commands: x}}\n", false},
+		{"a hook with more", head + "hooks: {manifest/a: {digest: '" + digestA + "', command: [x]}}\n", false},
+		{"a hook without a file's digest", head + "hooks: {manifest/a: {digest: '" + digestA + "', files: {x: y}}}\n", false},
 		{"no digest", head + "images: {a: latest}\n", false},
 		{"approvals of text", head + "approvals: {manifest/a: all}\n", false},
 		{"approvals of numbers", head + "approvals: {manifest/a: [1]}\n", false},

@@ -16,8 +16,8 @@ import (
 type LockChanges struct {
 	Repos    map[string]*LockEntry // nil = remove
 	Contexts map[string]*LockEntry
-	Images   map[string]string // full reference → digest; "" = remove
-	Hooks    map[string]string
+	Images   map[string]string     // full reference → digest; "" = remove
+	Hooks    map[string]*HookEntry // nil = remove
 	// Approvals are all that is approved, by name; none = remove.
 	Approvals map[string][]string
 }
@@ -27,6 +27,13 @@ type LockEntry struct {
 	URL    string
 	Ref    string // "" = the default branch
 	Commit string
+}
+
+// HookEntry is what a lock file says of a hook on the host.
+type HookEntry struct {
+	Digest   string
+	Commands []string
+	Files    map[string]string // digests by name
 }
 
 const lockHead = "Written by `reconcile update` and `reconcile approve`. Commit this file: every run uses what it says."
@@ -44,7 +51,7 @@ func EditLock(old []byte, ch LockChanges) ([]byte, error) {
 	changed := editRefs(root, "repos", ch.Repos)
 	changed = editRefs(root, "contexts", ch.Contexts) || changed
 	changed = editDigests(root, "images", ch.Images) || changed
-	changed = editDigests(root, "hooks", ch.Hooks) || changed
+	changed = editHooks(root, ch.Hooks) || changed
 	changed = editApprovals(root, ch.Approvals) || changed
 	if !changed {
 		return old, nil
@@ -113,6 +120,68 @@ func editDigests(root *yaml.Node, section string, digests map[string]string) boo
 	return changed
 }
 
+// editHooks sets what hooks are; commands and files that stay keep their
+// comments.
+func editHooks(root *yaml.Node, hooks map[string]*HookEntry) bool {
+	const section = "hooks"
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(hooks)) {
+		h := hooks[name]
+		if h == nil {
+			changed = removeEntry(root, section, name) || changed
+			continue
+		}
+		at := entryOf(sectionOf(root, section), name, mapNode)
+		if at.Kind != yaml.MappingNode { // of the digest alone
+			*at = *mapNode()
+		}
+		changed = h.edit(at) || changed
+	}
+	return changed
+}
+
+func (h *HookEntry) edit(at *yaml.Node) bool {
+	changed := false
+	if digest := fieldOf(at, "digest", func() *yaml.Node { return textNode("") }); setText(digest, h.Digest) {
+		changed = true
+	}
+	if setList(fieldOf(at, "commands", listNode), h.Commands) {
+		changed = true
+	}
+	if len(h.Files) == 0 {
+		return remove(at, "files") || changed
+	}
+	files := fieldOf(at, "files", mapNode)
+	for i := 0; i+1 < len(files.Content); i += 2 {
+		if name := files.Content[i].Value; h.Files[name] == "" {
+			remove(files, name)
+			changed, i = true, i-2
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Files)) {
+		if setText(entryOf(files, name, func() *yaml.Node { return textNode("") }), h.Files[name]) {
+			changed = true
+		}
+	}
+	return changed
+}
+
+// fieldOf returns a field of a hook's entry, and makes it, or makes it anew when
+// it is empty.
+func fieldOf(at *yaml.Node, key string, fresh func() *yaml.Node) *yaml.Node {
+	order := []string{"digest", "commands", "files"}
+	v := valueOf(at, key)
+	if v == nil {
+		v = fresh()
+		insert(at, key, v, func(other string) bool { return slices.Index(order, other) > slices.Index(order, key) })
+	}
+	if empty := fresh(); v.Kind != empty.Kind {
+		*v = *empty
+	}
+	v.Style &^= yaml.FlowStyle
+	return v
+}
+
 // editApprovals sets lists, sorted; lines that stay keep their comments.
 func editApprovals(root *yaml.Node, approvals map[string][]string) bool {
 	const section = "approvals"
@@ -150,6 +219,7 @@ func setList(n *yaml.Node, keys []string) bool {
 		if item == nil {
 			item = textNode(key)
 		}
+		delete(before, key) // what is there twice has its comments once
 		n.Content = append(n.Content, item)
 	}
 	return true

@@ -20,10 +20,10 @@ func (r *resolver) approvals() plan.Approvals {
 	if t.lock == nil {
 		return a
 	}
+	r.approvedHooks(&a)
 	for _, e := range t.lock.Approvals {
-		id, err := plan.ParseID(e.Name.V)
-		if err != nil {
-			r.report.warn(e.Name.Pos, summaryUnusedLock, "`reconcile approve --all` removes it", "%q is not kind/name or kind/namespace/name", e.Name.V)
+		id, ok := r.lockedID(e.Name)
+		if !ok {
 			continue
 		}
 		if a.Keys == nil {
@@ -34,6 +34,45 @@ func (r *resolver) approvals() plan.Approvals {
 		}
 	}
 	return a
+}
+
+// lockedID is the agent that an entry of the lock file is about.
+func (r *resolver) lockedID(name schema.Str) (plan.ID, bool) {
+	id, err := plan.ParseID(name.V)
+	if err != nil {
+		r.report.warn(name.Pos, summaryUnusedLock, "`reconcile approve --all` removes it", "%q is not kind/name or kind/namespace/name", name.V)
+	}
+	return id, err == nil
+}
+
+// approvedHooks are the hooks on the host that the lock file approves. An entry
+// that is of something else than it says approves nothing.
+func (r *resolver) approvedHooks(a *plan.Approvals) {
+	for _, e := range r.tree.lock.Hooks {
+		id, ok := r.lockedID(e.Name)
+		if !ok {
+			continue
+		}
+		if a.Hooks == nil {
+			a.Hooks, a.Texts = map[plan.ID]string{}, map[plan.ID][]string{}
+		}
+		if len(e.Commands) == 0 && len(e.Files) == 0 {
+			a.Hooks[id] = e.Digest.V
+			continue
+		}
+		files := map[string]string{}
+		for _, f := range e.Files {
+			files[f.Name.V] = f.Digest.V
+		}
+		commands := lines(e.Commands)
+		a.Texts[id] = plan.HookText(commands, files)
+		if plan.HookDigest(commands, files) != e.Digest.V {
+			r.report.warn(e.Digest.Pos, summaryLockedHook, "find out who changed it, then run `reconcile approve "+id.String()+"`",
+				"the digest is not that of the commands and files beside it, so that nothing is approved")
+			continue
+		}
+		a.Hooks[id] = e.Digest.V
+	}
 }
 
 // lockPaths are the paths that the lock file is read by: its own, and where it

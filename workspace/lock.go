@@ -20,6 +20,7 @@ const (
 	summaryUnusedLock = "lock entry is not used"
 	summaryOffRef     = "locked commit is no longer on ref"
 	summaryUnchecked  = "locked commit is not checked"
+	summaryLockedHook = "lock entry contradicts itself"
 )
 
 // loadLock reads the lock file. One that is there and cannot be read is fatal:
