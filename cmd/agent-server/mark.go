@@ -50,15 +50,18 @@ func (m mark) lend() (restore func(), err error) {
 func (m mark) bearers() map[int]bool {
 	out := map[int]bool{}
 	for _, pid := range pids() {
-		if pid != os.Getpid() && m.on(pid) {
+		if pid == os.Getpid() || !m.on(pid) {
+			continue
+		}
+		if _, alive := parentOf(pid); alive {
 			out[pid] = true
 		}
 	}
 	return out
 }
 
-// on says that the process has the mark. One that cannot be read, or that has
-// ended, has none.
+// on says that the process has the mark, or had it when it ended. One that
+// cannot be read has none.
 func (m mark) on(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/limits")
 	if err != nil {
