@@ -46,7 +46,7 @@ func Assume(d Desired, facts map[Input]Fact) Observed {
 func (o *Observed) assumeHooks(r *Resource) {
 	for _, h := range r.Hooks {
 		if h.Host() {
-			o.HostHooks[r.ID] = HostHook{Digest: h.Digest, State: HookDone}
+			o.HostHooks[r.ID] = HostHook{Digest: r.runDigest(h), State: HookDone}
 			continue
 		}
 		rec := ranRecord(r.ID, h)

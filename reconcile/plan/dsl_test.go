@@ -56,6 +56,8 @@ func parseScene(t *testing.T, desired, observed, options string) scene {
 			s.options.Adopt = true
 		case "supervise":
 			s.options.Supervise = true
+		case "require-approval":
+			s.options.RequireApproval = true
 		default:
 			t.Fatalf("options: %q", line)
 		}
@@ -95,6 +97,8 @@ func (s *scene) desire(n int, words []string) error {
 	case "destroy":
 		s.desired.Destroy = true
 		s.desired.Volumes = slices.Contains(words, "volumes")
+	case "approve", "lockfile", "required":
+		return s.approve(words)
 	default:
 		return s.resource(n, words)
 	}
@@ -112,6 +116,8 @@ func (s *scene) resource(n int, words []string) error {
 		r.Spec.Network = &plan.NetworkSpec{Driver: "bridge", DNS: true}
 	case plan.Volume:
 		r.Spec.Volume, r.Keep, r.Replace = &plan.VolumeSpec{}, true, plan.Never
+	case plan.Image:
+		r.Name, r.Spec.Image = imageName(id), &plan.ImageSpec{Base: "img:1", Commands: []string{"install"}, Of: "manifest/" + id.Name}
 	case plan.Secret:
 		r.Spec.Secret = &plan.SecretSpec{Ref: "env:" + id.Name}
 	default:
@@ -134,6 +140,9 @@ func (s *scene) resource(n int, words []string) error {
 }
 
 func resourceWord(r *plan.Resource, key, value string) error {
+	if hookWord(r, key, value) {
+		return nil
+	}
 	switch key {
 	case "as":
 		r.Name = value
@@ -162,9 +171,15 @@ func resourceWord(r *plan.Resource, key, value string) error {
 
 // specWord applies one word about a spec, and reports whether it was one.
 func specWord(spec *plan.Spec, key, value string) (bool, error) {
+	if spec.Image != nil {
+		return imageWord(spec.Image, key, value), nil
+	}
 	c := spec.Container
 	if c == nil {
 		return false, nil
+	}
+	if probeWord(c, key, value) {
+		return true, nil
 	}
 	switch key {
 	case "image":
@@ -176,6 +191,9 @@ func specWord(spec *plan.Spec, key, value string) (bool, error) {
 			plan.EnvVar{Name: "LEVEL", Value: value})
 	case "secret":
 		c.Env = append(slices.Clone(c.Env), plan.EnvVar{Name: strings.ToUpper(value), Secret: "secret:" + value})
+	case "code":
+		c.Mounts = append(slices.DeleteFunc(slices.Clone(c.Mounts), func(m plan.Mount) bool { return m.Type == plan.MountCopy }),
+			plan.Mount{Type: plan.MountCopy, Source: "/cache/code", From: "/w/a", TreeHash: value, Target: "/code"})
 	case "mount":
 		c.Mounts = append(slices.Clone(c.Mounts), plan.Mount{Type: plan.MountDir, Source: "/src" + value, Target: value})
 	case "port":
@@ -237,6 +255,12 @@ func (s *scene) observe(words []string) error {
 		return err
 	case "record":
 		return s.record(words[1:])
+	case "wish":
+		return s.wish(words[1:])
+	case "ran":
+		return s.ran(words[1:])
+	case "nocommit":
+		s.observed.NoCommit = true
 	case "foreign":
 		id, err := plan.ParseID(words[1])
 		s.observed.Foreign = append(s.observed.Foreign, plan.Object{ID: plan.ID{Kind: id.Kind}, Name: words[2]})
@@ -261,9 +285,14 @@ func (s *scene) digest(id plan.ID) string {
 
 func (s *scene) record(words []string) error {
 	id, err := plan.ParseID(words[0])
-	r := plan.Record{ID: id, Kind: plan.RecordKind(words[1]), Data: map[string]string{}}
+	kind, name, _ := strings.Cut(words[1], "/")
+	r := plan.Record{ID: id, Kind: plan.RecordKind(kind), Key: name, Data: map[string]string{}}
 	for _, w := range words[2:] {
-		k, v, _ := strings.Cut(w, "=")
+		k, v, _ := strings.Cut(strings.ReplaceAll(w, "␠", " "), "=")
+		if k == "ago" {
+			r.At, err = before(v)
+			continue
+		}
 		r.Data[k] = v
 	}
 	s.observed.Records.Records = append(s.observed.Records.Records, r)
@@ -281,8 +310,11 @@ func (s *scene) object(words []string) error {
 		Created: testNow.Add(time.Duration(len(s.observed.Objects)-1000) * time.Second),
 	}
 	var spec plan.Spec
-	if o.Role == plan.RoleInstance {
+	switch o.Role {
+	case plan.RoleInstance:
 		spec.Container = &plan.ContainerSpec{Image: "img:1"}
+	case plan.RoleImage:
+		o.Name, spec.Image = imageName(id), &plan.ImageSpec{Base: "img:1", Commands: []string{"install"}, Of: "manifest/" + id.Name}
 	}
 	for _, r := range s.desired.Resources {
 		if r.ID == id {
@@ -298,6 +330,10 @@ func (s *scene) object(words []string) error {
 			}
 		}
 	}
+	if spec.Image != nil {
+		i := *spec.Image
+		spec.Image = &i
+	}
 	known := true
 	for _, w := range words[3:] {
 		key, value, _ := strings.Cut(w, "=")
@@ -306,6 +342,12 @@ func (s *scene) object(words []string) error {
 			known = false
 		default:
 			if ok, err := specWord(&spec, key, value); err != nil || ok {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if ok, err := s.lifeWord(&o, key, value); err != nil || ok {
 				if err != nil {
 					return err
 				}

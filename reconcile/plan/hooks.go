@@ -63,9 +63,12 @@ func (v *view) wishHooks(d *decision) {
 // wishHost has a hook run on the host, unless that has been done.
 func (v *view) wishHost(d *decision, h Hook) {
 	fact, ran := v.hostHooks[d.id]
+	digest := d.res.runDigest(h)
 	text := fmt.Sprintf("its %s hook has not run yet", h.Name)
 	switch {
-	case ran && fact.Digest != h.Digest:
+	case ran && fact.Digest != digest && strings.HasPrefix(fact.Digest, h.Digest):
+		text = fmt.Sprintf("its %s hook has not run in these files", h.Name)
+	case ran && fact.Digest != digest:
 		text = fmt.Sprintf("its %s hook changed", h.Name)
 	case ran && fact.State == HookDone:
 		return
@@ -79,6 +82,17 @@ func (v *view) wishHost(d *decision, h Hook) {
 	if len(d.actions) == 0 {
 		d.action(ActionUpdate)
 	}
+}
+
+// runDigest is what a run of h, a hook on the host, is known by. In a copy of the
+// agent's folder it is another run for other files: what it left is in the copy.
+func (r *Resource) runDigest(h Hook) string {
+	for _, m := range r.Spec.mounts() {
+		if h.InCopy && m.Type == MountCopy {
+			return h.Digest + "+" + m.TreeHash
+		}
+	}
+	return h.Digest
 }
 
 func (h Hook) origin(d *decision) string {

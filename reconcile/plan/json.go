@@ -55,13 +55,28 @@ type changeJSON struct {
 	Before       json.RawMessage `json:"before"`
 	After        json.RawMessage `json:"after"`
 	ReplacePaths []string        `json:"replace_paths"`
+	Hook         *hookJSON       `json:"hook"`
+}
+
+// hookJSON is a hook on the host that is run, or held for want of approval.
+type hookJSON struct {
+	Name     HookName          `json:"name"`
+	Commands []string          `json:"commands"`
+	Files    map[string]string `json:"files"` // digests, by path in the agent's folder
+	Digest   string            `json:"digest"`
+	Origin   string            `json:"origin"`
+	Approved bool              `json:"approved"`
+	// Before is what was approved, a line a command and a file; null = nothing that
+	// is known.
+	Before []string `json:"before"`
 }
 
 type heldJSON struct {
-	ID      string   `json:"id"`
-	Kind    string   `json:"kind"`
-	Name    string   `json:"name"`
-	Reasons []Reason `json:"reasons"`
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"`
+	Name    string    `json:"name"`
+	Reasons []Reason  `json:"reasons"`
+	Hook    *hookJSON `json:"hook"`
 }
 
 type grantJSON struct {
@@ -77,6 +92,8 @@ type stepJSON struct {
 	Op     Op       `json:"op"`
 	Target string   `json:"target"`
 	After  []string `json:"after"`
+	// Commands are those of the hook that the step runs; null = it runs none.
+	Commands []string `json:"commands"`
 }
 
 // JSON returns the plan in its published form, indented and with a final
@@ -101,14 +118,14 @@ func (p Plan) JSON(mode string, diags []Diagnostic) ([]byte, error) {
 		out.Changes = append(out.Changes, changeJSON{
 			ID: c.ID.String(), Kind: string(c.ID.Kind), Name: c.ID.Name,
 			Actions: list(c.Actions), Reasons: list(c.Reasons),
-			Before: c.Before, After: c.After, ReplacePaths: list(c.ReplacePaths),
+			Before: c.Before, After: c.After, ReplacePaths: list(c.ReplacePaths), Hook: c.Hook.form(),
 		})
 	}
 	for _, g := range p.Authority {
 		out.Authority = append(out.Authority, grantJSON{g.ID.String(), g.Kind, g.Text, g.Origin, g.Approved})
 	}
 	for _, s := range p.Steps {
-		out.Steps = append(out.Steps, stepJSON{ID: s.ID, Op: s.Op, Target: s.Target.String(), After: list(s.After)})
+		out.Steps = append(out.Steps, stepJSON{ID: s.ID, Op: s.Op, Target: s.Target.String(), After: list(s.After), Commands: s.commands()})
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -123,9 +140,27 @@ func (p Plan) JSON(mode string, diags []Diagnostic) ([]byte, error) {
 func heldForm(cs []Change) []heldJSON {
 	out := []heldJSON{}
 	for _, c := range cs {
-		out = append(out, heldJSON{c.ID.String(), string(c.ID.Kind), c.ID.Name, list(c.Reasons)})
+		out = append(out, heldJSON{c.ID.String(), string(c.ID.Kind), c.ID.Name, list(c.Reasons), c.Hook.form()})
 	}
 	return out
+}
+
+func (h *HookChange) form() *hookJSON {
+	if h == nil {
+		return nil
+	}
+	files := h.Files
+	if files == nil {
+		files = map[string]string{}
+	}
+	return &hookJSON{h.Name, list(h.Commands), files, h.Digest, h.Origin, h.Approved, h.Before}
+}
+
+func (s Step) commands() []string {
+	if s.Hook == nil {
+		return nil
+	}
+	return list(s.Hook.Commands)
 }
 
 // list keeps an empty list from printing as null.

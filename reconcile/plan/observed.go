@@ -145,7 +145,7 @@ type ProbeState struct {
 
 // HostHook is what this host remembers of a hook that ran on it.
 type HostHook struct {
-	Digest string        `json:"digest"` // of the hook
+	Digest string        `json:"digest"` // of the hook, as the step had it
 	State  HostHookState `json:"state"`
 	Code   int           `json:"code,omitempty"` // exit code, when it failed
 	At     time.Time     `json:"at"`             // of the state

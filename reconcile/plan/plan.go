@@ -138,7 +138,9 @@ type Step struct {
 	Bound  map[string]string // Input.String() → value
 	Ports  []Port            // create: ports to publish, chosen ones filled in
 	Record *Record           // record: what to write
-	Hook   *Hook             // exec, host: what to run
-	After  []string          // ids of the steps that must have succeeded
+	// Hook is what an exec or host runs. The Digest of one in a copy of the agent's
+	// folder has the hash of its files added: by it the run is known, see [HostHook].
+	Hook   *Hook
+	After  []string // ids of the steps that must have succeeded
 	Reason Reason
 }

@@ -48,7 +48,7 @@ func (g *graph) orderRemovals() {
 	}
 	for _, id := range g.v.ids {
 		d := g.all[id]
-		if d == nil || d.hold != nil || id.Kind.Role() == RoleInstance || d.deleteOld {
+		if d == nil || d.hold != nil || id.Kind.Role() != RoleSupport || d.deleteOld {
 			continue
 		}
 		for _, o := range d.doomed {

@@ -112,7 +112,11 @@ func (g *graph) converge(d *decision) {
 		waits = g.needs(d)
 	}
 	for _, o := range d.halted {
-		ready = append(ready, g.add(Step{Op: OpStop, Target: d.id, Object: o.Handle, Reason: reason}, ""))
+		s := Step{Op: OpStop, Target: d.id, Object: o.Handle, Reason: reason}
+		if d.idle {
+			s.Reason = Reason{CodeWish, stopAsked, d.origin}
+		}
+		ready = append(ready, g.add(s, ""))
 	}
 	if len(d.doomed) > 0 && !d.deleteOld && d.id.Kind.Role() != RoleImage {
 		ready, waits = g.doom(d, slices.Concat(ready, waits)), nil
@@ -148,6 +152,7 @@ func (g *graph) converge(d *decision) {
 // host adds the run of a hook on the host.
 func (g *graph) host(d *decision, after ...string) string {
 	h := d.host.hook
+	h.Digest = d.res.runDigest(h)
 	d.made.host = g.add(Step{Op: OpHost, Target: d.id, Hook: &h, Reason: d.host.reason}, string(h.Name), after...)
 	return d.made.host
 }

@@ -66,6 +66,8 @@ func (v *view) forgiven(id ID, at time.Time) bool {
 	return false
 }
 
+const stopAsked = "reconcile stop asked for it"
+
 // noteStopped says that it is as somebody asked for.
 func (d *decision) noteStopped() {
 	if d.note == nil {
@@ -93,7 +95,7 @@ func (v *view) halt(d *decision, o Object) {
 		d.records = append(d.records, v.restartsRecord(d, restarts{stopped: true}))
 	}
 	d.action(ActionStop)
-	d.because(CodeWish, "reconcile stop asked for it")
+	d.because(CodeWish, stopAsked)
 }
 
 // up reports whether o has a process.
