@@ -45,11 +45,11 @@ func (d *daemon) awaitName(ctx context.Context, hup <-chan os.Signal) (string, e
 	}
 }
 
-// firstAnswer is how long the first look waits for the workspace's remote.
+// firstAnswer is how long remotes are given to answer before something begins.
 const firstAnswer = 10 * time.Second
 
-// askFirst gives the remote a moment, so that the first look need not be at what
-// was there when the last daemon ended.
+// askFirst gives the remotes a moment, so that what comes next need not be about
+// what was there when they were asked last.
 func (d *daemon) askFirst(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
 	defer cancel()

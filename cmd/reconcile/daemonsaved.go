@@ -22,7 +22,7 @@ func (d *daemon) passSaved(ctx context.Context, r control.PassRequest, view *pas
 	if err != nil {
 		return 0, &control.Refusal{Code: plan.ExitFault, Text: err.Error()}
 	}
-	loop, err := d.askAll(ctx)
+	loop, err := d.begun(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -39,6 +39,7 @@ func (d *daemon) convergeSaved(ctx context.Context, f savedFile, s plan.Saved, v
 	_, done := d.attend(view, plan.Options{})
 	defer done()
 	began := time.Now()
+	d.askFirst(ctx) // the loop, were it not aside, would act on each answer
 	l, err := d.load(ctx, nil)
 	switch {
 	case err != nil:

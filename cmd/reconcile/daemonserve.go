@@ -108,6 +108,13 @@ func (d *daemon) Status(context.Context) (control.Status, error) {
 	for _, s := range d.feed.State() {
 		out.Sources = append(out.Sources, s.public())
 	}
+	if loop := d.loop.Load(); loop != nil {
+		facts, err := json.Marshal(loop.Status().Facts)
+		if err != nil {
+			return out, err
+		}
+		out.Facts = facts
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out.Workspace, out.Ready = d.name, d.trouble == nil
@@ -164,9 +171,12 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	}
 	w, done := d.attend(view, plan.Options{AllowMassDelete: r.AllowMassDelete, AcceptLostRecords: r.AcceptLostRecords, Adopt: r.Adopt})
 	defer done()
-	loop, err := d.askAll(ctx)
+	loop, err := d.begun(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if err := d.feed.Ask(ctx); err != nil {
+		return 0, errStopping()
 	}
 	rec, err := loop.Await(ctx, causeOf(r.Cause))
 	if err != nil {
@@ -187,15 +197,11 @@ func (d *daemon) readerOf(r control.PassRequest, stdout, stderr io.Writer) *app 
 	return reader
 }
 
-// askAll returns the loop when all remotes have answered. The error is a
-// refusal.
-func (d *daemon) askAll(ctx context.Context) (*reconcile.Loop, error) {
+// begun returns the loop. The error is a refusal.
+func (d *daemon) begun(ctx context.Context) (*reconcile.Loop, error) {
 	loop := d.awaitLoop(ctx)
 	if loop == nil {
 		return nil, &control.Refusal{Code: plan.ExitFault, Text: fmt.Sprintf("the daemon cannot begin: %v", d.ready())}
-	}
-	if err := d.feed.Ask(ctx); err != nil {
-		return nil, errStopping()
 	}
 	return loop, nil
 }
