@@ -24,6 +24,7 @@ func Diff(w io.Writer, r Report, o Options) error {
 		if forgotten(c) {
 			p.line("#     " + forgottenText + "; this is what it will be made from")
 		}
+		p.hooks(hookRuns(r.Plan, c, false), "# ")
 		p.raw(p.ascii(unified(c)))
 	}
 	p.drift(r, "# ")

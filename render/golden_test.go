@@ -33,6 +33,7 @@ type scene struct {
 	Held                []sceneChange
 	Refused, Incomplete []plan.Reason
 	Authority           []plan.Grant
+	Steps               []plan.Step
 	Diagnostics         []plan.Diagnostic
 	Options             render.Options
 }
@@ -45,6 +46,7 @@ type sceneChange struct {
 	ReplacePaths  []string `json:"replace_paths"`
 	Policy        bool
 	Benign        bool
+	Hook          *plan.HookChange
 }
 
 func (s scene) report() render.Report {
@@ -53,7 +55,7 @@ func (s scene) report() render.Report {
 		for _, c := range in {
 			out = append(out, plan.Change{
 				ID: c.ID, Name: c.ID.Name, Actions: c.Actions, Reasons: c.Reasons, Before: c.Before, After: c.After,
-				ReplacePaths: c.ReplacePaths, Policy: c.Policy, Benign: c.Benign,
+				ReplacePaths: c.ReplacePaths, Policy: c.Policy, Benign: c.Benign, Hook: c.Hook,
 			})
 		}
 		return out
@@ -63,7 +65,7 @@ func (s scene) report() render.Report {
 		Plan: plan.Plan{
 			Workspace: s.Workspace, Revision: s.Revision, Complete: s.Complete, Unchanged: s.Unchanged,
 			Changes: changes(s.Changes), Drift: changes(s.Drift), Held: changes(s.Held),
-			Refused: s.Refused, Incomplete: s.Incomplete, Authority: s.Authority,
+			Refused: s.Refused, Incomplete: s.Incomplete, Authority: s.Authority, Steps: s.Steps,
 		},
 	}
 	for _, d := range s.Diagnostics {

@@ -127,7 +127,9 @@ func (r Report) problems() []item {
 		if c.Benign {
 			word = "held"
 		}
-		out = append(out, findings(c, word))
+		it := findings(c, word)
+		it.full += fencedHooks(hookRuns(r.Plan, c, true))
+		out = append(out, it)
 	}
 	return out
 }
@@ -165,7 +167,7 @@ func (r Report) grants() []item {
 func (r Report) changes() []item {
 	var out []item
 	for _, c := range r.Plan.Changes {
-		out = append(out, changeItem(c))
+		out = append(out, changeItem(c, hookRuns(r.Plan, c, false)))
 	}
 	return out
 }
@@ -208,7 +210,7 @@ func bullet(head, text, at string) item {
 }
 
 // changeItem folds what a change does below what and why.
-func changeItem(c plan.Change) item {
+func changeItem(c plan.Change, hooks []hookRun) item {
 	summary := htmlCode(clip(c.ID.String(), markdownText)) + " " + actionWords(c.Actions)
 	if len(c.Reasons) > 0 {
 		summary += ": " + htmlCode(clip(c.Reasons[0].Text, markdownText))
@@ -222,6 +224,7 @@ func changeItem(c plan.Change) item {
 	if forgotten(c) {
 		why.WriteString("- " + forgottenText + "; this is what it will be made from\n")
 	}
+	why.WriteString(fencedHooks(hooks))
 	diff := unified(c)
 	if diff == "" {
 		return item{full: head + why.String() + end, short: head + end}

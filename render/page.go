@@ -118,6 +118,7 @@ func (p *page) stops(pl plan.Plan, indent string) {
 		for _, r := range c.Reasons {
 			p.line(fmt.Sprintf("%s%s %s %s: %s%s", indent, paint(p.symbols.attention), p.esc(c.ID.String()), word, p.esc(r.Text), p.origin(r.Origin)))
 		}
+		p.hooks(hookRuns(pl, c, true), indent)
 	}
 }
 

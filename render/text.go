@@ -26,6 +26,7 @@ func Text(w io.Writer, r Report, o Options) error {
 		for _, c := range r.Plan.Changes {
 			p.change(c, "  ")
 			p.fields(c)
+			p.hooks(hookRuns(r.Plan, c, false), "  ")
 		}
 	}
 	if len(r.Plan.Drift) > 0 {

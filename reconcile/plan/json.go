@@ -66,8 +66,8 @@ type hookJSON struct {
 	Digest   string            `json:"digest"`
 	Origin   string            `json:"origin"`
 	Approved bool              `json:"approved"`
-	// Before is what was approved, a line a command and a file; null = nothing that
-	// is known.
+	// Before is what was approved, a line a command and a file, as far as that is
+	// known.
 	Before []string `json:"before"`
 }
 
@@ -92,7 +92,7 @@ type stepJSON struct {
 	Op     Op       `json:"op"`
 	Target string   `json:"target"`
 	After  []string `json:"after"`
-	// Commands are those of the hook that the step runs; null = it runs none.
+	// Commands are those of the hook that the step runs.
 	Commands []string `json:"commands"`
 }
 
@@ -153,12 +153,12 @@ func (h *HookChange) form() *hookJSON {
 	if files == nil {
 		files = map[string]string{}
 	}
-	return &hookJSON{h.Name, list(h.Commands), files, h.Digest, h.Origin, h.Approved, h.Before}
+	return &hookJSON{h.Name, list(h.Commands), files, h.Digest, h.Origin, h.Approved, list(h.Before)}
 }
 
 func (s Step) commands() []string {
 	if s.Hook == nil {
-		return nil
+		return []string{}
 	}
 	return list(s.Hook.Commands)
 }
