@@ -37,6 +37,8 @@ type Status struct {
 	Sources   []Source  `json:"sources"`
 	// Last is the record of the last pass, as `history` has it; null = none yet.
 	Last json.RawMessage `json:"last"`
+	// Facts are a reconcile.Facts: what only the daemon knows.
+	Facts json.RawMessage `json:"facts,omitempty"`
 }
 
 // Source is one git source of a workspace.
