@@ -35,7 +35,7 @@ func (b *bed) clear(t testing.TB) {
 	if err != nil {
 		t.Errorf("clear: %v", err)
 	}
-	for _, role := range []plan.Role{plan.RoleInstance, plan.RoleSupport} {
+	for _, role := range []plan.Role{plan.RoleInstance, plan.RoleImage, plan.RoleSupport} {
 		for _, obj := range o.Objects {
 			if obj.Role != role {
 				continue

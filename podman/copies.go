@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"reconcile/reconcile/plan"
 )
@@ -43,12 +44,9 @@ func (r *Runtime) dropCopies(ctx context.Context, labels map[string]string) erro
 	}
 	r.uses.Lock()
 	defer r.uses.Unlock()
-	filter := map[string][]string{"label": {
-		labelCopies, plan.LabelWorkspace + "=" + labels[plan.LabelWorkspace], plan.LabelID + "=" + labels[plan.LabelID],
-	}}
-	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
+	list, err := r.sameInstance(ctx, labels, labelCopies)
 	if err != nil {
-		return r.explain("list containers", err)
+		return err
 	}
 	used := map[string]bool{}
 	for _, c := range list {
@@ -73,6 +71,16 @@ func (r *Runtime) dropCopies(ctx context.Context, labels map[string]string) erro
 		_ = os.Remove(filepath.Dir(path))
 	}
 	return nil
+}
+
+// sameInstance lists the containers of the instance that has the labels, as far as
+// they have one more label.
+func (r *Runtime) sameInstance(ctx context.Context, labels map[string]string, label string) ([]types.ListContainer, error) {
+	filter := map[string][]string{"label": {
+		label, plan.LabelWorkspace + "=" + labels[plan.LabelWorkspace], plan.LabelID + "=" + labels[plan.LabelID],
+	}}
+	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
+	return list, r.explain("list containers", err)
 }
 
 func (r *Runtime) dropCopy(ctx context.Context, path string) error {

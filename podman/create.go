@@ -15,8 +15,10 @@ import (
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/specgen"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	nettypes "go.podman.io/common/libnetwork/types"
 
+	"reconcile/helper"
 	"reconcile/reconcile/plan"
 )
 
@@ -82,11 +84,21 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 	if err := r.prepareMounts(ctx, s, c, func() (image, error) { return img, nil }); err != nil {
 		return nil, err
 	}
+	if err := r.openChannel(s, d, c); err != nil {
+		return nil, err
+	}
 	spec.Labels = r.newLabels(s, d, res, c.Labels)
 	if copies := r.copies(c); len(copies) > 0 {
 		spec.Labels[labelCopies] = strings.Join(copies, "\n")
 	}
 	spec.Labels[labelImage] = img.id
+	if r.probed(c) {
+		key := channelKey(d.Workspace, s.Target)
+		spec.Labels[labelChannel] = key
+		spec.Mounts = append(spec.Mounts, specs.Mount{
+			Type: "bind", Source: r.channels.folder(key), Destination: helper.Channel, Options: []string{"bind", "rprivate", "ro"},
+		})
+	}
 	if c.Network != "" {
 		spec.Labels[labelNetwork] = c.Network
 	}

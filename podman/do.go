@@ -58,7 +58,7 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 	case plan.OpStart:
 		return r.start(ctx, s, d)
 	case plan.OpWait:
-		return r.wait(ctx, s)
+		return r.wait(ctx, s, d)
 	case plan.OpStop:
 		return r.stop(ctx, s, d)
 	case plan.OpDelete:

@@ -41,13 +41,16 @@ const watchedEvents = `{
 
 // Events calls notify whenever something happened that an Observe of the
 // workspace may find, until ctx ends; then it returns nil. These are hints:
-// Podman tells late, twice, or now and then not at all. notify is called from
-// this goroutine alone and must not block.
+// Podman tells late, twice, or now and then not at all. What probes say is told
+// until ctx ends also when Events has returned. notify may be called by several
+// goroutines at once and must not block.
 //
 // When the service goes away Events looks for it until it is back, and then
 // calls notify, since events were lost. It returns an error only when the
 // service refuses to tell, as one whose events_logger is "none" does.
 func (r *Runtime) Events(ctx context.Context, notify func()) error {
+	r.channels.setNotify(notify)
+	context.AfterFunc(ctx, func() { r.channels.setNotify(nil) })
 	wait := firstEventWait
 	for lost := false; ; lost = true {
 		link, begun := r.link.Load(), time.Now()

@@ -5,8 +5,10 @@ package podman
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/api/handlers"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 
@@ -39,7 +41,7 @@ func (r *Runtime) exec(ctx context.Context, s plan.Step, d plan.Desired) (plan.O
 	}
 	out := r.openHookOutput(s, s.Target, s.Hook.Name)
 	r.say(s, "run %s", s.Hook.Name)
-	code, err := r.execHelper(ctx, s.Object, hook.Args(), out)
+	code, err := r.execHelper(ctx, s.Object, execOptions{args: hook.Args(), dir: mountedCode(c), out: out})
 	if err != nil && ctx.Err() != nil {
 		r.endHook(ctx, s.Object, hook)
 	}
@@ -67,12 +69,27 @@ func secretNames(s plan.Step, d plan.Desired) []string {
 	return nil
 }
 
+// execOptions are what the helper is run with.
+type execOptions struct {
+	args []string
+	dir  string // "" = where the container says
+	out  *hookOutput
+}
+
+// mountedCode is codeDir of a container that is there.
+func mountedCode(c *define.InspectContainerData) string {
+	if slices.ContainsFunc(c.Mounts, func(m define.InspectMount) bool { return m.Destination == codeTarget }) {
+		return codeTarget
+	}
+	return ""
+}
+
 // execHelper runs the helper in a container and returns its exit status. It
-// returns when nobody writes to out any more. A context that ends breaks the
+// returns when nobody writes to the output any more. A context that ends breaks the
 // stream off, and not what runs.
-func (r *Runtime) execHelper(ctx context.Context, handle string, args []string, out *hookOutput) (code int, err error) {
+func (r *Runtime) execHelper(ctx context.Context, handle string, o execOptions) (code int, err error) {
 	config := new(handlers.ExecCreateConfig)
-	config.Cmd = append([]string{helper.Server}, args...)
+	config.Cmd, config.WorkingDir = append([]string{helper.Server}, o.args...), o.dir
 	config.AttachStdout, config.AttachStderr = true, true
 	id, err := containers.ExecCreate(ctx, handle, config)
 	if err != nil {
@@ -85,7 +102,7 @@ func (r *Runtime) execHelper(ctx context.Context, handle string, args []string, 
 	defer end()
 	ended := make(chan error, 1)
 	go func() {
-		opt := new(containers.ExecStartAndAttachOptions).WithOutputStream(out).WithErrorStream(out).
+		opt := new(containers.ExecStartAndAttachOptions).WithOutputStream(o.out).WithErrorStream(o.out).
 			WithAttachOutput(true).WithAttachError(true)
 		ended <- containers.ExecStartAndAttach(conn, id, opt)
 	}()
@@ -120,5 +137,5 @@ func (r *Runtime) endHook(ctx context.Context, handle string, hook helper.Hook) 
 	defer cancel()
 	hook = helper.Hook{Name: hook.Name, Shell: []string{helper.Server}, Commands: []string{"none"}}
 	// What is not ended now is ended by the next run.
-	_, _ = r.execHelper(ctx, handle, hook.Args(), new(hookOutput))
+	_, _ = r.execHelper(ctx, handle, execOptions{args: hook.Args(), out: new(hookOutput)})
 }

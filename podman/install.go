@@ -3,6 +3,7 @@
 package podman
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,13 +91,25 @@ func installed(of plan.Resource, spec plan.ImageSpec, argv []string) plan.Contai
 	c := *of.Spec.Container
 	c.Image, c.Env = spec.Base, spec.Env
 	c.Main, c.Beside, c.Helper = plan.Process{Command: argv}, nil, false
-	c.Aliases, c.Labels, c.Ports, c.WorkDir = nil, nil, nil, ""
+	c.Aliases, c.Labels, c.Ports, c.WorkDir = nil, nil, nil, codeDir(c.Mounts)
 	c.Liveness, c.Readiness, c.ReadOnlyRoot, c.StopTimeout = nil, nil, false, 1
 	if !slices.ContainsFunc(c.Mounts, func(m plan.Mount) bool { return m.Type == plan.MountHelper }) {
 		c.Mounts = append(slices.Clone(c.Mounts), plan.Mount{Type: plan.MountHelper, Target: helper.Dir})
 	}
 	return c
 }
+
+// codeDir is where hooks begin: in the agent's folder, when there is one; "" =
+// where the image says.
+func codeDir(mounts []plan.Mount) string {
+	if slices.ContainsFunc(mounts, func(m plan.Mount) bool { return m.Target == codeTarget }) {
+		return codeTarget
+	}
+	return ""
+}
+
+// codeTarget is where the agent's folder is in a container.
+const codeTarget = "/code"
 
 // installRun is one run of an install hook.
 type installRun struct {
@@ -203,9 +216,7 @@ func (img image) commit(repo, tag string) *containers.CommitOptions {
 	if img.user != "" {
 		changes = append(changes, "USER "+img.user)
 	}
-	if img.workDir != "" {
-		changes = append(changes, "WORKDIR "+img.workDir)
-	}
+	changes = append(changes, "WORKDIR "+cmp.Or(img.workDir, "/"))
 	opt := new(containers.CommitOptions).WithRepo(repo).WithTag(tag).WithChanges(changes).WithPause(false)
 	if strings.Contains(img.manifestType, "docker") {
 		opt = opt.WithFormat("docker")

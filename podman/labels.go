@@ -19,6 +19,8 @@ const (
 	labelSecrets = "reconcile.podman.secrets"
 	// labelCopies lists the folders that were copied for a container, by lines.
 	labelCopies = "reconcile.podman.copies"
+	// labelChannel names the channel at which the helper of a container reports.
+	labelChannel = "reconcile.podman.channel"
 	// labelDerived marks a secret made of a file or a variable, and says which.
 	labelDerived = "reconcile.podman.derived"
 	// labelProbe marks a container that is only looked into. It is never started.

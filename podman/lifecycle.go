@@ -50,19 +50,21 @@ const lastLines = 10
 const pollInterval = 100 * time.Millisecond
 
 // wait waits until the container is as far as the step says. Ready is running,
-// as long as nothing probes it. A container that exited instead is an error
-// that quotes its last lines.
-func (r *Runtime) wait(ctx context.Context, s plan.Step) (plan.Object, error) {
+// and passing where it has a readiness probe. A container that exited instead is
+// an error that quotes its last lines.
+func (r *Runtime) wait(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	finished := s.Until == plan.UntilFinished
 	for {
 		c, err := containers.Inspect(ctx, s.Object, nil)
 		if err != nil {
 			return plan.Object{}, r.explain("wait for "+s.Name, err)
 		}
+		g := r.gateOf(s, d, c)
+		open, readiness, news := g.look()
 		obj := plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name, Started: c.State.StartedAt, State: plan.StateRunning}
 		switch c.State.Status {
 		case "running":
-			if !finished {
+			if open && !finished {
 				return obj, nil
 			}
 		case "exited", "stopped":
@@ -74,10 +76,12 @@ func (r *Runtime) wait(ctx context.Context, s plan.Step) (plan.Object, error) {
 		case "dead", "removing", "unknown":
 			return obj, fmt.Errorf("wait for %s: it is %s", s.Name, c.State.Status)
 		}
-		select {
-		case <-ctx.Done():
+		switch {
+		case g.pause(ctx, news):
+		case g.r != nil && c.State.Status == "running":
+			return obj, g.closed(readiness)
+		default:
 			return obj, fmt.Errorf("wait for %s: it is still %s: %w", s.Name, c.State.Status, context.Cause(ctx))
-		case <-time.After(pollInterval):
 		}
 	}
 }
@@ -85,13 +89,13 @@ func (r *Runtime) wait(ctx context.Context, s plan.Step) (plan.Object, error) {
 // exited is the error for a container that ended before it was ready.
 func (r *Runtime) exited(ctx context.Context, s plan.Step, c *define.InspectContainerData) error {
 	text := fmt.Sprintf("%s exited with code %d", s.Name, c.State.ExitCode)
-	if c.State.OOMKilled {
-		text += ", out of memory"
+	if c.State.OOMKilled || c.State.ExitCode == killed {
+		text = s.Name + " ended: " + ended(int(c.State.ExitCode), c.State.OOMKilled)
 	}
 	var said strings.Builder
 	err := r.Logs(ctx, s.Object, LogOptions{Tail: lastLines}, &said, &said)
 	if lines := strings.TrimRight(said.String(), "\n"); err == nil && lines != "" {
-		text += "; it said last:\n" + indent(lines)
+		text += "; it said last:\n" + indent(clean(lines))
 	}
 	return fmt.Errorf("%s", text)
 }
@@ -183,7 +187,7 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 			return plan.Object{}, err
 		}
 	}
-	if err := r.dropCopies(ctx, c.Config.Labels); err != nil {
+	if err := errors.Join(r.dropCopies(ctx, c.Config.Labels), r.dropChannel(ctx, c.Config.Labels)); err != nil {
 		return plan.Object{}, err
 	}
 	return plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name}, nil

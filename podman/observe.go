@@ -39,7 +39,7 @@ func (r *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 }
 
 func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, error) {
-	o := observation{r: r, d: d, ours: map[string][]string{workspaceFilter: {plan.LabelWorkspace + "=" + d.Workspace}}}
+	o := observation{r: r, d: d, channels: map[string]string{}, ours: map[string][]string{workspaceFilter: {plan.LabelWorkspace + "=" + d.Workspace}}}
 	ctx, cancel := context.WithCancel(r.with(ctx))
 	defer cancel()
 
@@ -54,6 +54,7 @@ func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 		return plan.Observed{}, o.err
 	}
 	o.note("images", o.installed(ctx))
+	o.listen(ctx)
 	o.note("names", o.foreigners(ctx))
 
 	slices.SortFunc(o.out.Objects, func(a, b plan.Object) int {
@@ -86,6 +87,7 @@ type observation struct {
 	out plan.Observed
 	err error
 
+	channels    map[string]string                  // of probed containers by handle
 	imageFacts  map[string]plan.Fact               // by reference
 	imageList   []*types.ImageSummary              // all that are on the host
 	secretInfos map[string]*types.SecretInfoReport // Podman secrets that are not ours, by name
@@ -126,6 +128,9 @@ func (o *observation) containers(ctx context.Context) error {
 				o.note("image of the container "+obj.Name, err)
 				continue
 			}
+		}
+		if key := c.Labels[labelChannel]; key != "" {
+			o.channels[obj.Handle] = key
 		}
 		o.add(obj)
 	}

@@ -95,16 +95,19 @@ type Runtime struct {
 	uses     sync.RWMutex // held for reading while a container is made, for writing while secrets and copies that none uses are removed
 	ephemKey []byte
 
-	mu           sync.Mutex
-	workspace    string                       // as last observed, "" before
-	seen         map[string]identity          // handle → labels as last observed
-	foreign      map[string]bool              // handles that held a name we want when last observed
-	made         map[plan.ID]string           // target → handle of what its last create step made
-	refs         map[string]plan.Fact         // image reference → fact as last observed
-	secretLabels map[string]map[string]string // by secret ID, for services whose lists lack them
-	helperDirs   map[string]bool              // helper folders that are up to date
-	prepared     map[string]bool              // copies that were made or found for a container
-	hooking      map[string]bool              // names of containers of install hooks that this Runtime runs
+	mu            sync.Mutex
+	workspace     string                       // as last observed, "" before
+	seen          map[string]identity          // handle → labels as last observed
+	foreign       map[string]bool              // handles that held a name we want when last observed
+	made          map[plan.ID]string           // target → handle of what its last create step made
+	refs          map[string]plan.Fact         // image reference → fact as last observed
+	secretLabels  map[string]map[string]string // by secret ID, for services whose lists lack them
+	helperDirs    map[string]bool              // helper folders that are up to date
+	prepared      map[string]bool              // copies that were made or found for a container
+	channelsSwept bool
+	hooking       map[string]bool // names of containers of install hooks that this Runtime runs
+
+	channels channels
 
 	sweeping sync.Mutex
 	swept    bool // guarded by sweeping
@@ -159,6 +162,9 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
 		hooking: map[string]bool{},
 	}
+	if !opt.onlyLook && !found.remote {
+		r.channels.dir = opt.ChannelDir
+	}
 	r.link.Store(first)
 	return r, nil
 }
@@ -169,6 +175,7 @@ func (r *Runtime) Close() error {
 	r.opening.Lock()
 	defer r.opening.Unlock()
 	r.closed = true
+	r.channels.close()
 	l := r.link.Load()
 	l.closeIdle()
 	if l.service == nil {

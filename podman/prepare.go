@@ -31,7 +31,7 @@ func (r *Runtime) prepare(ctx context.Context, s plan.Step, d plan.Desired, res 
 		return nil
 	}
 	spec := *res.Spec.Container
-	if err := r.needsHost(spec); err != nil {
+	if err := errors.Join(r.needsHost(spec), r.openChannel(s, d, spec)); err != nil {
 		return err
 	}
 	if s.Object != "" {
@@ -127,9 +127,14 @@ func (r *Runtime) mountSource(m plan.Mount) string {
 	case m.Type == plan.MountHelper && m.Source == "":
 		return filepath.Join(r.opt.StateDir, "helper")
 	case m.Type == plan.MountCopy:
-		return filepath.Join(m.Source, m.TreeHash[:min(copyNameLen, len(m.TreeHash))])
+		return CopyFolder(m)
 	}
 	return m.Source
+}
+
+// CopyFolder is the folder that a mount of type copy is made in.
+func CopyFolder(m plan.Mount) string {
+	return filepath.Join(m.Source, m.TreeHash[:min(copyNameLen, len(m.TreeHash))])
 }
 
 // makeFolder makes the folder of a mount unless it is there. What is there is

@@ -53,7 +53,7 @@ func commandOf(c plan.ContainerSpec, img image) (argv, error) {
 		}
 		return a, nil
 	}
-	var cfg helper.Config
+	cfg := helper.Config{Liveness: helperProbe(c.Liveness), Readiness: helperProbe(c.Readiness)}
 	if c.Main.Command != nil || len(c.Main.Args) > 0 || c.Main.ImageCmd {
 		cfg.Main = processOf(c.Main, img).all()
 		if len(cfg.Main) == 0 {
