@@ -326,6 +326,17 @@ func TestProbeTimeout(t *testing.T) {
 	}
 }
 
+// What a run leaves in its process group ends with it, also when there is time.
+func TestProbeEndsItsGroup(t *testing.T) {
+	code := t.TempDir()
+	writeFile(t, code+"/probe.sh", "[ -e pids ] || { sleep 1000 & echo $! >>pids; }", 0o644)
+	cmd := asInit(t, helper.Config{Liveness: patient("probe.sh"), Main: sh("while :; do sleep 1; done")})
+	cmd.Env = append(cmd.Env, "CODE_PATH="+code)
+	launch(t, cmd)
+	pid := escaped(t, code, 1)[0]
+	eventually(t, "the background process ends", func() bool { return !alive(pid) })
+}
+
 // childOf is the first child of a process: PID 1 of the namespace it made.
 func childOf(t *testing.T, pid int) int {
 	t.Helper()
@@ -429,8 +440,9 @@ func TestChannelKeepsState(t *testing.T) {
 	}
 }
 
-// A daemon that does not read holds up no probe.
+// A daemon that does not read holds up no probe, and is tried again.
 func TestChannelBlocked(t *testing.T) {
+	t.Parallel()
 	h := newTestHost(t)
 	l, err := net.Listen("unix", filepath.Join(h.dir, filepath.Base(helper.Socket)))
 	if err != nil {
@@ -445,6 +457,14 @@ func TestChannelBlocked(t *testing.T) {
 		info, err := os.Stat(code + "/runs")
 		return err == nil && info.Size() >= 50
 	})
+	_ = l.(*net.UnixListener).SetDeadline(time.Now().Add(patience))
+	for i := range 2 {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		defer conn.Close()
+	}
 }
 
 // The end of the main process is the end of probes too, at once.
