@@ -332,7 +332,7 @@ func TestHookReplacesRunningOne(t *testing.T) {
 func TestHookAsPID1(t *testing.T) {
 	t.Parallel()
 	h := helper.Hook{Name: "install", Shell: []string{"/bin/sh", "-c"}, Commands: []string{
-		escapes["does not end"] + "\n" + escapes["orphan"] + "\nuntil [ "$(cat pids 2>/dev/null | wc -l)" = 2 ]; do sleep 0.01; done",
+		escapes["does not end"] + "\n" + escapes["orphan"] + "\n" + `until [ "$(cat pids 2>/dev/null | wc -l)" = 2 ]; do sleep 0.01; done`,
 		"echo $PPID; exit 3",
 	}}
 	cmd := asPID1(t, helper.Config{})
