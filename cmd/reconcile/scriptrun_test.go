@@ -184,13 +184,16 @@ type planKeys struct {
 		Op     string   `json:"op"`
 		Target string   `json:"target"`
 		After  []string `json:"after"`
+
+		Commands []string `json:"commands"`
 	} `json:"steps"`
 }
 
 type findingKeys struct {
-	ID      string `json:"id"`
-	Kind    string `json:"kind"`
-	Name    string `json:"name"`
+	Hook    json.RawMessage `json:"hook"` // of changes, and of what is held
+	ID      string          `json:"id"`
+	Kind    string          `json:"kind"`
+	Name    string          `json:"name"`
 	Reasons []struct {
 		Code   string `json:"code"`
 		Text   string `json:"text"`
