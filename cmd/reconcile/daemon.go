@@ -170,8 +170,8 @@ func (d *daemon) newLoop(rt reconcile.Runtime, store *reconcile.Store) *reconcil
 }
 
 func (d *daemon) newRuntime(store *reconcile.Store) *daemonRuntime {
-	return newDaemonRuntime(func(ctx context.Context) (*podman.Runtime, error) {
-		return d.app.openRuntime(ctx, store, d.pull)
+	return newDaemonRuntime(func(ctx context.Context) (*hostRuntime, error) {
+		return d.app.openRuntime(ctx, d.feed.name, store, d.pull)
 	})
 }
 

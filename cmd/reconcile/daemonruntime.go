@@ -6,7 +6,6 @@ import (
 	"context"
 	"sync"
 
-	"reconcile/podman"
 	"reconcile/reconcile/plan"
 )
 
@@ -14,18 +13,18 @@ import (
 // first needed: a daemon may begin before Podman does. It implements
 // reconcile.Runtime.
 type daemonRuntime struct {
-	open   func(context.Context) (*podman.Runtime, error)
-	opened chan *podman.Runtime // holds the runtime once it is there, for whoever waits for it
+	open   func(context.Context) (*hostRuntime, error)
+	opened chan *hostRuntime // holds the runtime once it is there, for whoever waits for it
 
 	mu sync.Mutex
-	rt *podman.Runtime
+	rt *hostRuntime
 }
 
-func newDaemonRuntime(open func(context.Context) (*podman.Runtime, error)) *daemonRuntime {
-	return &daemonRuntime{open: open, opened: make(chan *podman.Runtime, 1)}
+func newDaemonRuntime(open func(context.Context) (*hostRuntime, error)) *daemonRuntime {
+	return &daemonRuntime{open: open, opened: make(chan *hostRuntime, 1)}
 }
 
-func (d *daemonRuntime) get(ctx context.Context) (*podman.Runtime, error) {
+func (d *daemonRuntime) get(ctx context.Context) (*hostRuntime, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.rt != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -90,9 +91,25 @@ func (a *app) runPass(ctx context.Context) error {
 		return err
 	}
 	a.printDiagnostics(src.Diagnostics)
-	return a.converge(ctx, src.Desired, src.Diagnostics, src.checkout, func() {
-		a.saveCache(src.cache)
+	return a.convergeAs(ctx, convergence{
+		desired: src.Desired, diagnostics: src.Diagnostics, options: a.planOptions(),
+		first: src.checkout, reload: a.reload, afterwards: func() { a.saveCache(src.cache) },
 	})
+}
+
+// reload says what should be after hooks have run on the host. One that has left
+// the workspace with mistakes ends the pass.
+func (a *app) reload(ctx context.Context) (plan.Desired, error) {
+	src, err := a.load(ctx, reachHost)
+	if err != nil {
+		return plan.Desired{}, err
+	}
+	if src.Fatal {
+		a.printDiagnostics(src.Diagnostics)
+		return plan.Desired{}, errors.New("hooks have run on the host, and now the workspace has mistakes")
+	}
+	src, err = a.settle(ctx, src)
+	return src.Desired, err
 }
 
 // settleTime is long enough for a command that is not there, or that does not
@@ -114,6 +131,8 @@ type convergence struct {
 	// afterwards when the pass was seen to its end.
 	first      func() error
 	afterwards func()
+	// reload, if set, says what should be after hooks have run on the host.
+	reload func(context.Context) (plan.Desired, error)
 	// narrow, if set, says which part of the plan is carried out. Its error ends
 	// the pass as if it had never begun.
 	narrow func(*reconcile.Store, plan.Plan, plan.Observed) (plan.Plan, error)
@@ -147,7 +166,7 @@ func (a *app) convergeAs(ctx context.Context, c convergence) error {
 		}
 	}
 	progress, lines, began := a.newProgress(), a.newEventLines(), time.Now()
-	rt, err := a.openRuntime(ctx, store, func(p podman.Progress) {
+	rt, err := a.openRuntime(ctx, d.Workspace, store, func(p podman.Progress) {
 		progress.pull(p)
 		lines.pull(p)
 	})
@@ -158,6 +177,7 @@ func (a *app) convergeAs(ctx context.Context, c convergence) error {
 	result, err := reconcile.Pass(ctx, rt, store, d, reconcile.PassOptions{
 		Plan:   c.options,
 		Narrow: narrow,
+		Reload: c.reload,
 		Apply: reconcile.ApplyOptions{Parallel: a.parallel, StepTimeout: a.timeout, Progress: func(e reconcile.Event) {
 			progress.event(e)
 			lines.step(e)

@@ -106,14 +106,17 @@ func (a *app) planLive(ctx context.Context, d plan.Desired) (live, error) {
 	if err != nil {
 		return live{}, err
 	}
-	reader, closeReader, err := a.openReader(ctx, store)
+	reader, closeReader, err := a.openReader(ctx, d.Workspace, store)
 	if err != nil {
 		return live{}, err
 	}
 	defer closeReader()
 	l := live{options: a.planOptions()}
-	// A daemon restarts on a curve, and one that runs would do the pass.
-	l.options.Supervise = a.askDaemon(ctx, d.Root) != nil
+	// A daemon restarts on a curve, and one that runs would do the pass. What
+	// failed under it would be tried again.
+	daemon := a.askDaemon(ctx, d.Root)
+	l.options.Supervise = daemon != nil
+	reader = reconcile.WithFacts(reader, reconcile.Facts{Health: factsOf(daemon).Health})
 	if l.plan, l.observed, err = reconcile.DryRun(ctx, reader, store, d, l.options); err != nil {
 		return live{}, err
 	}

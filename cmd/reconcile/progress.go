@@ -68,7 +68,7 @@ func (a *app) newProgress() *progress {
 	return p
 }
 
-// start learns which steps there will be.
+// start learns which steps there will be, or which more.
 func (p *progress) start(pl plan.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,7 +81,7 @@ func (p *progress) start(pl plan.Plan) error {
 		}
 		row.left++
 	}
-	if p.live && len(p.rows) > 0 {
+	if p.live && len(p.rows) > 0 && p.stop == nil {
 		p.stop, p.done = make(chan struct{}), make(chan struct{})
 		go p.redraw()
 	}

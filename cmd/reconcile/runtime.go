@@ -19,7 +19,7 @@ import (
 
 // openReader connects to Podman for looking only. From what it returns no method
 // that changes anything can be reached.
-func (a *app) openReader(ctx context.Context, archive *reconcile.Archive) (reconcile.Reader, func() error, error) {
+func (a *app) openReader(ctx context.Context, name string, archive *reconcile.Archive) (reconcile.Reader, func() error, error) {
 	key, err := reconcile.HostKey(a.stateDir, true)
 	if err != nil {
 		return nil, nil, err
@@ -30,12 +30,12 @@ func (a *app) openReader(ctx context.Context, archive *reconcile.Archive) (recon
 	if err != nil {
 		return nil, nil, err
 	}
-	return r, r.Close, nil
+	return hostReader{r, a.hookResults(name)}, r.Close, nil
 }
 
-// openRuntime connects to Podman for converging passes; progress is told what
-// long steps do.
-func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, progress func(podman.Progress)) (*podman.Runtime, error) {
+// openRuntime connects to Podman for converging passes of the workspace; progress
+// is told what long steps do.
+func (a *app) openRuntime(ctx context.Context, name string, store *reconcile.Store, progress func(podman.Progress)) (*hostRuntime, error) {
 	key, err := reconcile.HostKey(a.stateDir, false)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,13 @@ func (a *app) openRuntime(ctx context.Context, store *reconcile.Store, progress 
 	opt.HostKey = key
 	opt.Helper = helper
 	opt.Progress = progress
-	return podman.Open(ctx, opt)
+	opt.HookLog = a.hookLog(name)
+	opt.ChannelDir = a.channelDir(name)
+	rt, err := podman.Open(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	return &hostRuntime{rt, a.hookRunner(name, rt.Secret)}, nil
 }
 
 // settle makes sure of the name of the workspace, for commands that look at

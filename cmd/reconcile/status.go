@@ -64,7 +64,7 @@ func (a *app) status(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	reader, closeReader, err := a.openReader(ctx, store)
+	reader, closeReader, err := a.openReader(ctx, src.name, store)
 	if err != nil {
 		return err
 	}
@@ -73,6 +73,7 @@ func (a *app) status(ctx context.Context, name string) error {
 	sources := sourcesOf(src, daemon)
 	opt := a.planOptions()
 	opt.Supervise = daemon != nil
+	reader = reconcile.WithFacts(reader, factsOf(daemon))
 	p, o, err := reconcile.DryRun(ctx, reader, store, d, opt)
 	if err != nil {
 		return err

@@ -31,6 +31,15 @@ func (a *app) askDaemon(ctx context.Context, root string) *control.Status {
 	return &st
 }
 
+// factsOf are what only the daemon knows of what runs.
+func factsOf(daemon *control.Status) reconcile.Facts {
+	var f reconcile.Facts
+	if daemon == nil || json.Unmarshal(daemon.Facts, &f) != nil {
+		return reconcile.Facts{} // another version says nothing that is understood
+	}
+	return f
+}
+
 // sourcesOf are the git sources of a workspace: as its daemon knows them, else
 // as the mirrors do. They are never null.
 func sourcesOf(src source, daemon *control.Status) []control.Source {
