@@ -41,6 +41,13 @@ var conformanceCases = []conformanceCase{
 	{"moved input", testMovedInput},
 	{"concurrency", testConcurrency},
 	{"cancelled", testCancelled},
+	{"install", testInstall},
+	{"install again", testInstallAgain},
+	{"install fails", testInstallFails},
+	{"exec", testExec},
+	{"host hook", testHostHook},
+	{"readiness", testReadiness},
+	{"liveness", testLiveness},
 }
 
 // testEmpty: nothing exists, nothing is foreign, and the image is a known fact.

@@ -91,6 +91,9 @@ func (rt *Runtime) create(s plan.Step, d plan.Desired) (plan.Object, error) {
 			Role: s.Target.Kind.Role(), Digest: s.Digest, Inputs: maps.Clone(s.Bound), Keep: r.Keep,
 		},
 	}
+	if r.Spec.Image != nil {
+		return rt.createImage(th, s)
+	}
 	if c := r.Spec.Container; c != nil {
 		if err := rt.createContainer(th, *c, s.Ports); err != nil {
 			return plan.Object{}, err
@@ -117,6 +120,13 @@ func (rt *Runtime) createContainer(th *thing, c plan.ContainerSpec, ports []plan
 	th.attached = c.Network != ""
 	th.obj.State = plan.StateCreated
 	th.obj.Image = img.local
+	if c.Installed {
+		made, err := rt.madeFor(th)
+		if err != nil {
+			return err
+		}
+		th.obj.Image = made.obj.Handle
+	}
 	for _, p := range ports {
 		if p.HostPort == 0 {
 			rt.ports++
@@ -152,6 +162,7 @@ func (rt *Runtime) start(s plan.Step, d plan.Desired) (plan.Object, error) {
 	}
 	th.obj.State = plan.StateRunning
 	th.obj.Started, th.obj.Finished, th.obj.ExitCode = rt.now(), time.Time{}, 0
+	rt.probe(th)
 	if main := th.spec.Container.Main; len(main.Command) == 2 && main.Command[0] == exitCommand {
 		code, err := strconv.Atoi(main.Command[1])
 		if err != nil {
@@ -192,12 +203,16 @@ func (rt *Runtime) stop(s plan.Step, d plan.Desired) (plan.Object, error) {
 // end ends the process of a container.
 func (rt *Runtime) end(th *thing, code int) {
 	th.obj.State, th.obj.ExitCode, th.obj.Finished = plan.StateExited, code, rt.now()
+	th.obj.Health = nil
 }
 
 func (rt *Runtime) remove(s plan.Step, d plan.Desired) error {
 	th, err := rt.own(s, d)
 	if th == nil || err != nil {
 		return err
+	}
+	if th.obj.UsedBy != "" {
+		return fmt.Errorf("%s %s is in use by %s", th.class, th.obj.Name, th.obj.UsedBy)
 	}
 	for _, user := range rt.things {
 		if user.uses(th) {
@@ -215,6 +230,8 @@ func (th *thing) uses(other *thing) bool {
 		return false
 	}
 	switch other.class {
+	case classImage:
+		return th.obj.Image == other.obj.Handle
 	case classNetwork:
 		return th.attached && c.Network == other.obj.Name
 	case classVolume:
@@ -265,6 +282,9 @@ func (rt *Runtime) wait(ctx context.Context, s plan.Step, d plan.Desired) (plan.
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if why := notReady(obj); why != nil {
+				return plan.Object{}, fmt.Errorf("%w: %w", why, ctx.Err())
+			}
 			return plan.Object{}, ctx.Err()
 		}
 	}
@@ -285,7 +305,7 @@ func arrived(obj plan.Object, until plan.Until) (bool, error) {
 	case until == plan.UntilFinished, until == plan.UntilIdle:
 		return false, nil
 	}
-	return obj.State == plan.StateRunning, nil
+	return obj.State == plan.StateRunning && notReady(obj) == nil, nil
 }
 
 // own returns the thing that a step acts on, nil when it is gone, and an error

@@ -173,6 +173,9 @@ func (rt *Runtime) World(t *testing.T) World {
 		Remove:  func(_ *testing.T, handle string) { rt.Remove(handle) },
 		Detach:  func(_ *testing.T, handle, _ string) { rt.Detach(handle) },
 		Pause:   func(_ *testing.T, handle string) { rt.Pause(handle) },
+		Hooks:   &Hooks{OK: okCommand, Fail: failCommand, Host: true},
+		Health:  func(_ *testing.T, handle string, h plan.Health) { rt.SetHealth(handle, h) },
+		Forget:  func(_ *testing.T, image string) { rt.ForgetCopy(image) },
 		Exit: func(code int) plan.Process {
 			return plan.Process{Command: []string{exitCommand, strconv.Itoa(code)}}
 		},

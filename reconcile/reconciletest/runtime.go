@@ -30,8 +30,8 @@ type Options struct {
 }
 
 // Runtime is a container engine in memory: containers, networks, volumes,
-// secrets and images with the states, names and refusals of a real one. It is
-// safe for concurrent use.
+// secrets and images with the states, names and refusals of a real one, beside
+// what runs hooks on its host. It is safe for concurrent use.
 type Runtime struct {
 	opt Options
 
@@ -45,6 +45,12 @@ type Runtime struct {
 	ports   uint16
 	ticks   int
 	changed chan struct{} // closed when a thing changes
+
+	noCommit bool
+	hooks    []HookRun
+	fails    map[hookKey]error                    // what a hook ends with; nil = well
+	host     map[string]map[plan.ID]plan.HostHook // by workspace
+	unready  map[plan.ID]bool                     // does not pass its readiness probe by itself
 
 	down          bool
 	before, after func(n int, s plan.Step) error
@@ -63,6 +69,7 @@ type thing struct {
 	obj      plan.Object // Drift is empty: it is found, not kept
 	spec     plan.Spec
 	attached bool // to spec.Container.Network
+	lost     bool // an image: what its install hook left beside it is gone
 }
 
 // The classes of names.
@@ -71,6 +78,7 @@ const (
 	classNetwork   = "network"
 	classVolume    = "volume"
 	classSecret    = "secret"
+	classImage     = "image"
 )
 
 // classOf returns what a resource of the kind is at the engine.
@@ -82,6 +90,8 @@ func classOf(k plan.Kind) string {
 		return classVolume
 	case plan.Secret:
 		return classSecret
+	case plan.Image:
+		return classImage
 	}
 	return classContainer
 }
@@ -94,6 +104,9 @@ func New(o Options) *Runtime {
 		images:  map[string]image{},
 		secrets: map[string]string{},
 		unknown: map[plan.Input]string{},
+		fails:   map[hookKey]error{},
+		host:    map[string]map[plan.ID]plan.HostHook{},
+		unready: map[plan.ID]bool{},
 		ports:   40000,
 		changed: make(chan struct{}),
 	}
@@ -115,7 +128,10 @@ func (rt *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, 
 	if rt.down {
 		return plan.Observed{}, fmt.Errorf("observe: %w", ErrDown)
 	}
-	o := plan.Observed{Inputs: map[plan.Input]plan.Fact{}, Incomplete: slices.Clone(rt.partial)}
+	o := plan.Observed{
+		Inputs: map[plan.Input]plan.Fact{}, Incomplete: slices.Clone(rt.partial),
+		HostHooks: maps.Clone(rt.host[d.Workspace]), NoCommit: rt.noCommit,
+	}
 	for _, th := range rt.things {
 		if th.ours && th.obj.Workspace == d.Workspace {
 			o.Objects = append(o.Objects, th.view())
@@ -200,6 +216,10 @@ func (rt *Runtime) effect(s plan.Step, d plan.Desired) (plan.Object, error) {
 		return plan.Object{}, rt.remove(s, d)
 	case plan.OpActivate:
 		return rt.activate(s, d)
+	case plan.OpExec:
+		return rt.exec(s, d)
+	case plan.OpHost:
+		return plan.Object{}, rt.runHost(s, d)
 	}
 	return plan.Object{}, fmt.Errorf("no such step")
 }
@@ -228,7 +248,7 @@ func (rt *Runtime) fact(in plan.Input) plan.Fact {
 // named returns what holds a name; nil when it is free.
 func (rt *Runtime) named(class, name string) *thing {
 	for _, th := range rt.things {
-		if th.class == class && th.obj.Name == name {
+		if th.class == class && class != classImage && th.obj.Name == name {
 			return th
 		}
 	}
@@ -264,6 +284,12 @@ func (th *thing) view() plan.Object {
 	obj := th.obj
 	obj.Inputs = maps.Clone(obj.Inputs)
 	obj.Ports = slices.Clone(obj.Ports)
+	if obj.Health != nil {
+		obj.Health = &plan.Health{Liveness: clone(obj.Health.Liveness), Readiness: clone(obj.Health.Readiness)}
+	}
+	if th.lost {
+		obj.Drift = append(obj.Drift, plan.Reason{Code: plan.CodeMissing, Text: "what install wrote to /code is gone"})
+	}
 	c := th.spec.Container
 	if c == nil {
 		return obj
@@ -272,10 +298,18 @@ func (th *thing) view() plan.Object {
 		obj.Drift = append(obj.Drift, plan.Reason{Code: plan.CodeDetached, Text: "not attached to network " + c.Network})
 	}
 	bound := obj.Inputs[plan.Input{Kind: plan.InputImage, Name: c.Image}.String()]
-	if bound != obj.Image {
+	if bound != obj.Image && !c.Installed {
 		obj.Drift = append(obj.Drift, plan.Reason{Code: plan.CodeOtherImage, Text: "runs image " + obj.Image + ", made with " + bound})
 	}
 	return obj
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }
 
 func compareObjects(a, b plan.Object) int {

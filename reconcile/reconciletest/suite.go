@@ -36,9 +36,26 @@ type World struct {
 
 	// Pause freezes a container; nil where that cannot be done.
 	Pause func(t *testing.T, handle string)
+	// Hooks says which hooks the runtime runs; nil: none.
+	Hooks *Hooks
+	// Health has the helper in a container report the state of its probes; nil
+	// where none does.
+	Health func(t *testing.T, handle string, h plan.Health)
+	// Forget takes away what the install hook of an image, given by its handle, left
+	// beside it; nil where that cannot be done.
+	Forget func(t *testing.T, image string)
 	// Exit returns a process of Image that ends at once with the code; nil
 	// where Image has none.
 	Exit func(code int) plan.Process
+}
+
+// Hooks are what a suite needs of a runtime that runs hooks.
+type Hooks struct {
+	// OK and Fail are commands that end well, and with an exit code that is not 0,
+	// on the host and in a container of Image.
+	OK, Fail string
+	// Host: the runtime runs hooks on this host.
+	Host bool
 }
 
 // caseTimeout bounds one case, so that a runtime that hangs fails instead.
@@ -119,8 +136,16 @@ func (b *bench) createStep(o plan.Observed, id plan.ID) plan.Step {
 	}
 	if c := r.Spec.Container; c != nil {
 		s.Ports = c.Ports
-		in := plan.Input{Kind: plan.InputImage, Name: c.Image}
+	}
+	for _, in := range r.Spec.Inputs() {
 		s.Bound[in.String()] = o.Inputs[in].Value
+	}
+	for _, n := range r.Needs {
+		for _, obj := range o.Objects {
+			if n.Bound && obj.ID.Compare(n.On) == 0 {
+				s.Bound[plan.Input{Kind: plan.InputNeed, Name: n.On.String()}.String()] = plan.Generation(obj.Digest, obj.Inputs)
+			}
+		}
 	}
 	return s
 }
@@ -222,7 +247,12 @@ func (b *bench) sweep(t *testing.T) {
 	if err != nil {
 		t.Errorf("sweep: %v", err)
 	}
-	rank := func(obj plan.Object) int { return strings.Compare(string(obj.Role), string(plan.RoleInstance)) }
+	rank := func(obj plan.Object) int {
+		if obj.Role == plan.RoleInstance {
+			return 0
+		}
+		return 1
+	}
 	slices.SortStableFunc(o.Objects, func(x, y plan.Object) int { return cmp.Compare(rank(x), rank(y)) })
 	for _, obj := range o.Objects {
 		for _, op := range []plan.Op{plan.OpStop, plan.OpDelete} {
