@@ -150,9 +150,36 @@ func (m *mover) compareObject(id ID, a, b Object) {
 	m.compareOf(id, what+"root", a.Root, b.Root)
 	m.compareOf(id, what+"drift", codes(a.Drift), codes(b.Drift))
 	m.compareOf(id, what+"ports", fmt.Sprint(a.Ports), fmt.Sprint(b.Ports))
+	m.compareOf(id, what+"liveness", string(a.Health.alive()), string(b.Health.alive()))
 	if a.Owner != b.Owner || a.Role != b.Role || a.Session != b.Session || a.Keep != b.Keep || !maps.Equal(a.Inputs, b.Inputs) {
 		m.compareOf(id, what+"labels", "as saved", "changed")
 	}
+}
+
+// compareHostHooks compares what became of hooks on the host.
+func (m *mover) compareHostHooks() {
+	is := map[ID]HostHook{}
+	for id, h := range m.o.HostHooks {
+		if m.touched[id.canonical()] {
+			is[id.canonical()] = h
+		}
+	}
+	all := maps.Clone(m.saved.HostHooks)
+	if all == nil {
+		all = map[ID]HostHook{}
+	}
+	maps.Copy(all, is)
+	for _, id := range sortedIDs(maps.Keys(all)) {
+		m.compareOf(id, "hook on the host", m.saved.HostHooks[id].condition(), is[id].condition())
+	}
+}
+
+// condition is what became of h; "" = it has never run.
+func (h HostHook) condition() string {
+	if h.State == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %s", short(h.Digest), h.State)
 }
 
 // condition is the state of an object; one that has exited and has run since is

@@ -125,6 +125,14 @@ type Health struct {
 	Readiness *ProbeState `json:"readiness,omitempty"` // nil: it has no such probe
 }
 
+// alive is what the liveness probe says.
+func (h *Health) alive() Verdict {
+	if h == nil || h.Liveness == nil {
+		return VerdictPending
+	}
+	return h.Liveness.Verdict
+}
+
 // Verdict is what a probe says once a threshold is reached.
 type Verdict string
 

@@ -56,8 +56,7 @@ func (v *view) restartOwed(d *decision) (HookName, bool) {
 // unhealthy reports whether the liveness probe of the current object fails.
 func (v *view) unhealthy(d *decision) bool {
 	o := d.current
-	return o.State == StateRunning && o.Health != nil && o.Health.Liveness != nil &&
-		o.Health.Liveness.Verdict == VerdictFailing && !o.Health.Liveness.Since.Before(o.Started)
+	return o.State == StateRunning && o.Health.alive() == VerdictFailing && !o.Health.Liveness.Since.Before(o.Started)
 }
 
 // wishHealed decides about an object whose liveness probe fails, and reports

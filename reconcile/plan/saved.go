@@ -33,7 +33,9 @@ type Saved struct {
 	Specs   map[ID]json.RawMessage `json:"specs"`
 	Objects []objectJSON           `json:"objects"`
 	Facts   map[Input]factJSON     `json:"facts"`
-	Steps   []savedStep            `json:"steps"`
+	// HostHooks are those of the resources that the plan touches.
+	HostHooks map[ID]HostHook `json:"host_hooks,omitempty"`
+	Steps     []savedStep     `json:"steps"`
 }
 
 // SavedOptions are the options of [New], but for the time.
@@ -77,7 +79,7 @@ func Save(d Desired, o Observed, opts Options, p Plan, lock string) Saved {
 		Workspace: d.Workspace, Root: d.Root, Revision: d.Revision, Lock: lock,
 		Options: SavedOptions{opts.AllowMassDelete, opts.AcceptLostRecords, opts.Adopt, opts.RequireApproval, opts.Supervise},
 		Desired: desiredDigests(d), Specs: map[ID]json.RawMessage{}, Facts: map[Input]factJSON{},
-		Objects: []objectJSON{}, Steps: []savedStep{},
+		Objects: []objectJSON{}, Steps: []savedStep{}, HostHooks: map[ID]HostHook{},
 	}
 	touched := map[ID]bool{}
 	for _, st := range p.Steps {
@@ -92,6 +94,11 @@ func Save(d Desired, o Observed, opts Options, p Plan, lock string) Saved {
 		s.Specs[id] = r.Spec.canonicalJSON()
 		for _, in := range r.Spec.Inputs() {
 			s.Facts[in] = factJSON(o.Inputs[in])
+		}
+	}
+	for id, h := range hostHookForms(o.HostHooks) {
+		if touched[id] {
+			s.HostHooks[id] = h
 		}
 	}
 	for _, obj := range o.Objects {
@@ -136,6 +143,7 @@ func (s Saved) Narrow(d Desired, o Observed, p Plan, lock string) (Plan, []Moved
 	m.compare("workspace.lock", shortSum(s.Lock), shortSum(lock), "workspace.lock:1:1")
 	m.compareDesired()
 	m.compareObjects()
+	m.compareHostHooks()
 	m.compareFacts()
 	m.compareSteps()
 	if len(m.moved) > 0 {
@@ -165,10 +173,14 @@ func desiredDigests(d Desired) map[string]string {
 		for _, n := range canonicalNeeds(r.Needs, "") {
 			needs = append(needs, need{n.On.String(), n.Until, n.Bound})
 		}
-		out[r.ID.canonical().String()] = sum(map[string]any{
+		all := map[string]any{
 			"name": r.Name, "spec": r.Spec.Digest(), "needs": needs, "want": r.Want, "replace": r.Replace,
 			"restart": r.Restart, "timeout": r.StartTimeout, "keep": r.Keep, "blocked": r.Blocked,
-		})
+		}
+		if len(r.Hooks) > 0 {
+			all["hooks"] = r.Hooks
+		}
+		out[r.ID.canonical().String()] = sum(all)
 	}
 	return out
 }
