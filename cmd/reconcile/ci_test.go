@@ -37,6 +37,9 @@ type comments struct {
 	did  []string // method and path of what changed something
 }
 
+// pageSize is the most that a forge gives at once: less than is asked for.
+const pageSize = 50
+
 type comment struct {
 	ID     int               `json:"id"`
 	Body   string            `json:"body"`
@@ -76,8 +79,8 @@ func (c *comments) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && slices.Contains(lists, r.URL.Path):
 		var page int
 		fmt.Sscan(r.URL.Query().Get("page"), &page)
-		from := min(len(c.list), (page-1)*100)
-		answer = append([]comment{}, c.list[from:min(len(c.list), from+100)]...)
+		from := min(len(c.list), (page-1)*pageSize)
+		answer = append([]comment{}, c.list[from:min(len(c.list), from+pageSize)]...)
 	case r.Method == http.MethodPost && slices.Contains(lists, r.URL.Path):
 		answer = c.add(c.bot, body.Body)
 	case r.Method == update && id > 0 && id <= len(c.list):
@@ -312,7 +315,7 @@ func TestCIRecipes(t *testing.T) {
 				b.forge.bot = "github-actions[bot]"
 			}
 			for i := range 120 {
-				b.forge.add("somebody", fmt.Sprintf("comment %d", i)) // more than a page
+				b.forge.add("somebody", fmt.Sprintf("comment %d", i)) // more than two pages
 			}
 			b.forge.add("mallory", "<!-- reconcile:acme -->\nnothing to see here")
 			run := func(want int, texts ...string) {

@@ -67,7 +67,11 @@ while [ -z "$id" ] && [ "$page" -le 50 ]; do
 	id=$(jq -r --arg marker "$marker" --arg author "$FORGE_AUTHOR" '
 		[.[] | select(((.user // .author) | .login // .username) == $author)
 		     | select(.body | split("\n")[0] | rtrimstr("\r") == $marker) | .id][0] // empty' "$tmp/list")
-	[ "$(jq length "$tmp/list")" -ge 100 ] || break
+	# A forge may have smaller pages than asked for, or one that holds all.
+	if [ "$(jq length "$tmp/list")" -eq 0 ] || cmp -s "$tmp/list" "$tmp/last"; then
+		break
+	fi
+	mv "$tmp/list" "$tmp/last"
 	page=$((page + 1))
 done
 
