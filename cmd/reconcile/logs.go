@@ -18,16 +18,29 @@ import (
 func newLogsCommand(a *app) *cobra.Command {
 	var opt podman.LogOptions
 	var since time.Duration
+	var hooks bool
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
 		Short: "Print what an instance wrote, running or not",
 		Args:  oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check("text"); err != nil {
+			formats := []string{"text"}
+			if hooks {
+				formats = append(formats, "json")
+			}
+			if err := a.check(formats...); err != nil {
 				return err
 			}
 			if opt.Tail < 0 {
 				return fmt.Errorf("--tail: %d is negative", opt.Tail)
+			}
+			if hooks {
+				for _, f := range []string{"follow", "since", "timestamps"} {
+					if cmd.Flags().Changed(f) {
+						return fmt.Errorf("--hooks: --%s is for what instances write", f)
+					}
+				}
+				return a.printHookLogs(cmd.Context(), args[0], opt.Tail)
 			}
 			if since < 0 {
 				return fmt.Errorf("--since: %v is negative", since)
@@ -38,6 +51,7 @@ func newLogsCommand(a *app) *cobra.Command {
 			return a.printLogs(cmd.Context(), args[0], opt)
 		},
 	}
+	cmd.Flags().BoolVar(&hooks, "hooks", false, "what its hooks wrote when they ran last, instead")
 	cmd.Flags().BoolVarP(&opt.Follow, "follow", "f", false, "go on printing until interrupted")
 	cmd.Flags().IntVar(&opt.Tail, "tail", 0, "only the last `N` lines (0: all)")
 	cmd.Flags().DurationVar(&since, "since", 0, "only what was written in the last `DURATION`")
@@ -70,8 +84,12 @@ func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions)
 	}
 	obj, err := newestObject(name, o.Objects, desiredIDs(src.Desired))
 	if err != nil {
+		if id, idErr := findID(name, desiredIDs(src.Desired)); idErr == nil {
+			a.hintAtHooks(src.name, id, true)
+		}
 		return err
 	}
+	defer a.hintAtHooks(src.name, obj.ID, false)
 	err = r.Logs(ctx, obj.Handle, opt, a.std.out, a.std.err)
 	if opt.Follow && ctx.Err() != nil {
 		return nil
