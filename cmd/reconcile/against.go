@@ -123,7 +123,7 @@ func uncompared(other otherSide, old source, o *plan.Observed) schema.Diagnostic
 	for _, r := range unknown {
 		ds = append(ds, schema.Diagnostic{
 			Severity: schema.Warning, Summary: "not compared", Pos: schema.ParsePos(other.short + ":" + r.Origin),
-			Detail: "a mistake in " + other.text + ": " + r.Text,
+			Detail: "not known of " + other.text + ": " + r.Text,
 			Hint:   "what it stands for counts as not there, and shows as new",
 		})
 	}
