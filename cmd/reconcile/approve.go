@@ -35,8 +35,12 @@ func newApproveCommand(a *app) *cobra.Command {
 		Short: "Approve what agents can do, in workspace.lock",
 		Long: `Shows what the named agents, or all, can do beyond what every agent can: folders of
 the host, ports beyond this host, capabilities, secrets, images of a registry,
-limits and so on. Asks, unless --yes is given, and records it in workspace.lock,
+limits and so on, and the text of hooks that run on the host, beside the text that
+was approved before. Asks, unless --yes is given, and records it in workspace.lock,
 which is to be committed; what an agent cannot do any more is taken out.
+
+With --host-hooks locked, the default, a hook on the host runs only when it is
+approved: its commands, and what is in the files that these name.
 
 With --require-approval authority, or a policy that says requireApproval:
 authority, changes that let an agent do what is neither approved nor new to it
@@ -77,6 +81,8 @@ type approving struct {
 	writers []plan.ID // can write the lock file
 	held    []plan.ID // could, as far as is known
 	agents  []approvedAgent
+	// hooksOnly: of what is not approved yet only hooks are to be.
+	hooksOnly bool
 }
 
 // approvedAgent is what changes about the approvals of one agent.
@@ -88,6 +94,7 @@ type approvedAgent struct {
 	gone   []string     // keys of what it cannot do any more
 	edit   bool         // the lock file says something else
 	record bool         // and so does the host
+	hook   approvedHook
 }
 
 func (a *app) approve(ctx context.Context, opt approveOptions) error {
@@ -126,10 +133,6 @@ func (r *approving) path() string { return filepath.Join(r.at.dir, schema.LockFi
 
 // load reads the workspace, its lock file and what is recorded on this host.
 func (r *approving) load(ctx context.Context) (err error) {
-	r.old, err = os.ReadFile(r.path())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	if r.src, err = r.a.load(ctx, reachFetch); err != nil {
 		return err
 	}
@@ -140,6 +143,15 @@ func (r *approving) load(ctx context.Context) (err error) {
 	}
 	if r.src.NameUnknown || !schema.IsName(r.src.name) {
 		return errors.New("the workspace has no name that is known, so that nothing can be recorded for it: mend its file")
+	}
+	return r.read()
+}
+
+// read reads the lock file, and what is recorded on this host.
+func (r *approving) read() (err error) {
+	r.old, err = os.ReadFile(r.path())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if r.old != nil {
 		r.lock, _ = schema.DecodeLock(schema.LockFile, r.old) // loading has said what is wrong with it
@@ -179,9 +191,13 @@ func (r *approving) choose() error {
 	}
 	entries := r.entries()
 	for _, id := range ids {
-		if wanted[id] {
-			r.consider(approvedAgent{id: id, grants: grants[id]}, entries[id])
+		if !wanted[id] {
+			continue
 		}
+		if r.hooksOnly {
+			grants[id] = slices.DeleteFunc(grants[id], func(g plan.Grant) bool { return !g.Approved && g.Kind != plan.GrantHostHook })
+		}
+		r.consider(approvedAgent{id: id, grants: grants[id]}, entries[id])
 	}
 	// What is not known to be gone is not forgotten.
 	if r.opt.all && len(r.src.Desired.Partial) == 0 {
@@ -199,21 +215,26 @@ func (r *approving) choose() error {
 func (r *approving) entries() map[plan.ID][]schema.Approval {
 	out := map[plan.ID][]schema.Approval{}
 	for _, e := range r.lock.Approvals {
-		id, err := plan.ParseID(e.Name.V)
-		if err != nil {
-			id = plan.ID{}
-		} else if id.Namespace == plan.DefaultNamespace {
-			id.Namespace = ""
-		}
+		id := r.idOf(e.Name.V)
 		out[id] = append(out[id], e)
+	}
+	for _, h := range r.lock.Hooks {
+		if id := r.idOf(h.Name.V); out[id] == nil {
+			out[id] = nil // there may be nothing else of it
+		}
 	}
 	return out
 }
 
 // consider adds an agent when something is to be changed about it.
 func (r *approving) consider(x approvedAgent, entries []schema.Approval) {
-	keys := map[string]bool{}
+	x.hook = r.considerHook(x.id, x.grants)
+	keys, here := map[string]bool{}, map[string]bool{}
 	for _, g := range x.grants {
+		here[g.Key] = true
+		if g.Kind == plan.GrantHostHook {
+			continue // which has a section of its own
+		}
 		keys[g.Key] = true
 		if !g.Approved {
 			x.fresh = append(x.fresh, g)
@@ -232,14 +253,17 @@ func (r *approving) consider(x approvedAgent, entries []schema.Approval) {
 		}
 	}
 	x.edit = !maps.Equal(keys, locked) || len(entries) > 1 || len(entries) == 1 && len(keys) == 0
+	if r.hooksOnly {
+		x.gone, x.edit = nil, false
+	}
 	if len(r.writers)+len(r.held) > 0 {
 		recorded := map[string]bool{}
 		for _, k := range plan.ApprovedHere(r.records, x.id) {
 			recorded[k] = true
 		}
-		x.record = !maps.Equal(keys, recorded)
+		x.record = !maps.Equal(here, recorded)
 	}
-	if x.edit || x.record {
+	if x.edit || x.record || x.hook.edit {
 		r.agents = append(r.agents, x)
 	}
 }
@@ -247,7 +271,7 @@ func (r *approving) consider(x approvedAgent, entries []schema.Approval) {
 // write records what is approved, on the host first: the lock file is what a
 // daemon notices.
 func (r *approving) write(ctx context.Context) error {
-	edit := schema.LockChanges{Approvals: map[string][]string{}}
+	edit := schema.LockChanges{Approvals: map[string][]string{}, Hooks: map[string]*schema.HookEntry{}}
 	var records []plan.Record
 	for _, x := range r.agents {
 		if x.record {
@@ -256,6 +280,7 @@ func (r *approving) write(ctx context.Context) error {
 		if x.edit {
 			x.editLock(edit.Approvals)
 		}
+		x.hook.editLock(x.id, edit.Hooks)
 	}
 	content, err := schema.EditLock(r.old, edit)
 	if err != nil {
@@ -291,7 +316,9 @@ func (x approvedAgent) editLock(approvals map[string][]string) {
 		name = x.names[0]
 	}
 	for _, g := range x.grants {
-		approvals[name] = append(approvals[name], g.Key)
+		if g.Kind != plan.GrantHostHook {
+			approvals[name] = append(approvals[name], g.Key)
+		}
 	}
 }
 

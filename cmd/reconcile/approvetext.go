@@ -17,6 +17,7 @@ type approvedJSON struct {
 	ID       string            `json:"id"`
 	Approved []approvedKeyJSON `json:"approved"` // everything, also what was approved before
 	Dropped  []string          `json:"dropped"`  // keys
+	Hook     *approvedHookJSON `json:"hook"`     // on the host; null = it has none
 }
 
 type approvedKeyJSON struct {
@@ -75,7 +76,8 @@ func (r *approving) print(w io.Writer) {
 		for _, key := range x.gone {
 			fmt.Fprintf(w, "  %s %s\n", s.red("-"), escape(key))
 		}
-		if len(x.fresh)+len(x.gone) == 0 {
+		x.hook.print(w, s)
+		if len(x.fresh)+len(x.gone) == 0 && !x.hook.edit && !x.hook.fresh {
 			fmt.Fprintln(w, "  "+s.dim("as before"))
 		}
 	}
@@ -99,7 +101,7 @@ func (r *approving) reportJSON() error {
 		HostOnly bool `json:"host_only"`
 	}{plan.FormatVersion, r.src.name, []approvedJSON{}, r.here() != ""}
 	for _, x := range r.agents {
-		j := approvedJSON{ID: x.title(), Approved: []approvedKeyJSON{}, Dropped: append([]string{}, x.gone...)}
+		j := approvedJSON{ID: x.title(), Approved: []approvedKeyJSON{}, Dropped: append([]string{}, x.gone...), Hook: x.hook.form()}
 		for _, g := range x.grants {
 			j.Approved = append(j.Approved, approvedKeyJSON{g.Key, g.Kind, g.Text, g.Origin, !g.Approved})
 		}

@@ -13,6 +13,9 @@ import (
 // passOnce converges, through the daemon if one runs the workspace; check = and
 // sees whether that left nothing to do.
 func (a *app) passOnce(ctx context.Context, cause reconcile.Cause, check bool) error {
+	if err := a.offerHooks(ctx); err != nil {
+		return err
+	}
 	asked, err := a.passByDaemon(ctx, cause)
 	if !asked && err == nil {
 		err = a.runPass(ctx)
