@@ -5,6 +5,7 @@ package podman
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -139,7 +140,20 @@ const hookInfix = "-hook-"
 func (r *Runtime) dropHook(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
 	defer cancel()
-	_, _ = containers.Remove(ctx, id, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
+	_ = removeAtOnce(ctx, id)
+}
+
+// removeAtOnce removes a container, and ends its process without waiting for it;
+// one that is gone is removed.
+func removeAtOnce(ctx context.Context, id string) error {
+	reports, err := containers.Remove(ctx, id, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
+	for _, report := range reports {
+		err = errors.Join(err, report.Err)
+	}
+	if notFound(err) {
+		return nil
+	}
+	return err
 }
 
 // sweepHooks ends and removes what is left of install hooks of the workspace that
@@ -173,7 +187,7 @@ func (r *Runtime) sweepHooks(ctx context.Context, d plan.Desired) error {
 		if !mine {
 			continue
 		}
-		if err := r.removeContainer(ctx, c.ID); err != nil {
+		if err := removeAtOnce(ctx, c.ID); err != nil {
 			return r.explain("remove "+c.Names[0]+", which an interrupted run left", err)
 		}
 	}
