@@ -180,7 +180,8 @@ func (r *Runtime) derivedImage(ctx context.Context, ref string, s plan.Step, d p
 }
 
 // deleteImage removes a derived image, but not what somebody else calls it. One
-// that a container uses stays, and that is said.
+// that a container uses stays, which is an error: whoever decides was told of
+// containers that are not ours, see plan.Object.UsedBy.
 func (r *Runtime) deleteImage(ctx context.Context, s plan.Step, d plan.Desired) error {
 	if err := r.sweepHooks(ctx, d); err != nil {
 		return err
@@ -205,8 +206,7 @@ func (r *Runtime) deleteImage(ctx context.Context, s plan.Step, d plan.Desired) 
 		switch {
 		case err == nil, notFound(err):
 		case says(err, "in use by"):
-			r.say(s, "%s stays: %v", name, err)
-			return nil
+			return fmt.Errorf("%s stays, since a container uses it: %w", name, err)
 		default:
 			return r.explain("delete image "+name, err)
 		}

@@ -4,14 +4,17 @@ package podman_test
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/bindings/network"
 	"github.com/containers/podman/v5/pkg/specgen"
 
+	"reconcile/helper"
 	"reconcile/podman"
 	"reconcile/podman/podmantest"
 	"reconcile/reconcile/plan"
@@ -56,10 +59,15 @@ func workspace(t testing.TB) string {
 
 func TestConformance(t *testing.T) {
 	reconciletest.Run(t, func(t *testing.T) reconciletest.World {
-		image := podmantest.Image(t, "conformance", podmantest.ImageOptions{})
-		conn := podmantest.Conn(t)
+		image := podmantest.Image(t, "conformance", podmantest.ImageOptions{
+			Busybox: true, Files: map[string]string{helper.Server: string(agentServer(t))},
+		})
+		conn, channels := podmantest.Conn(t), channelDir(t)
+		rt := open(t, func(o *podman.Options) { withHelper(t, new(hookLogs))(o); o.ChannelDir = channels })
 		return reconciletest.World{
-			Runtime: open(t, nil), Image: image, Dir: t.TempDir(), Owner: "owner-1",
+			Runtime: rt, Image: image, Dir: t.TempDir(), Owner: "owner-1",
+			Hooks: &reconciletest.Hooks{OK: "true", Fail: "exit 3"}, 
+			Health: func(t *testing.T, handle string, h plan.Health) { probeHealth(t, rt, handle, h) },
 			Foreign: func(t *testing.T, name string) { foreign(t, name, image, nil) },
 			Stop: func(t *testing.T, handle string) {
 				must(t, containers.Stop(conn, handle, nil))
@@ -77,6 +85,51 @@ func TestConformance(t *testing.T) {
 			},
 		}
 	})
+}
+
+// probeHealth has the probe of a container, probe.sh, say what h does for as long
+// as this run of the container lasts, and waits until it has.
+func probeHealth(t *testing.T, rt *podman.Runtime, handle string, h plan.Health) {
+	p := h.Readiness
+	if p == nil {
+		p = h.Liveness
+	}
+	text := "true\n"
+	if p.Verdict == plan.VerdictFailing {
+		text = fmt.Sprintf(`case "$(cat /proc/1/stat)" in *" $(cat /begun) "*) printf %%s %q; exit 1; esac`+"\n", p.Output)
+	}
+	begun := `set -- $(cat /proc/1/stat); shift 21; echo $1 > /begun`
+	sh(t, handle, begun+"; cat > /probe.new <<'END'\n"+text+"END\nmv /probe.new /probe.sh")
+	c, err := containers.Inspect(podmantest.Conn(t), handle, nil)
+	must(t, err)
+	o, ok := plan.ParseLabels(c.Config.Labels)
+	if !ok {
+		t.Fatalf("%s is not ours", handle)
+	}
+	for {
+		seen, err := rt.Observe(t.Context(), plan.Desired{Workspace: o.Workspace, Root: o.Root})
+		must(t, err)
+		for _, obj := range seen.Objects {
+			if obj.Handle == handle && obj.Health != nil && says(*obj.Health, *p) {
+				return
+			}
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("its probe never said so")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// says reports whether a probe says what p does.
+func says(h plan.Health, p plan.ProbeState) bool {
+	for _, got := range []*plan.ProbeState{h.Liveness, h.Readiness} {
+		if got != nil && got.Verdict == p.Verdict && (p.Verdict == plan.VerdictPassing || got.Output == p.Output) {
+			return true
+		}
+	}
+	return false
 }
 
 // foreign makes a container that is not ours and returns its ID.

@@ -23,8 +23,8 @@ type ImageOptions struct {
 	Busybox bool
 	// NoTool leaves the test tool out.
 	NoTool bool
-	// Files are further files: absolute path → content. Those below a bin folder
-	// are executable.
+	// Files are further files: absolute path → content. Those in a bin folder and
+	// those that begin as a program does are executable.
 	Files map[string]string
 	// Changes are Dockerfile lines for the image's configuration: ENV, CMD,
 	// ENTRYPOINT, USER, WORKDIR, VOLUME, EXPOSE, LABEL. ENV PATH=/bin comes
@@ -128,7 +128,7 @@ func Layer(t testing.TB, opt ImageOptions) []byte {
 		rel := strings.TrimPrefix(name, "/")
 		folder(path.Dir(rel))
 		mode := int64(0o644)
-		if path.Base(path.Dir(rel)) == "bin" {
+		if content := opt.Files[name]; path.Base(path.Dir(rel)) == "bin" || strings.HasPrefix(content, "\x7fELF") {
 			mode = 0o755
 		}
 		add(tar.Header{Name: rel, Mode: mode}, []byte(opt.Files[name]))
