@@ -65,7 +65,9 @@ func (c folderCheck) block(pos schema.Pos, summary, hint, format string, args ..
 	c.agent.blocked = append(c.agent.blocked, c.tree.report.block(pos, plan.CodeInvalid, summary, hint, format, args...))
 }
 
-// hostHook notes what is in the files that preinstall names.
+// hostHook notes what is in the files that preinstall names. In a folder that is
+// used in place these are only programs and scripts: other files may be what the
+// hook writes, and it would be another hook as soon as it has run.
 func (c folderCheck) hostHook() {
 	commands := c.agent.manifest.Preinstall
 	if len(commands) == 0 || c.tree.policy.hostHooks == hooksDeny {
@@ -77,50 +79,61 @@ func (c folderCheck) hostHook() {
 		c.block(pos, summaryHook, "put it into a script", "preinstall has more than %d words", maxHookNames)
 		return
 	}
+	_, ofCommit := c.tree.ofCommit(c.agent.repo.dir)
+	fixed := ofCommit || c.agent.repo.dir == ""
 	for _, name := range names {
-		digest, err := c.digest(name)
+		f, err := c.file(name.path)
+		counts := fixed || name.run || f.program
 		switch {
+		case !counts:
 		case err != nil:
-			c.block(pos, summaryHook, "", "preinstall names %s, and what is in it cannot be told: %v", name, err)
-		case digest != "":
+			c.block(pos, summaryHook, "", "preinstall names %s, and what is in it cannot be told: %v", name.path, err)
+		case f.digest != "":
 			if c.agent.hookFiles == nil {
 				c.agent.hookFiles = map[string]string{}
 			}
-			c.agent.hookFiles[name] = digest
+			c.agent.hookFiles[name.path] = f.digest
 		}
 	}
 }
 
+// hookFile is what is in a file.
+type hookFile struct {
+	digest  string // "" = there is no such file, or nothing in it
+	program bool   // it can be executed
+}
+
 var errTooLarge = errors.New("it is too large")
 
-// digest is that of what is in a file; "" = there is no such file, or nothing in
-// it.
-func (c folderCheck) digest(name string) (string, error) {
+func (c folderCheck) file(name string) (hookFile, error) {
 	info, err := fs.Stat(c.files, name)
 	switch {
 	case notThere(err):
-		return "", nil
+		return hookFile{}, nil
 	case err != nil:
-		return "", cause(err)
+		return hookFile{}, cause(err)
 	case !info.Mode().IsRegular() || info.Size() == 0:
-		return "", nil
-	case info.Size() > maxHookFile:
-		return "", errTooLarge
+		return hookFile{}, nil
+	}
+	program := info.Mode().Perm()&0o111 != 0
+	if info.Size() > maxHookFile {
+		return hookFile{program: program}, errTooLarge
 	}
 	f, err := c.files.Open(name)
 	if err != nil {
-		return "", cause(err)
+		return hookFile{program: program}, cause(err)
 	}
 	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(f, maxHookFile+1))
+	content, err := io.ReadAll(io.LimitReader(f, maxHookFile+1))
 	switch {
 	case err != nil:
-		return "", cause(err)
-	case n > maxHookFile:
-		return "", errTooLarge
+		return hookFile{program: program}, cause(err)
+	case len(content) > maxHookFile:
+		return hookFile{program: program}, errTooLarge
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	sum := sha256.Sum256(content)
+	program = program || strings.HasPrefix(string(content[:min(2, len(content))]), "#!")
+	return hookFile{"sha256:" + hex.EncodeToString(sum[:]), program}, nil
 }
 
 // notThere reports whether there can be no file, rather than that it cannot be

@@ -13,6 +13,7 @@ type wordUse int
 
 const (
 	wordUsed   wordUse = iota // or nobody knows
+	wordRun                   // what is in it is run, or says what is
 	wordMade                  // it is written from scratch
 	wordTested                // it is only asked whether it is there
 )
@@ -29,36 +30,38 @@ func hookWords(line string) []hookWord {
 	var words []hookWord
 	var command []hookWord // the simple command so far
 	var word strings.Builder
-	made := false // the next word is the target of >
+	next := wordUsed // of the next word, after < or >
 	endWord := func() {
 		if word.Len() == 0 {
 			return
 		}
-		w := hookWord{text: word.String()}
-		if made {
-			w.use, made = wordMade, false
-		}
+		w := hookWord{word.String(), next}
+		next = wordUsed
 		command = append(command, w)
 		word.Reset()
 	}
 	endCommand := func() {
 		endWord()
 		words = append(words, judge(command)...)
-		command, made = nil, false
+		command, next = nil, wordUsed
 	}
 	previous := ' '
 	for _, c := range line {
 		switch {
 		case c == '>':
 			endWord()
-			made = previous != '>' // what is there stays before >>
+			if next = wordMade; previous == '>' { // >> keeps what is there
+				next = wordUsed
+			}
 		case c == '|' && previous == '>':
-			made = true
 		case c == '&' && previous == '>':
-			made = false
+			next = wordUsed
+		case c == '<':
+			endWord()
+			next = wordRun
 		case strings.ContainsRune("|&;()\n{}`", c):
 			endCommand()
-		case strings.ContainsRune(" \t\r\"'<=$,\\", c):
+		case strings.ContainsRune(" \t\r\"'=$,\\", c):
 			endWord()
 		default:
 			word.WriteRune(c)
@@ -92,14 +95,46 @@ func judge(command []hookWord) []hookWord {
 		w := &command[i]
 		last := i > 1 && i == len(command)-1
 		switch {
-		case i == 0 || w.use != wordUsed:
+		case w.use != wordUsed:
+		case i == 0:
+			w.use = wordRun
 		case name == "[" || name == "[[" || name == "test":
 			w.use = wordTested
 		case last && !into && (name == "cp" || name == "mv"), isOutput(name, command[i-1].text):
 			w.use = wordMade
+		case isRun(command[:i]):
+			w.use = wordRun
 		}
 	}
 	return command
+}
+
+// isRun reports whether what follows the words is a script, or a file that says
+// what is done.
+func isRun(before []hookWord) bool {
+	if slices.Contains([]string{"-f", "--file", "-r", "--requirement"}, before[len(before)-1].text) {
+		return true
+	}
+	for i := len(before) - 1; i >= 0; i-- {
+		word := before[i].text
+		if !strings.HasPrefix(word, "-") {
+			return interprets(path.Base(word))
+		}
+	}
+	return false
+}
+
+// interprets reports whether a program runs the file that is its first argument.
+func interprets(name string) bool {
+	return slices.Contains([]string{
+		".", "source", "sh", "bash", "ash", "dash", "ksh", "zsh", "busybox", "node", "nodejs", "deno", "bun", "python", "python2", "python3",
+		"perl", "ruby", "php", "lua",
+	}, name)
+}
+
+// isScript reports whether a file is one by its name.
+func isScript(name string) bool {
+	return slices.Contains([]string{".sh", ".bash", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl", ".php", ".lua"}, path.Ext(name))
 }
 
 // isOutput reports whether what follows a flag of a command is the file that it
@@ -114,19 +149,32 @@ func isOutput(command, flag string) bool {
 	return false
 }
 
-// hookNames lists the files below the agent's folder that the words of commands
-// could be: slash paths, each once, but for what the commands make themselves.
-func hookNames(commands []string) []string {
-	var names, made []string
+// hookName is a file below the agent's folder that a word of a command may be.
+type hookName struct {
+	path string // slash path
+	run  bool   // by its place in the command, or its name
+}
+
+// hookNames lists the files that words of commands may be, each once, but for
+// what the commands make themselves.
+func hookNames(commands []string) []hookName {
+	var names []hookName
+	var made []string
 	for _, line := range commands {
 		for _, w := range hookWords(line) {
 			name := path.Clean(w.text)
+			if w.use == wordTested || !localName(name) || slices.Contains(made, name) {
+				continue
+			}
+			i := slices.IndexFunc(names, func(n hookName) bool { return n.path == name })
+			run := w.use == wordRun || isScript(name)
 			switch {
-			case w.use == wordTested || !localName(name) || slices.Contains(made, name):
+			case i >= 0:
+				names[i].run = names[i].run || run
 			case w.use == wordMade:
 				made = append(made, name)
-			case !slices.Contains(names, name):
-				names = append(names, name)
+			default:
+				names = append(names, hookName{name, run})
 			}
 		}
 	}

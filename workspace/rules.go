@@ -106,8 +106,11 @@ func newRegistryRule(p schema.Policy) registryRule {
 // forbids names the place that does, at the end of a sentence; "" where it is
 // only that nobody allows it.
 func forbids(by schema.Pos) string {
-	if by.File == "" {
+	switch {
+	case by.File == "":
 		return ""
+	case strings.HasPrefix(by.File, "--"): // a flag
+		return fmt.Sprintf(", which %s forbids", by.File)
 	}
 	return fmt.Sprintf(", which %s forbids", by)
 }
