@@ -6,6 +6,8 @@
 //	agent-server init [--liveness JSON] [--readiness JSON] [--beside N ARG…] -- [MAIN…]
 //	agent-server serve
 //	agent-server hook JSON
+//	agent-server session NAME -- COMMAND ARG…
+//	agent-server leash NAME
 //
 // Init is PID 1: it starts the main process, reaps orphans, passes signals on
 // and ends with the main process's status. Without MAIN it keeps `serve`
@@ -14,6 +16,8 @@
 // scripts that init runs again and again; it reports what they say to reconcile.
 //
 // Hook runs the commands of a lifecycle hook, and ends everything they started.
+// Session becomes a command that somebody runs from outside, and leash ends what
+// that started when whoever looked on is gone.
 //
 // It needs nothing of the image: no shell, no /tmp, no /etc/passwd.
 package main
@@ -39,6 +43,8 @@ const (
 const usage = `usage: agent-server init [--liveness JSON] [--readiness JSON] [--beside N ARG…] -- [MAIN…]
        agent-server serve
        agent-server hook JSON
+       agent-server session NAME -- COMMAND ARG…
+       agent-server leash NAME
 `
 
 func main() {
@@ -66,6 +72,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return exitUsage
 		}
 		return runHook(h, stdout)
+	case "session":
+		s, err := helper.ParseSession(args)
+		if err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n%s", err, usage)
+			return exitUsage
+		}
+		return runSession(s, stderr)
+	case "leash":
+		name, err := helper.ParseLeash(args)
+		if err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n%s", err, usage)
+			return exitUsage
+		}
+		return runLeash(name, os.Stdin, stderr)
 	case "serve":
 		if len(args) > 1 {
 			break

@@ -68,6 +68,8 @@ func explainStart(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		return &statusError{exitNotFound, fmt.Errorf("cannot start %q: its interpreter is not in the image (the #! line of a script, or the dynamic loader)", path)}
+	case errors.Is(err, syscall.EAGAIN):
+		return &statusError{exitCannotRun, fmt.Errorf("cannot start %q: this container may not have more processes (%w)", path, err)}
 	case errors.Is(err, syscall.ENOEXEC):
 		return &statusError{exitCannotRun, fmt.Errorf("cannot start %q: neither a program for this machine nor a script with a #! line", path)}
 	}
