@@ -66,8 +66,8 @@ func TestConformance(t *testing.T) {
 		rt := open(t, func(o *podman.Options) { withHelper(t, new(hookLogs))(o); o.ChannelDir = channels })
 		return reconciletest.World{
 			Runtime: rt, Image: image, Dir: t.TempDir(), Owner: "owner-1",
-			Hooks: &reconciletest.Hooks{OK: "true", Fail: "exit 3"}, 
-			Health: func(t *testing.T, handle string, h plan.Health) { probeHealth(t, rt, handle, h) },
+			Hooks:   &reconciletest.Hooks{OK: "true", Fail: "exit 3"},
+			Health:  func(t *testing.T, handle string, h plan.Health) { probeHealth(t, rt, handle, h) },
 			Foreign: func(t *testing.T, name string) { foreign(t, name, image, nil) },
 			Stop: func(t *testing.T, handle string) {
 				must(t, containers.Stop(conn, handle, nil))
