@@ -54,6 +54,9 @@ func commandOf(c plan.ContainerSpec, img image) (argv, error) {
 		return a, nil
 	}
 	cfg := helper.Config{Liveness: helperProbe(c.Liveness), Readiness: helperProbe(c.Readiness)}
+	if cfg.Liveness != nil || cfg.Readiness != nil {
+		cfg.Secrets = sortedKeys(secretVariables(c)) // what probes say is shown
+	}
 	if c.Main.Command != nil || len(c.Main.Args) > 0 || c.Main.ImageCmd {
 		cfg.Main = processOf(c.Main, img).all()
 		if len(cfg.Main) == 0 {
