@@ -123,7 +123,7 @@ func (v *view) imageUsed(d *decision, image Object, all decisions) *hold {
 	}
 	for _, o := range v.observed.Objects {
 		on := all[o.ID.canonical()]
-		if !o.usesImage(image) || on != nil && on.acts() && on.dooms(o) {
+		if !o.usesImage(image) || v.usesAnother(o, image) || on != nil && on.acts() && on.dooms(o) {
 			continue
 		}
 		h := &hold{reasons: []Reason{{CodeBlockedBy, o.ID.canonical().String() + " stays and uses it", d.origin}}}
@@ -145,9 +145,19 @@ func (o Object) usesImage(image Object) bool {
 	if o.ID.Kind.Role() != RoleInstance {
 		return false
 	}
+	if o.Image != "" {
+		return bareID(o.Image) == bareID(image.Handle)
+	}
 	bound := o.Inputs[Input{InputNeed, image.ID.canonical().String()}.String()]
-	return o.Image != "" && bareID(o.Image) == bareID(image.Handle) ||
-		bound != "" && bound == Generation(image.Digest, image.Inputs)
+	return bound != "" && bound == Generation(image.Digest, image.Inputs)
+}
+
+// usesAnother reports whether o is made of another image under the same ID, which
+// may have been made of the same.
+func (v *view) usesAnother(o, image Object) bool {
+	return slices.ContainsFunc(v.objects[image.ID.canonical()], func(other Object) bool {
+		return other.Handle != image.Handle && o.Image != "" && bareID(o.Image) == bareID(other.Handle)
+	})
 }
 
 func (d *decision) dooms(o Object) bool {
@@ -163,10 +173,14 @@ func (g *graph) orderImages() {
 		if d == nil || d.hold != nil || id.Kind.Role() != RoleImage {
 			continue
 		}
-		if d.create != "" && d.made.create != "" {
+		started := ""
+		if d.res != nil {
 			of, _ := d.res.makes()
 			if user := g.all[of]; user != nil {
-				g.after(d.made.create, user.made.host, user.made.prepare)
+				started = user.made.last
+				if d.create != "" {
+					g.after(d.made.create, user.made.host, user.made.prepare)
+				}
 			}
 		}
 		for _, o := range d.doomed {
@@ -174,7 +188,7 @@ func (g *graph) orderImages() {
 			if g.steps[gone] == nil {
 				g.add(Step{Op: OpDelete, Target: id, Object: o.Handle, Reason: d.reason()}, "")
 			}
-			g.after(gone, d.made.create)
+			g.after(gone, d.made.create, started)
 			g.orderImageDelete(gone, o)
 		}
 	}
