@@ -174,3 +174,24 @@ func desired(rs ...plan.Resource) plan.Desired {
 	slices.SortFunc(d.Resources, func(a, b plan.Resource) int { return a.ID.Compare(b.ID) })
 	return d
 }
+
+// hook is a lifecycle hook of an instance; another version is another hook.
+func hook(name plan.HookName, version string) plan.Hook {
+	return plan.Hook{
+		Name: name, Commands: []string{"true", version}, Digest: "sha256:" + version,
+		Origin: "manifest.yaml:7:1", Dir: "/srv/acme/a", Timeout: time.Minute,
+	}
+}
+
+func image(name string) plan.ID { return plan.ID{Kind: plan.Image, Name: name} }
+
+// install gives r an install hook, and returns the image that it makes.
+func install(r *plan.Resource, version string) plan.Resource {
+	r.Spec.Container.Installed = true
+	r.Needs = append(r.Needs, plan.Need{On: image(r.ID.Name), Until: plan.UntilExists, Bound: true})
+	return plan.Resource{
+		ID: image(r.ID.Name), Name: "localhost/reconcile-acme/" + r.ID.Name, Origin: r.Origin, Replace: plan.Overlap,
+		Spec:  plan.Spec{Image: &plan.ImageSpec{Base: testImage, Commands: []string{"true", version}, Of: r.ID.String()}},
+		Needs: []plan.Need{{On: network().ID, Until: plan.UntilExists}},
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +47,10 @@ func drawHistory(t *rapid.T) history {
 		h.foreign = []string{rapid.SampledFrom(agentNames).Draw(t, "foreign")}
 	}
 	for _, name := range agentNames {
-		do := rapid.SampledFrom([]string{"", "", "", "stop", "exit", "pause", "remove", "break", "detach", "keep", "rename", "swap"}).Draw(t, "drift of "+name)
+		do := rapid.SampledFrom([]string{
+			"", "", "", "stop", "exit", "pause", "remove", "break", "detach", "keep", "rename", "swap", "forget",
+			"sicken", "wish stop", "wish start", "wish restart", "wish refresh", "wish update",
+		}).Draw(t, "drift of "+name)
 		if do != "" {
 			h.drift = append(h.drift, drift{name, do})
 		}
@@ -77,24 +81,55 @@ func drawDesired(t *rapid.T, label string) plan.Desired {
 				})
 			}
 		}
+		rs = append(rs, drawHooks(t, &r)...)
 		rs = append(rs, r)
 	}
 	return desired(rs...)
 }
 
+// drawHooks gives an instance some of all that is run beside its own process. It
+// returns the image that its install hook makes, if it has one.
+func drawHooks(t *rapid.T, r *plan.Resource) []plan.Resource {
+	if rapid.Bool().Draw(t, r.ID.Name+" has no hooks") {
+		return nil
+	}
+	probe := &plan.Probe{Script: "ok.sh", Interval: 1000, Timeout: 1000, FailureThreshold: 1, SuccessThreshold: 1}
+	if rapid.Bool().Draw(t, r.ID.Name+" liveness") {
+		r.Spec.Container.Liveness = probe
+	}
+	if rapid.Bool().Draw(t, r.ID.Name+" readiness") {
+		r.Spec.Container.Readiness = probe
+	}
+	for _, name := range []plan.HookName{plan.HookPreinstall, plan.HookPostinstall, plan.HookUpdate} {
+		if version := rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, r.ID.Name+" "+string(name)); version != "" {
+			r.Hooks = append(r.Hooks, hook(name, version))
+		}
+	}
+	version := rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, r.ID.Name+" install")
+	if version == "" {
+		return nil
+	}
+	return []plan.Resource{install(r, version)}
+}
+
 // tell lives through the history up to the second pass.
 func (h history) tell(t *rapid.T) (*reconciletest.Runtime, *memory) {
-	rt, mem := newRuntime(), newMemory()
+	rt, mem := reconciletest.New(reconciletest.Options{Owner: "owner-1", Version: "test", Now: time.Now}), newMemory()
+	rt.AddImage(testImage, "sha256:a1")
 	for _, name := range h.foreign {
 		rt.Foreign(testWorkspace + "-" + name)
 	}
 	h.mustConverge(t, rt, mem, h.first)
 	for _, dr := range h.drift {
 		for _, obj := range rt.Things() {
+			if dr.do == "forget" && obj.ID == image(dr.name) && obj.Workspace != "" {
+				rt.ForgetCopy(obj.Handle)
+			}
 			if obj.ID == agent(dr.name) && obj.Workspace != "" {
 				dr.happen(rt, obj)
 			}
 		}
+		dr.wish(t, mem)
 	}
 	if h.moved {
 		rt.PushImage(testImage, "sha256:a2")
@@ -123,13 +158,30 @@ func (dr drift) happen(rt *reconciletest.Runtime, obj plan.Object) {
 		rt.Rename(obj.Handle, obj.Name+"-mine")
 	case dr.do == "swap":
 		rt.SwapImage(obj.Handle, "sha256:other")
+	case dr.do == "sicken" && running:
+		rt.FailLiveness(obj.Handle, "no answer")
+	}
+}
+
+// wish writes what a command would.
+func (dr drift) wish(t *rapid.T, mem *memory) {
+	wish, is := strings.CutPrefix(dr.do, "wish ")
+	if !is {
+		return
+	}
+	r := plan.Record{ID: agent(dr.name), Kind: plan.RecordWish, Key: wish, At: time.Now()}
+	if wish == "start" || wish == plan.WishStop {
+		r.Key, r.Data = plan.WishStop, map[string]string{"wanted": fmt.Sprint(wish == plan.WishStop)}
+	}
+	if err := mem.Put(t.Context(), r); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // pass runs one pass; its error is for the caller to judge.
 func (h history) pass(ctx context.Context, rt reconcile.Runtime, mem *memory, d plan.Desired) (reconcile.PassResult, error) {
 	return reconcile.Pass(ctx, rt, mem, d, reconcile.PassOptions{
-		Plan:  plan.Options{Now: testNow, AllowMassDelete: true},
+		Plan:  plan.Options{AllowMassDelete: true},
 		Apply: reconcile.ApplyOptions{Parallel: h.parallel, StepTimeout: 10 * time.Second},
 	})
 }
@@ -163,7 +215,7 @@ func (h history) check(t *rapid.T, rt *reconciletest.Runtime, res reconcile.Pass
 		held[c.ID] = true
 	}
 	for _, st := range res.Status {
-		if held[st.ID] {
+		if held[st.ID] || st.ID.Kind == plan.Image && held[agent(st.ID.Name)] { // it goes on with the image it has
 			continue
 		}
 		if st.Orphan {
@@ -180,6 +232,7 @@ func untouchable(rt *reconciletest.Runtime) string {
 	var out string
 	for _, obj := range rt.Things() {
 		if obj.Workspace == "" || obj.Keep {
+			obj.Health = nil // a report, and no part of the object
 			out += fmt.Sprintf("%+v\n", obj)
 		}
 	}
