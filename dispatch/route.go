@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import "time"
+
+// Target is one run of one container. Another start of it is another target.
+type Target struct {
+	Handle  string // the runtime's name for the container
+	Started time.Time
+}
+
+// Route is what is known of one instance.
+type Route struct {
+	// Ready: requests go to Target. The fields below say why they do not.
+	Ready  bool
+	Target Target
+	State  string // in a word, for people
+	Reason string
+	// Retry is when to try again; 0 = somebody has to act first.
+	Retry time.Duration
+}
+
+// Table is all instances by name; nil = it is not known yet which there are.
+type Table map[string]Route
