@@ -120,6 +120,7 @@ func (r *Runner) job(ctx context.Context, s plan.Step, d plan.Desired) (job, err
 			return job{}, err
 		}
 		j.Dir = dir
+		j.Env = append(j.Env, "CODE_PATH="+dir) // which nobody could know before
 	}
 	if err := isFolder(j.Dir); err != nil {
 		return job{}, err
@@ -146,7 +147,7 @@ func (r *Runner) environ(ctx context.Context, vars []plan.EnvVar, j *job) error 
 	if !ok || path == "" {
 		path = defaultPath
 	}
-	j.Env = []string{"PATH=" + path}
+	j.Env = append(j.Env, "PATH="+path)
 	for _, name := range []string{"HOME", "LANG"} {
 		if v, ok := r.opt.LookupEnv(name); ok {
 			j.Env = append(j.Env, name+"="+v)
