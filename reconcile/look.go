@@ -128,6 +128,7 @@ func (e *engine) see(ctx context.Context, l look) {
 	switch {
 	case l.planned():
 		p, o = e.plan(&l, now)
+		e.opt.Looked(*l.desired, o, p)
 		e.wakeAt = earlier(p.Wake, e.failed.next(now))
 	case l.loaded.Fatal:
 		e.wakeAt = time.Time{}

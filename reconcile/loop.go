@@ -70,6 +70,9 @@ type LoopOptions struct {
 	// it says nothing that the history does not.
 	Planned func(PassRecord, plan.Plan)
 	Ended   func(PassRecord, PassResult, Loaded)
+	// Looked, if set, is told what each look saw, records included, and what the
+	// plan made of it, from the loop's goroutine. It must not block.
+	Looked func(plan.Desired, plan.Observed, plan.Plan)
 }
 
 // PassChange is what a pass did to one resource.
@@ -145,6 +148,9 @@ func NewLoop(rt Runtime, k Keeper, o LoopOptions) *Loop {
 	}
 	if o.Ended == nil {
 		o.Ended = func(PassRecord, PassResult, Loaded) {}
+	}
+	if o.Looked == nil {
+		o.Looked = func(plan.Desired, plan.Observed, plan.Plan) {}
 	}
 	l := &Loop{rt: rt, keeper: k, opt: o, pings: make(chan struct{}), ended: make(chan struct{})}
 	l.inbox.wake = make(chan struct{}, 1)
