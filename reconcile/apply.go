@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -206,12 +207,26 @@ func (x *executor) perform(ctx context.Context, w *walk, s plan.Step, made plan.
 		return obj, nil
 	case cuttable(s) && ctx.Err() != nil:
 		err = errInterrupted
-	case inner.Err() != nil && errors.Is(err, inner.Err()):
+	case inner.Err() != nil && errors.Is(err, inner.Err()) && s.Op != plan.OpWait:
 		err = context.Cause(inner)
 	case inner.Err() != nil:
-		err = fmt.Errorf("%w: %w", context.Cause(inner), err)
+		err = cutOff(inner, err)
 	}
 	return plan.Object{}, fmt.Errorf("%s %s: %w", s.Op, s.Target, err)
+}
+
+// cutOff is the error of a step that took too long: what it was about then, and
+// once why it is no more.
+func cutOff(ctx context.Context, err error) error {
+	cause, text := context.Cause(ctx), err.Error()
+	text = strings.TrimSuffix(text, " ("+cause.Error()+")")
+	for _, end := range []error{ctx.Err(), cause} {
+		text = strings.TrimSuffix(strings.TrimSuffix(text, end.Error()), ": ")
+	}
+	if text == "" {
+		return cause
+	}
+	return fmt.Errorf("%w: %s", cause, text)
 }
 
 func (x *executor) dispatch(ctx context.Context, d plan.Desired, s plan.Step, made plan.Object) (plan.Object, error) {

@@ -81,8 +81,9 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 		o.Plan.Now = time.Now()
 	}
 	res, err := pass(ctx, rt, k, d, o)
+	last := res.Outcome
 	for range passRounds - 1 {
-		if err != nil || ctx.Err() != nil || o.Reload == nil || o.Narrow != nil || !ranHostHook(res.Outcome) {
+		if err != nil || ctx.Err() != nil || o.Reload == nil || o.Narrow != nil || !ranHostHook(last) {
 			break
 		}
 		var now plan.Desired
@@ -93,7 +94,7 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 		o.Plan.Now = time.Now()
 		var more PassResult
 		more, err = pass(ctx, rt, k, d, o)
-		res = more.after(res)
+		last, res = more.Outcome, more.after(res)
 	}
 	res.Err = err
 	return res, err

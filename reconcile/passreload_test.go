@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+	"reconcile/reconcile/reconciletest"
+)
+
+// Hooks on the host may change what the rest of the pass was planned for.
+func TestPassGoesOnWithWhatAHostHookMade(t *testing.T) {
+	before, after := hooked("a", hook(plan.HookPreinstall, "1")), hooked("a", hook(plan.HookPreinstall, "1"))
+	after.Spec.Container.WorkDir = "/made/by/the/hook"
+	errMoved := errors.New("the folder is not what it was when the plan was made")
+
+	tests := []struct {
+		name   string
+		reload func(n int) (plan.Desired, error)
+		loads  int
+		steps  []string // of a that were done, waits left out
+		failed string   // "" = converged
+	}{
+		{
+			"changed", func(int) (plan.Desired, error) { return desired(after), nil }, 1,
+			[]string{"host", "prepare", "create", "start"},
+			"",
+		},
+		{
+			"the same", func(int) (plan.Desired, error) { return desired(before), nil }, 1,
+			[]string{"host"},
+			errMoved.Error(),
+		},
+		{
+			"broken", func(int) (plan.Desired, error) { return plan.Desired{}, errors.New("workspace has mistakes") }, 1,
+			[]string{"host"},
+			"workspace has mistakes",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rt, mem := reconciletest.New(reconciletest.Options{Owner: "owner-1", Now: time.Now}), newMemory()
+			rt.AddImage(testImage, "sha256:a1")
+			rt.Hook(func(_ int, s plan.Step) error {
+				if s.Op == plan.OpPrepare && s.Digest == before.Spec.Digest() {
+					return errMoved
+				}
+				return nil
+			}, nil)
+			loads, plans := 0, 0
+			res, err := reconcile.Pass(t.Context(), rt, mem, desired(before), reconcile.PassOptions{
+				Planned: func(plan.Plan) error { plans++; return nil },
+				Reload: func(context.Context) (plan.Desired, error) {
+					loads++
+					return tt.reload(loads)
+				},
+			})
+			err = errors.Join(err, res.Outcome.Err())
+			if tt.failed == "" && err != nil || tt.failed != "" && (err == nil || !strings.Contains(err.Error(), tt.failed)) {
+				t.Errorf("got %v, want %q", err, tt.failed)
+			}
+			if loads != tt.loads {
+				t.Errorf("loaded %d times, want %d", loads, tt.loads)
+			}
+			var steps []string
+			for _, st := range res.Outcome.Steps {
+				if st.State == reconcile.StepDone && st.Step.Target == agent("a") && st.Step.Op != plan.OpWait {
+					steps = append(steps, string(st.Step.Op))
+				}
+			}
+			if diff := cmp.Diff(tt.steps, steps); diff != "" {
+				t.Errorf("steps (-want +got):\n%s", diff)
+			}
+			if got := len(rt.HookRuns()); got != 1 {
+				t.Errorf("the hook ran %d times, want once", got)
+			}
+			if tt.failed == "" && (res.ExitCode(nil) != 0 || plans != 2) {
+				t.Errorf("exit code %d after %d plans", res.ExitCode(nil), plans)
+			}
+		})
+	}
+}
+
+// A hook that changes the workspace each time it runs does not keep a pass at it.
+func TestPassDoesNotReloadForEver(t *testing.T) {
+	rt, mem := reconciletest.New(reconciletest.Options{Owner: "owner-1", Now: time.Now}), newMemory()
+	rt.AddImage(testImage, "sha256:a1")
+	version := func(n int) plan.Desired { return desired(hooked("a", hook(plan.HookPreinstall, string(rune('a'+n))))) }
+	loads := 0
+	res, err := reconcile.Pass(t.Context(), rt, mem, version(0), reconcile.PassOptions{
+		Reload: func(context.Context) (plan.Desired, error) {
+			loads++
+			return version(loads), nil
+		},
+	})
+	if err := errors.Join(err, res.Outcome.Err()); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(rt.HookRuns()); got != 3 || loads != 2 {
+		t.Errorf("the hook ran %d times after %d loads, want 3 after 2", got, loads)
+	}
+	if i := slices.IndexFunc(res.Status, func(s reconcile.Status) bool { return s.ID == agent("a") }); !res.Status[i].InSync {
+		t.Errorf("%+v", res.Status[i])
+	}
+}
