@@ -48,8 +48,14 @@ func TestAgainstAnother(t *testing.T) {
 		now := old
 		now.Resources = nil
 		want := map[plan.ID]plan.Action{}
-		for _, r := range old.Resources {
-			support := r.ID.Kind.Role() == plan.RoleSupport
+		backwards := slices.Clone(old.Resources) // images after their instances
+		slices.Reverse(backwards)
+		for _, r := range backwards {
+			support := r.ID.Kind.Role() != plan.RoleInstance
+			if want[manifest(r.ID.Name)] == plan.ActionDelete && r.ID.Kind == plan.Image {
+				want[r.ID] = plan.ActionDelete
+				continue
+			}
 			if !support && g.oneIn(5, "remove "+r.Name) {
 				want[r.ID] = plan.ActionDelete
 				continue

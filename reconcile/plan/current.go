@@ -15,12 +15,19 @@ import (
 // still has hold of it.
 func (v *view) choose(d *decision, all decisions) {
 	objs := slices.Clone(v.objects[d.id])
-	if d.id.Kind.Role() == RoleImage { // the last one that was made counts
+	image := d.id.Kind.Role() == RoleImage
+	if image { // of those that were made of the same the last one counts
 		slices.Reverse(objs)
 	}
+	seen := map[string]bool{}
 	slices.SortStableFunc(objs, func(a, b Object) int { return d.rank(a) - d.rank(b) })
 	for _, o := range objs {
 		faults := v.faults(d.res, o, all)
+		if gen := Generation(o.Digest, o.Inputs); image && seen[gen] {
+			faults = append(faults, Reason{CodeDuplicate, "a later one is made of the same", d.origin})
+		} else {
+			seen[gen] = true
+		}
 		if len(faults) == 0 && d.current == nil {
 			d.current = &o
 			continue

@@ -21,8 +21,8 @@ import (
 func genWorld(t *rapid.T, healthy bool) *world {
 	g := &gen{T: t, healthy: healthy, w: &world{
 		facts: map[plan.Input]plan.Fact{}, specs: map[string]plan.Spec{},
-		records: plan.Records{Owner: testOwner},
-		opts:    plan.Options{Now: testNow, AllowMassDelete: true},
+		records: plan.Records{Owner: testOwner}, hostHooks: map[plan.ID]plan.HostHook{},
+		opts: plan.Options{Now: testNow, AllowMassDelete: true},
 	}, names: map[string]bool{}}
 	g.desired()
 	g.inputs()
@@ -53,6 +53,7 @@ func manifest(name string) plan.ID { return plan.ID{Kind: plan.Manifest, Name: n
 func (g *gen) desired() {
 	w := g.w
 	w.desired = plan.Desired{Workspace: "acme", Root: testRoot, Revision: "abc", Source: "workspace.yaml:1:1"}
+	w.desired.Approvals.Hooks = map[plan.ID]string{}
 	support := []plan.Resource{
 		{ID: plan.ID{Kind: plan.Network, Name: "net"}, Name: "acme", Spec: plan.Spec{Network: &plan.NetworkSpec{Driver: "bridge", DNS: true}}},
 		{ID: plan.ID{Kind: plan.Volume, Name: "vol"}, Name: "acme-vol", Spec: plan.Spec{Volume: &plan.VolumeSpec{}}, Replace: plan.Never, Keep: true},
@@ -68,7 +69,12 @@ func (g *gen) desired() {
 		if g.oneIn(3, "without "+name) {
 			continue
 		}
-		w.desired.Resources = append(w.desired.Resources, g.resource(i, name))
+		r := g.resource(i, name)
+		g.hooks(&r)
+		if g.oneIn(3, "installed") {
+			w.desired.Resources = append(w.desired.Resources, g.image(&r))
+		}
+		w.desired.Resources = append(w.desired.Resources, r)
 	}
 	if g.oneIn(8, "destroy") {
 		w.desired.Destroy, w.desired.Volumes = true, rapid.Bool().Draw(g.T, "volumes")
@@ -94,6 +100,7 @@ func (g *gen) resource(i int, name string) plan.Resource {
 	for _, on := range g.w.desired.Resources {
 		support := on.ID.Kind.Role() == plan.RoleSupport
 		switch {
+		case on.ID.Kind == plan.Image:
 		case support && r.Spec.Container.Network == on.Name:
 			r.Needs = append(r.Needs, plan.Need{On: on.ID, Until: plan.UntilExists, Origin: r.Origin})
 		case support || !g.oneIn(3, "needs"):
@@ -167,6 +174,11 @@ func (g *gen) observed() {
 		ids = append(ids, plan.ID{Kind: plan.DaemonAgent, Name: name})
 	}
 	ids = append(ids, plan.ID{Kind: plan.Network, Name: "oldnet"})
+	for _, name := range []string{"a", "b", "old1"} { // their install hooks are no more
+		if id := (plan.ID{Kind: plan.Image, Name: name}); !slices.Contains(ids, id) && rapid.Bool().Draw(g.T, "was installed "+name) {
+			ids = slices.Insert(ids, 0, id)
+		}
+	}
 	for _, id := range ids {
 		if rapid.Bool().Draw(g.T, "converged "+id.String()) {
 			g.w.converged = append(g.w.converged, id)
@@ -179,10 +191,15 @@ func (g *gen) observed() {
 			n = min(n, 1)
 		}
 		for range n {
-			g.object(id)
+			if id.Kind == plan.Image {
+				g.imageObject(id)
+			} else {
+				g.object(id)
+			}
 		}
 		if id.Kind.Role() == plan.RoleInstance {
 			g.record(id)
+			g.lived(id)
 		}
 	}
 }
@@ -190,7 +207,7 @@ func (g *gen) observed() {
 func (g *gen) record(id plan.ID) {
 	if g.oneIn(3, "has restarts") {
 		g.w.records.Records = append(g.w.records.Records, plan.Record{
-			ID: id, Kind: plan.RecordRestarts,
+			ID: id, Kind: plan.RecordRestarts, At: g.ago("restarted"),
 			Data: map[string]string{
 				"count":  strconv.Itoa(rapid.IntRange(0, 3).Draw(g.T, "count")),
 				"streak": strconv.Itoa(rapid.IntRange(0, 6).Draw(g.T, "streak")),
@@ -264,9 +281,12 @@ func (g *gen) object(id plan.ID) {
 			o.Inputs[in.String()] = "sha256:before"
 		}
 	}
+	if o.Role == plan.RoleInstance {
+		g.life(&o, spec)
+	}
 	if r != nil {
 		for _, n := range r.Needs {
-			if n.Bound && !g.oneIn(4, "made unbound") {
+			if _, made := o.Inputs["need:"+n.On.String()]; n.Bound && !made && !g.oneIn(4, "made unbound") {
 				o.Inputs["need:"+n.On.String()] = "stale"
 			}
 		}
@@ -291,13 +311,14 @@ func disturb(t *rapid.T, w *world) {
 			w.facts[in] = plan.Fact{State: plan.FactKnown, Value: "sha256:moved"}
 		}
 	}
+	g.disturbLife()
 	for i := range w.objects {
 		o := &w.objects[i]
 		if o.Role != plan.RoleInstance || o.Keep || !g.oneIn(4, "break "+o.Handle) {
 			continue
 		}
 		o.State = pick(g, "how", plan.StateExited, plan.StatePaused, plan.StateBroken)
-		o.ExitCode = rapid.IntRange(0, 1).Draw(t, "with")
+		o.ExitCode, o.Health = rapid.IntRange(0, 1).Draw(t, "with"), nil
 	}
 }
 
@@ -341,6 +362,7 @@ func (g *gen) trouble() {
 		w.desired.Partial = []plan.Reason{{Code: plan.CodePartial, Text: "repo lib cannot be read", Origin: "workspace.yaml:4:5"}}
 	}
 	w.incomplete = g.oneIn(8, "incomplete")
+	w.noCommit = g.oneIn(8, "no commit")
 	w.busy = g.oneIn(8, "busy")
 	w.opts.AllowMassDelete = rapid.Bool().Draw(g.T, "allow mass delete")
 	w.opts.AcceptLostRecords = g.oneIn(4, "accept lost records")
@@ -367,7 +389,7 @@ func TestGeneratedWorldsAreVaried(t *testing.T) {
 	})
 	for _, op := range []plan.Op{
 		plan.OpPrepare, plan.OpCreate, plan.OpRecord, plan.OpStart, plan.OpWait,
-		plan.OpStop, plan.OpDelete, plan.OpActivate,
+		plan.OpStop, plan.OpDelete, plan.OpActivate, plan.OpExec, plan.OpHost,
 	} {
 		if !seen[op] {
 			t.Errorf("no generated world leads to a %s step", op)

@@ -46,7 +46,7 @@ func (v *view) busyHold(id ID, origin string) *hold {
 
 // wishHooks decides which hooks are run.
 func (v *view) wishHooks(d *decision) {
-	alive := !d.stops() && d.current != nil && (d.start || d.current.State == StateRunning && len(d.halted) == 0)
+	alive := !d.stops() && d.current != nil && (d.start || d.restart || d.current.State == StateRunning && len(d.halted) == 0)
 	for _, h := range d.res.Hooks {
 		switch {
 		case h.Host():
@@ -54,6 +54,8 @@ func (v *view) wishHooks(d *decision) {
 				v.wishHost(d, h)
 			}
 		case d.res.Want != WantRunning || !(alive || d.create != "" && d.start):
+		case d.create == "" && !d.restart && v.unhealthy(d): // nothing can be run in it
+		case d.create == "" && d.current.Keep: // the restart after it must not be
 		case h.Name == HookPostinstall, h.Name == HookUpdate:
 			v.wishExec(d, h)
 		}

@@ -112,6 +112,12 @@ func TestPlanWakes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := genWorld(t, false)
 		p := w.plan()
+		for id, h := range w.hostHooks {
+			if h.State == plan.HookRunning && !w.elsewhere() {
+				delete(w.hostHooks, id) // it is looked at again and again
+				p = w.plan()
+			}
+		}
 		later := map[plan.ID]bool{}
 		for _, c := range p.Held {
 			for _, r := range c.Reasons {
@@ -193,7 +199,7 @@ func checkBrake(t *rapid.T, w *world, p plan.Plan) {
 	}
 	n, before := 0, false
 	for id, goes := range going {
-		if goes && !stay[id] && !slices.Contains(w.observe().Busy, id) && !w.backedOff(id) {
+		if goes && !stay[id] && !slices.Contains(w.observe().Busy, id) && w.hostHooks[id].State != plan.HookRunning && !w.backedOff(id) {
 			n++
 			before = before || slices.ContainsFunc(w.records.Records, func(r plan.Record) bool {
 				return r.ID == id && r.Kind == plan.RecordBrake && r.Data["held"] == "true"
@@ -219,11 +225,12 @@ func checkHeld(t *rapid.T, w *world, p plan.Plan) {
 		return
 	}
 	var justified func(id plan.ID) bool
+	var imageHeld map[plan.ID]bool // images asked about on the way
 	justified = func(id plan.ID) bool {
 		r := w.resource(id)
-		if r == nil || w.incomplete || len(r.Blocked) > 0 || r.Want != plan.WantRunning ||
+		if r == nil || w.incomplete || len(r.Blocked) > 0 || r.Want != plan.WantRunning && id.Kind != plan.Image ||
 			slices.Contains(w.observe().Busy, id) || r.Restart != (plan.Restart{}) ||
-			w.backedOff(id) || slices.ContainsFunc(w.of(id), w.early) {
+			w.backedOff(id) || w.lifeHeld(*r) || slices.ContainsFunc(w.of(id), w.early) {
 			return true
 		}
 		for _, in := range r.Spec.Inputs() {
@@ -240,14 +247,23 @@ func checkHeld(t *rapid.T, w *world, p plan.Plan) {
 			return true
 		}
 		if slices.ContainsFunc(w.objects, func(o plan.Object) bool {
-			stays := w.partial || o.Session != "" || o.Keep || o.Owner != testOwner || !w.opts.AllowMassDelete
+			stays := w.hostHooks[o.ID].State == plan.HookRunning || w.partial || o.Session != "" || o.Keep || o.Owner != testOwner || !w.opts.AllowMassDelete
 			return o.ID != id && o.Name == r.Name && stays
 		}) {
 			return true
 		}
-		return slices.ContainsFunc(r.Needs, func(n plan.Need) bool { return justified(n.On) })
+		if id.Kind == plan.Image { // it is held with the instance, as that is with it
+			return w.noCommit || func() bool { imageHeld[id] = true; return justified(manifest(id.Name)) }()
+		}
+		return slices.ContainsFunc(r.Needs, func(n plan.Need) bool {
+			if imageHeld[n.On] {
+				return false
+			}
+			return justified(n.On)
+		})
 	}
 	for _, c := range p.Held {
+		imageHeld = map[plan.ID]bool{}
 		if w.resource(c.ID) != nil && w.resource(c.ID).Want == plan.WantRunning && !justified(c.ID) {
 			t.Fatalf("%s is held for nothing: %+v", c.ID, c.Reasons)
 		}
@@ -286,6 +302,7 @@ func checkGoal(t *rapid.T, w *world, p plan.Plan) {
 			t.Fatalf("%s: %v\n%s", r.ID, err, p)
 		}
 	}
+	checkStopped(t, w, p)
 	for _, o := range w.objects {
 		if _, ok := held[o.ID]; !ok && w.resource(o.ID) == nil && o.Session == "" {
 			t.Fatalf("%s is still there\n%s", o.ID, p)
@@ -297,6 +314,9 @@ func checkGoal(t *rapid.T, w *world, p plan.Plan) {
 }
 
 func asDesired(w *world, r plan.Resource, held map[plan.ID]plan.Change) error {
+	if r.ID.Kind == plan.Image {
+		return imageAsDesired(w, r)
+	}
 	objs := w.of(r.ID)
 	if len(objs) != 1 {
 		return fmt.Errorf("%d objects", len(objs))
@@ -315,7 +335,7 @@ func asDesired(w *world, r plan.Resource, held map[plan.ID]plan.Change) error {
 	}
 	for _, n := range r.Needs {
 		if _, unsettled := held[n.On]; n.Bound && !unsettled {
-			if bound := o.Inputs["need:"+n.On.String()]; bound == "" || bound == "stale" {
+			if bound := o.Inputs["need:"+n.On.String()]; bound == "" || bound == "stale" { // or of another image, see imageAsDesired
 				return fmt.Errorf("of %s it is bound to %q", n.On, bound)
 			}
 		}
@@ -325,7 +345,7 @@ func asDesired(w *world, r plan.Resource, held map[plan.ID]plan.Change) error {
 			return fmt.Errorf("it is bound to %s", o.Inputs[in.String()])
 		}
 	}
-	return nil
+	return lifeAsDesired(w, r, o, held)
 }
 
 func TestPlanConverges(t *testing.T) {
@@ -344,7 +364,7 @@ func TestHealthyWorldBecomesAsDesired(t *testing.T) {
 		w := genWorld(t, true)
 		for _, c := range w.plan().Held {
 			switch code := c.Reasons[0].Code; {
-			case c.Benign, code == plan.CodeRestartLimit, code == plan.CodeBlockedBy:
+			case c.Benign, code == plan.CodeRestartLimit, code == plan.CodeBlockedBy, code == plan.CodeUnhealthy:
 			default:
 				t.Fatalf("%s is held: %+v", c.ID, c.Reasons)
 			}

@@ -7,7 +7,17 @@ import "fmt"
 // wishRestarted decides whether the current object, which runs, is to be stopped
 // and started, or stopped until the crash loop lets it start.
 func (v *view) wishRestarted(d *decision) {
-	switch hook, owed := v.restartOwed(d); {
+	if d.res.Want == WantOnce { // it is run anew by another key, and never restarted
+		return
+	}
+	hook, owed := v.restartOwed(d)
+	due := v.restartAsked(d) || v.unhealthy(d) || owed
+	switch {
+	case due && d.current.Keep:
+		if d.note == nil {
+			d.note = &hold{reasons: []Reason{{CodeKept, "it is marked to be kept, and not restarted", d.origin}}, benign: true}
+		}
+		return
 	case v.restartAsked(d):
 		d.because(CodeWish, "reconcile restart asked for it")
 	case v.unhealthy(d):
@@ -66,7 +76,7 @@ func (v *view) wishHealed(d *decision) bool {
 	const text = "its liveness probe fails"
 	limit, r := d.res.Restart.Max, v.restarts(d)
 	switch {
-	case d.res.Want == WantOnce || d.res.Restart.Policy == RestartNever:
+	case d.res.Restart.Policy == RestartNever:
 		d.note = &hold{reasons: []Reason{{CodeUnhealthy, text + ", and it is never restarted", d.origin}}}
 		return false
 	case limit > 0 && r.count >= limit:

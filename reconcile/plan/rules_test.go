@@ -39,6 +39,12 @@ func (w *world) perfect(r plan.Resource, o plan.Object) bool {
 	if o.Digest != r.Spec.Digest() || o.State == plan.StateBroken || len(o.Drift) > 0 {
 		return false
 	}
+	if w.asked(o.ID, plan.WishRefresh, o.Created) {
+		return false
+	}
+	if o.ID.Kind == plan.Image { // a later one may have been made of the same
+		return false
+	}
 	for _, n := range r.Needs {
 		if n.Bound {
 			return false // whether it is bound to the right one is not for the world to know
@@ -57,6 +63,9 @@ func (w *world) mayGo(o plan.Object) error {
 	}
 	if o.Session != "" {
 		return fmt.Errorf("%s belongs to a session", o.Handle)
+	}
+	if err := w.imageFree(o); err != nil {
+		return err
 	}
 	r := w.resource(o.ID)
 	if r == nil {

@@ -37,7 +37,8 @@ type ContainerSpec struct {
 	// Image is a full reference: registry/repository:tag or @digest.
 	Image string `json:"image"`
 	// Installed: the container is made of what the install hook made of Image, the
-	// image with the ID Image/NAME, NAME being that of the resource.
+	// image with the ID Image/NAME, NAME being that of the resource, and the
+	// generation to which the container is bound: the last one that was made.
 	Installed bool              `json:"installed,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`   // the user's own
 	Liveness  *Probe            `json:"liveness,omitempty"` // run by the helper

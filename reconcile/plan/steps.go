@@ -131,9 +131,9 @@ func (g *graph) converge(d *decision) {
 		s.Record, s.Reason = &rec, d.recordReason(rec.Kind)
 		ready, waits = []string{g.add(s, recordWhat(rec), slices.Concat(ready, waits)...)}, nil
 	}
-	// The restart after hooks is the restart that is due anyway, but what fails
-	// its probe is restarted first: nothing can be run in it.
-	if d.restart && (len(d.execs) == 0 || g.v.unhealthy(d)) {
+	// The restart after hooks is the restart that is due anyway, but what is paused
+	// or fails its probe is restarted first: nothing can be run in it.
+	if d.restart && (len(d.execs) == 0 || d.current.State != StateRunning || g.v.unhealthy(d)) {
 		ready, waits = []string{g.add(step(OpStop), "", slices.Concat(ready, waits)...)}, nil
 		ready = []string{g.add(step(OpStart), "", ready...)}
 	}
@@ -144,7 +144,7 @@ func (g *graph) converge(d *decision) {
 	if len(ready) > 0 {
 		d.made.last = ready[len(ready)-1]
 	}
-	if _, needed := g.v.needed[d.id]; d.starts() && (needed || d.res.Spec.gated()) {
+	if _, needed := g.v.needed[d.id]; d.starts() && (needed || d.res.Want == WantRunning && d.res.Spec.gated()) {
 		g.wait(d, Need{On: d.id, Until: UntilReady}, d.id)
 	}
 }

@@ -59,7 +59,7 @@ func (v *view) veto(d *decision, all decisions) *hold {
 	if h := v.nameTaken(d, all); h != nil {
 		return h
 	}
-	if h := v.needsHeld(d, all); h != nil {
+	if h := v.needsHeld(d, all); h != nil && !d.stopsOnly() {
 		return h
 	}
 	return v.backedOff(d.id, d.digest, d.origin)

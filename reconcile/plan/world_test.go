@@ -5,6 +5,7 @@ package plan_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -34,7 +35,10 @@ type world struct {
 	opts                      plan.Options
 	converged                 []plan.ID
 	backoff                   []plan.Backoff
+	hostHooks                 map[plan.ID]plan.HostHook
+	noCommit                  bool
 
+	ticks   int
 	handles int
 	pass    pass
 }
@@ -49,12 +53,14 @@ type pass struct {
 	goes     map[string]bool  // the plan deletes it
 	restarts map[plan.ID]int  // recorded before the pass
 	counted  map[plan.ID]bool // a restart was due, and recorded in the pass
+	ran      map[string]bool  // a hook has run in it
 }
 
 func (w *world) clone() *world {
 	c := *w
 	c.objects = slices.Clone(w.objects)
 	c.records.Records = slices.Clone(w.records.Records)
+	c.hostHooks = maps.Clone(w.hostHooks)
 	return &c
 }
 
@@ -62,6 +68,7 @@ func (w *world) observe() plan.Observed {
 	o := plan.Observed{
 		Objects: slices.Clone(w.objects), Foreign: w.foreign, Inputs: w.facts,
 		Records: w.records, Specs: map[string]json.RawMessage{}, Converged: w.converged, Backoff: w.backoff,
+		HostHooks: maps.Clone(w.hostHooks), NoCommit: w.noCommit,
 	}
 	for digest, s := range w.specs {
 		o.Specs[digest], _ = json.Marshal(s)
@@ -96,12 +103,12 @@ func (w *world) object(id plan.ID, handle string) *plan.Object {
 }
 
 func (w *world) named(id plan.ID, name string) bool {
-	same := func(o plan.Object) bool { return o.Name == name && space(o.ID) == space(id) }
+	same := func(o plan.Object) bool { return id.Kind != plan.Image && o.Name == name && space(o.ID) == space(id) }
 	return slices.ContainsFunc(w.objects, same) || slices.ContainsFunc(w.foreign, same)
 }
 
 func space(id plan.ID) plan.Kind {
-	if id.Kind.Role() == plan.RoleSupport {
+	if id.Kind.Role() != plan.RoleInstance {
 		return id.Kind
 	}
 	return plan.Manifest
@@ -109,7 +116,7 @@ func space(id plan.ID) plan.Kind {
 
 func (w *world) restarts(id plan.ID) int {
 	for _, r := range w.records.Records {
-		if r.ID == id && r.Kind == plan.RecordRestarts {
+		if r.ID == id && r.Kind == plan.RecordRestarts && !w.forgiven(r) {
 			n, _ := strconv.Atoi(r.Data["count"])
 			return n
 		}
@@ -121,7 +128,7 @@ func (w *world) begin(p plan.Plan) {
 	w.pass = pass{
 		starts: map[plan.ID]bool{}, goes: map[string]bool{}, creates: map[plan.ID]bool{},
 		created: map[plan.ID]string{}, prepared: map[plan.ID]bool{}, waited: map[plan.ID]bool{}, restarts: map[plan.ID]int{},
-		counted: map[plan.ID]bool{},
+		counted: map[plan.ID]bool{}, ran: map[string]bool{},
 	}
 	for _, s := range p.Steps {
 		w.pass.starts[s.Target] = w.pass.starts[s.Target] || s.Op == plan.OpStart
@@ -188,7 +195,7 @@ func (w *world) do(s plan.Step) error {
 	if s.Op == plan.OpRecord && slices.Contains(w.observe().Busy, s.Target) {
 		return fmt.Errorf("recorded while another step for it is under way")
 	}
-	if r := w.resource(s.Target); r != nil && len(r.Blocked) > 0 && s.Op != plan.OpRecord && s.Op != plan.OpWait {
+	if r := w.resource(s.Target); r != nil && len(r.Blocked) > 0 && s.Op != plan.OpRecord && s.Op != plan.OpWait && !(s.Op == plan.OpStop && w.stopWished(s.Target)) {
 		return fmt.Errorf("done though it is blocked")
 	}
 	switch s.Op {
@@ -201,6 +208,8 @@ func (w *world) do(s plan.Step) error {
 		return w.record(s)
 	case plan.OpWait:
 		return w.wait(s)
+	case plan.OpHost:
+		return w.host(s)
 	}
 	o := w.target(s)
 	if o == nil {
@@ -216,11 +225,13 @@ func (w *world) do(s plan.Step) error {
 	case plan.OpStart:
 		return w.start(o)
 	case plan.OpStop:
-		if err := w.mayGo(*o); err != nil {
+		if err := w.mayStop(*o); err != nil {
 			return err
 		}
-		o.State, o.ExitCode = plan.StateExited, 143
+		o.State, o.ExitCode, o.Finished, o.Health = plan.StateExited, 143, w.clock(), nil
 		return nil
+	case plan.OpExec:
+		return w.exec(o, s)
 	case plan.OpDelete:
 		return w.remove(*o)
 	case plan.OpActivate:
@@ -250,12 +261,12 @@ func (w *world) backedOff(id plan.ID) bool {
 
 // early reports whether an exited object rests still before its next restart.
 func (w *world) early(o plan.Object) bool {
-	if !w.opts.Supervise || o.State != plan.StateExited || o.Finished.IsZero() {
+	if !w.opts.Supervise || o.State != plan.StateExited || o.Finished.IsZero() || w.excused(o) {
 		return false
 	}
 	streak := 0
 	for _, r := range w.records.Records {
-		if r.ID == o.ID && r.Kind == plan.RecordRestarts {
+		if r.ID == o.ID && r.Kind == plan.RecordRestarts && !w.forgiven(r) {
 			streak, _ = strconv.Atoi(r.Data["streak"])
 			if r.Data["stopped"] == "true" {
 				return false
@@ -300,6 +311,11 @@ func (w *world) create(s plan.Step) error {
 		return fmt.Errorf("created though it is to be stopped")
 	case slices.Contains(w.observe().Busy, s.Target):
 		return fmt.Errorf("another step for it is under way")
+	case w.stopWished(s.Target) && len(w.of(s.Target)) == 0:
+		return fmt.Errorf("created though somebody asked for it to be stopped")
+	}
+	if err := w.hooksRun(*r); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(w.desired.Resources, func(other plan.Resource) bool {
 		return other.ID != s.Target && other.Name == s.Name && space(other.ID) == space(s.Target)
@@ -321,7 +337,7 @@ func (w *world) create(s plan.Step) error {
 		State: plan.StateExists, Created: testNow.Add(time.Duration(w.handles) * time.Second), Ports: slices.Clone(s.Ports),
 	}
 	if o.Role == plan.RoleInstance {
-		o.State = plan.StateCreated
+		o.State, o.Image = plan.StateCreated, w.madeOf(*r, s.Bound)
 	}
 	for i := range o.Ports {
 		if o.Ports[i].HostPort == 0 {
@@ -371,13 +387,17 @@ func (w *world) of(id plan.ID) []plan.Object {
 
 func (w *world) record(s plan.Step) error {
 	rec := *s.Record
-	if o := w.object(s.Target, s.Object); rec.Kind == plan.RecordRestarts && rec.Data["stopped"] == "" && o != nil {
+	if o := w.object(s.Target, s.Object); rec.Kind == plan.RecordRestarts && rec.Data["stopped"]+rec.Data["cause"] == "" && o != nil {
 		if w.early(*o) {
 			return fmt.Errorf("a restart was recorded too early")
 		}
 		w.pass.counted[rec.ID] = true
 	}
-	if rec.ID != s.Target || !rec.At.Equal(testNow) {
+	if rec.Kind == plan.RecordHook {
+		if err := w.fillHook(&rec, s); err != nil {
+			return err
+		}
+	} else if rec.ID != s.Target || !rec.At.Equal(testNow) {
 		return fmt.Errorf("record of %s at %s", rec.ID, rec.At)
 	}
 	if rec.Data == nil {
@@ -420,9 +440,19 @@ func (w *world) start(o *plan.Object) error {
 	if err := w.needsMet(*r, "started"); err != nil {
 		return err
 	}
+	if err := w.hooksRun(*r); err != nil {
+		return err
+	}
+	switch {
+	case w.stopWished(o.ID):
+		return fmt.Errorf("started though somebody asked for it to be stopped")
+	case w.pass.waited[o.ID]:
+		return fmt.Errorf("started again after it was waited for")
+	}
 	for _, other := range w.objects {
 		up := other.State == plan.StateRunning || other.State == plan.StatePaused
-		if up && other.ID == o.ID && other.Handle != o.Handle {
+		again := other.Keep && o.Finished.After(testNow.Add(-time.Second)) // both ran before
+		if up && other.ID == o.ID && other.Handle != o.Handle && !again {
 			return fmt.Errorf("started while %s runs", other.Handle)
 		}
 		for _, p := range other.Ports {
@@ -433,6 +463,10 @@ func (w *world) start(o *plan.Object) error {
 	}
 	if w.early(*o) && !w.pass.counted[o.ID] {
 		return fmt.Errorf("restarted too early")
+	}
+	if excused := w.excused(*o); excused && o.State == plan.StateExited {
+		w.run(o)
+		return nil
 	}
 	if o.State == plan.StateExited && leftAlone(*r, *o, w.pass.restarts[o.ID]) {
 		return fmt.Errorf("restarted after exit %d and %d restarts", o.ExitCode, w.pass.restarts[o.ID])
@@ -449,6 +483,6 @@ func (w *world) start(o *plan.Object) error {
 	if o.Name != r.Name {
 		return fmt.Errorf("started under the name %s", o.Name)
 	}
-	o.State, o.Started = plan.StateRunning, testNow
+	w.run(o)
 	return nil
 }
