@@ -133,6 +133,10 @@ func (cs *channels) admit(c *channel, conn net.Conn) bool {
 // will report anew.
 func (cs *channels) leave(c *channel, conn net.Conn) {
 	_ = conn.Close()
+	cs.forget(c, conn)
+}
+
+func (cs *channels) forget(c *channel, conn net.Conn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	delete(c.conns, conn)

@@ -4,6 +4,7 @@ package podman
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"reconcile/reconcile/plan"
@@ -50,6 +51,7 @@ func (r *Runtime) remember(workspace string, o plan.Observed) {
 	for _, obj := range o.Objects {
 		r.seen[obj.Handle] = identify(obj)
 	}
+	maps.DeleteFunc(r.runs, func(handle string, _ runBegun) bool { _, there := r.seen[handle]; return !there })
 	clear(r.foreign)
 	for _, obj := range o.Foreign {
 		r.foreign[obj.Handle] = true

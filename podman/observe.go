@@ -160,6 +160,9 @@ func (r *Runtime) container(c types.ListContainer) (plan.Object, bool) {
 	obj.State = r.state(c)
 	if c.StartedAt > 0 {
 		obj.Started = time.Unix(c.StartedAt, 0)
+		if obj.State == plan.StateRunning {
+			obj.Started = r.begun(run{c.ID, c.Pid, c.StartedAt})
+		}
 	}
 	if obj.State == plan.StateExited {
 		obj.ExitCode = int(c.ExitCode)

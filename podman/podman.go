@@ -104,6 +104,7 @@ type Runtime struct {
 	secretLabels  map[string]map[string]string // by secret ID, for services whose lists lack them
 	helperDirs    map[string]bool              // helper folders that are up to date
 	prepared      map[string]bool              // copies that were made or found for a container
+	runs          map[string]runBegun          // by handle
 	channelsSwept bool
 	hooking       map[string]bool // names of containers of install hooks that this Runtime runs
 
@@ -160,7 +161,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
 		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
 		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
-		hooking: map[string]bool{},
+		hooking: map[string]bool{}, runs: map[string]runBegun{},
 	}
 	if !opt.onlyLook && !found.remote {
 		r.channels.dir = opt.ChannelDir

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Podman lists the start of a container in whole seconds. A restart may follow a
+// hook, or somebody's wish, within the same second, and has to be told from the
+// start before it: the process of the container knows better.
+
+// ticksPerSecond is the unit of times in /proc, the same on all of Linux.
+const ticksPerSecond = 100
+
+// run is one run of a container, as a list tells it.
+type run struct {
+	handle string
+	pid    int
+	second int64
+}
+
+// begun is when the run began, at least to the second. It is the same whenever it
+// is asked for again.
+func (r *Runtime) begun(x run) time.Time {
+	second := time.Unix(x.second, 0)
+	if r.remote || x.pid <= 0 {
+		return second
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old, ok := r.runs[x.handle]; ok && old.run == x {
+		return old.at
+	}
+	at, err := processBegan(x.pid, time.Now())
+	switch {
+	case err != nil:
+		return second
+	case at.Before(second):
+		// The process is made a moment before Podman says that it has started.
+		if second.Sub(at) > time.Second {
+			return second
+		}
+	case at.Sub(second) >= time.Second:
+		return second // the process of somebody else, in another namespace
+	}
+	r.runs[x.handle] = runBegun{x, at}
+	return at
+}
+
+// runBegun is a run and when it began.
+type runBegun struct {
+	run run
+	at  time.Time
+}
+
+// processBegan is when a process of this host began, to a few hundredths of a
+// second.
+func processBegan(pid int, now time.Time) (time.Time, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return time.Time{}, err
+	}
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return time.Time{}, err
+	}
+	ticks, err := startTicks(string(stat))
+	if err != nil {
+		return time.Time{}, err
+	}
+	up, _, _ := strings.Cut(string(uptime), " ")
+	seconds, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	age := seconds - float64(ticks)/ticksPerSecond
+	return now.Add(-time.Duration(age * float64(time.Second))), nil
+}
+
+// startTicks is the 22nd field of /proc/PID/stat. The second one is a name that
+// may hold anything, in parentheses.
+func startTicks(stat string) (uint64, error) {
+	i := strings.LastIndexByte(stat, ')')
+	fields := strings.Fields(stat[i+1:])
+	if i < 0 || len(fields) < 20 {
+		return 0, fmt.Errorf("%q tells of no process", stat)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
