@@ -26,6 +26,7 @@ type Node struct {
 	Mode   schema.EnableMode
 	Devel  string     // the repo of devel
 	Origin schema.Pos // its first entry, or its document
+	CLI    string     // the interactive command of its manifest; "" = it has none
 	// Blocked: it is not acted on.
 	Blocked bool
 }
@@ -146,6 +147,9 @@ func (t *Tree) graph(resources map[plan.ID]*plan.Resource) *Graph {
 		n := Node{
 			ID: i.id(), Name: i.name, Agent: i.entry.Agent, Repo: i.repo.name, Mode: i.entry.Mode,
 			Devel: i.entry.Devel, Origin: i.entry.Pos, Blocked: blocked(i.id()),
+		}
+		if i.agent != nil && i.agent.manifest != nil {
+			n.CLI = i.agent.manifest.CLI.V
 		}
 		g.Nodes = append(g.Nodes, n)
 	}

@@ -80,6 +80,7 @@ records), 4 a saved plan is stale.`,
 		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
 		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
 		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a), newApproveCommand(a),
+		newExecCommand(a), newShellCommand(a), newCLICommand(a),
 	)
 	return root
 }

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"reconcile/podman"
+	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
+	"reconcile/workspace"
+)
+
+// inside is what a session runs, in which container of which workspace.
+type inside struct {
+	src    source
+	object plan.Object
+}
+
+// enter runs a command in the running container that name means, connected to
+// this process, and ends with its exit code. A terminal on both sides becomes one
+// in the container. choose says which command.
+func (a *app) enter(ctx context.Context, name string, choose func(inside) ([]string, error)) error {
+	src, err := a.load(ctx, reachHost)
+	if err != nil {
+		return err
+	}
+	if src, err = a.settle(ctx, src); err != nil {
+		return err
+	}
+	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
+	if err != nil {
+		return err
+	}
+	rt, err := podman.Open(ctx, a.podmanOptions(archive.Owner()))
+	if err != nil {
+		return err
+	}
+	defer rt.Close()
+	// What exists is asked for, not what should, as for logs.
+	o, err := rt.Observe(ctx, plan.Desired{Workspace: src.name, Root: src.root})
+	if err != nil {
+		return err
+	}
+	obj, err := runningObject(name, o.Objects, desiredIDs(src.Desired))
+	if err != nil {
+		return err
+	}
+	argv, err := choose(inside{src, obj})
+	if err != nil {
+		return err
+	}
+	return a.runSession(ctx, rt, obj, argv)
+}
+
+// runningObject finds the running container that NAME means; of several
+// generations the newest.
+func runningObject(name string, objects []plan.Object, desired []plan.ID) (plan.Object, error) {
+	obj, err := newestObject(name, objects, desired)
+	if err != nil {
+		return plan.Object{}, err
+	}
+	best := plan.Object{}
+	for _, o := range objects {
+		if o.ID == obj.ID && o.Role == plan.RoleInstance && o.State == plan.StateRunning && (best.Handle == "" || o.Created.After(best.Created)) {
+			best = o
+		}
+	}
+	if best.Handle != "" {
+		return best, nil
+	}
+	state := string(obj.State)
+	if obj.State == plan.StateExited {
+		state = fmt.Sprintf("exited (%d)", obj.ExitCode)
+	}
+	return plan.Object{}, fmt.Errorf("%s is not running: it is %s; `reconcile status %[1]s` says why", obj.ID, state)
+}
+
+// runSession runs argv in a container and returns its exit code as an error.
+func (a *app) runSession(ctx context.Context, rt *podman.Runtime, obj plan.Object, argv []string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	o := podman.SessionOptions{Command: argv, Stdout: a.std.out, Stderr: a.std.err}
+	if a.std.in != nil {
+		in, err := newSessionInput(a.std.in)
+		if err != nil {
+			return err
+		}
+		defer in.release()
+		o.Stdin = in
+	}
+	console, err := a.openConsole(cancel)
+	if err != nil {
+		return err
+	}
+	defer console.close()
+	if console.sizes != nil {
+		o.Terminal, o.Sizes = true, console.sizes
+		if term, ok := a.lookupEnv("TERM"); ok && term != "" {
+			o.Env = append(o.Env, "TERM="+term)
+		}
+	}
+	code, err := rt.Session(ctx, obj, o)
+	console.close()
+	var s *signalled
+	switch {
+	case errors.As(err, &s):
+		fmt.Fprintf(a.std.err, "%s: what ran in %s is ended\n", s, escape(obj.ID.String()))
+		return exitCode(s.code())
+	case err != nil && ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
+		return errors.New("interrupted")
+	case err != nil:
+		return err
+	}
+	return exitWith(code)
+}
+
+// sessionInput is the standard input of a session. It can be closed while it is
+// read, and reads nothing that the session does not take.
+type sessionInput interface {
+	io.ReadCloser
+	release() // when nobody reads any more
+}
+
+func newSessionInput(in io.Reader) (sessionInput, error) {
+	f, ok := in.(*os.File)
+	if !ok {
+		return plainInput{in}, nil
+	}
+	return newPolledInput(f)
+}
+
+// plainInput is an input that is no file: it ends by itself.
+type plainInput struct{ io.Reader }
+
+func (plainInput) Close() error { return nil }
+func (plainInput) release()     {}
+
+// cliOf is the command that an instance's manifest has as its command line; ""
+// when it has none.
+func (s source) cliOf(id plan.ID) (string, error) {
+	if s.Graph == nil {
+		return "", errors.New("the workspace has mistakes, so what the command line of an agent is cannot be told; `reconcile validate` says which")
+	}
+	i := slices.IndexFunc(s.Graph.Nodes, func(n workspace.Node) bool { return n.ID == id })
+	if i < 0 {
+		return "", nil
+	}
+	return s.Graph.Nodes[i].CLI, nil
+}
