@@ -22,8 +22,9 @@ import (
 	"reconcile/schema"
 )
 
-// from is where a copy comes from, which differs between a folder and a commit.
-var from = regexp.MustCompile(`"from":"[^"]*",`)
+// from is what differs between a folder and a commit: where a copy comes from, and
+// where a hook runs.
+var from = regexp.MustCompile(`"from":"[^"]*",| in "[^"]*" copy (true|false)|    env CODE_PATH=.*\n`)
 
 // TestCommitIsItsFolder loads each testdata/resolve/*.txtar once more, from a
 // commit of the same files, while the folder is there and when it is not: what

@@ -79,8 +79,8 @@ func (c folderCheck) hostHook() {
 		c.block(pos, summaryHook, "put it into a script", "preinstall has more than %d words", maxHookNames)
 		return
 	}
-	_, ofCommit := c.tree.ofCommit(c.agent.repo.dir)
-	fixed := ofCommit || c.agent.repo.dir == ""
+	// A workspace in git is approved in a clone: both have the same hooks.
+	fixed := c.agent.repo.dir == ""
 	for _, name := range names {
 		f, err := c.file(name.path)
 		counts := fixed || name.run || f.program
