@@ -11,6 +11,13 @@
 //
 // Who only looks gets a [Reader], from which nothing that writes can be reached.
 //
+// What install hooks make are images of ours: [Runtime.Do] runs the hook in a
+// disposable container and commits it, with the configuration of the base image
+// and labels that make nothing that inherits them ours. Other hooks run in the
+// container itself, by the helper. What helpers report of probes is a fact of the
+// next Observe, and ends the wait for what is to be ready; whoever is in a
+// container can tell of that container only, and whatever comes is bounded.
+//
 // Values of secrets are read here, at the moment a container is created, and
 // go nowhere but into Podman's own secret store. Labels, errors and progress
 // carry fingerprints. Podman before 5.3 itself prints variables that are secrets

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
@@ -72,11 +73,15 @@ func (g gate) pause(ctx context.Context, news <-chan struct{}) bool {
 // closed is the error for a container that runs and does not become ready.
 func (g gate) closed(readiness *plan.ProbeState) error {
 	text := "Container failed to become ready: "
+	said := ""
+	if readiness != nil {
+		said = strings.TrimSpace(readiness.Output)
+	}
 	switch {
 	case readiness == nil:
 		text += "nothing was heard of its readiness probe " + g.script
-	case readiness.Output != "":
-		text += fmt.Sprintf("its readiness probe %s said last:\n%s", g.script, indent(readiness.Output))
+	case said != "":
+		text += fmt.Sprintf("its readiness probe %s said last:\n%s", g.script, indent(said))
 	case readiness.Failures > 0:
 		text += fmt.Sprintf("its readiness probe %s failed %d times in a row and said nothing", g.script, readiness.Failures)
 	default:
