@@ -128,6 +128,7 @@ func (f *family) endTree(p *process) {
 
 // fork needs f.mu.
 func (f *family) fork(path string, argv []string, files [3]uintptr) (*process, error) {
+	defer withUsualSlack()()
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: files[:],

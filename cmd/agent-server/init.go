@@ -31,6 +31,9 @@ const (
 
 // runInit is PID 1. It returns the container's exit status.
 func runInit(c helper.Config, logger *slog.Logger, stderr io.Writer) int {
+	if c.Liveness != nil || c.Readiness != nil {
+		relax()
+	}
 	fail := func(err error) int {
 		fmt.Fprintf(stderr, "agent-server: %v\n", err)
 		return exitStatus(err)
