@@ -36,6 +36,7 @@ type daemon struct {
 	report  *commitReporter
 	thrift  *thrift
 	address string // of the listener; "" = none
+	routes  *routes
 
 	loop  atomic.Pointer[reconcile.Loop] // nil until the workspace's name is known
 	woken chan struct{}                  // holds one: somebody asked for a look before there was a loop
@@ -76,6 +77,7 @@ func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
 		app: a, stopOnExit: stopOnExit, began: time.Now(), woken: make(chan struct{}, 1),
 		journal: &journal{view: newPassView(a), json: a.output == "json"},
 		trouble: errors.New("the first pass has not ended yet"),
+		routes:  &routes{},
 		first:   &granted,
 		grants:  []*plan.Options{&granted},
 	}
@@ -166,6 +168,7 @@ func (d *daemon) newLoop(rt reconcile.Runtime, store *reconcile.Store) *reconcil
 		Settle:  settleTime,
 		Planned: d.planned,
 		Ended:   d.ended,
+		Looked:  d.routes.looked,
 	})
 }
 

@@ -67,6 +67,15 @@ func (d *daemonRuntime) Capabilities() plan.Capabilities {
 	return d.rt.Capabilities()
 }
 
+// endpoint is the host:port at which a container answers.
+func (d *daemonRuntime) endpoint(ctx context.Context, id plan.ID, handle string) (string, error) {
+	rt, err := d.get(ctx)
+	if err != nil {
+		return "", err
+	}
+	return rt.Endpoint(ctx, id, handle)
+}
+
 // events tells of events from when the service is there until ctx ends.
 func (d *daemonRuntime) events(ctx context.Context, notify func()) error {
 	select {

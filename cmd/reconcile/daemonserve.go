@@ -39,11 +39,13 @@ func (d *daemon) serve(servers *group) error {
 	}
 	serveOn(servers, "control socket", &http.Server{Handler: control.Handler(d), ReadHeaderTimeout: closeTime}, l)
 
-	srv, tcp, err := d.app.listenHTTP(servers.ctx, probes{alive: d.alive, ready: d.ready, metrics: d.metrics.handler()})
+	router := d.router()
+	srv, tcp, err := d.app.listenHTTP(servers.ctx, answers{alive: d.alive, ready: d.ready, metrics: d.metrics.handler(), router: router})
 	if err != nil {
 		return err
 	}
 	if srv != nil {
+		servers.run("router", router.Run)
 		d.address = tcp.Addr().String()
 		serveOn(servers, "listener", srv, tcp)
 		d.journal.say("listening on http://%s", d.address)

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"reconcile/dispatch"
 )
 
 // listenFlags say where a daemon answers HTTP.
@@ -27,33 +29,43 @@ type listenFlags struct {
 	addr      string
 	hosts     []string
 	tokenFile string
+
+	routeTimeout time.Duration
 }
 
 func (f *listenFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.addr, "listen", "127.0.0.1:8088", "`address` of /healthz, /readyz and /metrics; port 0 takes a free one, off none")
+	fs.StringVar(&f.addr, "listen", "127.0.0.1:8088", "`address` of the router (/mcps/), /healthz, /readyz and /metrics; port 0 takes a free one, off none")
 	fs.StringArrayVar(&f.hosts, "listen-host", nil, "another `name` under which --listen is reached; may be repeated")
 	fs.StringVar(&f.tokenFile, "listen-token-file", "", "`file` with the token that --listen asks for; needed off loopback")
+	fs.DurationVar(&f.routeTimeout, "route-timeout", defaultRouteTimeout, "how long an agent may take until its answer to a routed request begins (0: as long as it likes)")
 }
 
 // minToken is how many characters a token has at least.
 const minToken = 16
 
-// probes are what a daemon answers over HTTP.
-type probes struct {
+// defaultRouteTimeout leaves room for tools that think before they answer.
+const defaultRouteTimeout = 10 * time.Minute
+
+// answers are what a daemon answers over HTTP.
+type answers struct {
 	alive   func(context.Context) error
 	ready   func() error // nil = ready
 	metrics http.Handler
+	router  http.Handler // of what dispatch.Handles
 }
 
 // listenHTTP opens the listener and returns the server to run on it; both are
 // nil where none is wanted.
-func (a *app) listenHTTP(ctx context.Context, p probes) (*http.Server, net.Listener, error) {
+func (a *app) listenHTTP(ctx context.Context, p answers) (*http.Server, net.Listener, error) {
 	f := a.listen
 	if f.addr == "" || f.addr == "off" {
 		if f.tokenFile != "" || len(f.hosts) > 0 {
 			return nil, nil, errors.New("--listen-token-file and --listen-host need --listen")
 		}
 		return nil, nil, nil
+	}
+	if f.routeTimeout < 0 {
+		return nil, nil, fmt.Errorf("--route-timeout: %v is negative", f.routeTimeout)
 	}
 	g := guard{}
 	if f.tokenFile != "" {
@@ -98,7 +110,7 @@ func (a *app) listenHTTP(ctx context.Context, p probes) (*http.Server, net.Liste
 	return server, l, nil
 }
 
-func (p probes) handler() http.Handler {
+func (p answers) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
@@ -107,7 +119,13 @@ func (p probes) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ready", p.ready()) })
 	mux.Handle("GET /metrics", p.metrics)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if dispatch.Handles(r.URL) { // the mux would tidy up paths that are not ours
+			p.router.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // answer writes {"ready":true}, or 503 with the reason why not.

@@ -24,7 +24,7 @@ const testToken = "0123456789abcdef0123"
 
 // listening opens the listener that the flags ask for; its handler is asked
 // directly.
-func listening(t *testing.T, f listenFlags, p probes) (http.Handler, error) {
+func listening(t *testing.T, f listenFlags, p answers) (http.Handler, error) {
 	t.Helper()
 	if p.metrics == nil {
 		p.metrics = http.NotFoundHandler()
@@ -67,7 +67,7 @@ func tokenFile(t *testing.T, text string, mode os.FileMode) string {
 // Only who calls the listener by one of its names, from no other site, and with
 // the token where there is one, gets an answer.
 func TestListenerGuards(t *testing.T) {
-	alive := probes{alive: func(context.Context) error { return nil }, ready: func() error { return nil }}
+	alive := answers{alive: func(context.Context) error { return nil }, ready: func() error { return nil }}
 	local := listenFlags{addr: "127.0.0.1:0", hosts: []string{"box.example"}}
 	all := listenFlags{addr: "0.0.0.0:0", tokenFile: tokenFile(t, testToken+"\n", 0o600)}
 	bearer := map[string]string{"Authorization": "Bearer " + testToken}
@@ -126,7 +126,7 @@ func TestListenerRefusesToBegin(t *testing.T) {
 		"token for none":   {listenFlags{addr: "off", tokenFile: "/nowhere"}, "need --listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := listening(t, c.flags, probes{})
+			_, err := listening(t, c.flags, answers{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
@@ -139,7 +139,7 @@ func TestListenerRefusesToBegin(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	var dead, unready error
-	h, err := listening(t, listenFlags{addr: "127.0.0.1:0"}, probes{
+	h, err := listening(t, listenFlags{addr: "127.0.0.1:0"}, answers{
 		alive: func(context.Context) error { return dead }, ready: func() error { return unready },
 	})
 	if err != nil {

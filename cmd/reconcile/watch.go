@@ -122,8 +122,10 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 	}
 	defer d.report.close()
 
-	loop := d.newLoop(rt, store)
-	d.begin(name, loop, rt, store)
+	d.routes.open(rt)
+	routed := routedRuntime{rt, d.routes}
+	loop := d.newLoop(routed, store)
+	d.begin(name, loop, routed, store)
 	parts.run("read Podman's events", func(ctx context.Context) error { return d.hear(ctx, rt) })
 	parts.run("signals", func(ctx context.Context) error { return d.obeySignals(ctx, hup) })
 	err = loop.Run(ctx)
@@ -132,7 +134,7 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 		return err
 	}
 	if d.stopOnExit {
-		return d.stopAll(context.WithoutCancel(ctx), rt, store)
+		return d.stopAll(context.WithoutCancel(ctx), routed, store)
 	}
 	return nil
 }
