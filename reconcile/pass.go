@@ -80,8 +80,8 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 	if o.Plan.Now.IsZero() {
 		o.Plan.Now = time.Now()
 	}
-	res, err := pass(ctx, rt, k, d, o)
-	last := res.Outcome
+	res, err := pass(ctx, rt, k, d, o, nil)
+	last, failed := res.Outcome, failures{}
 	for range passRounds - 1 {
 		if err != nil || ctx.Err() != nil || o.Reload == nil || o.Narrow != nil || !ranHostHook(last) {
 			break
@@ -90,10 +90,12 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 		if now, err = o.Reload(ctx); err != nil || sameDesired(d, now) {
 			break
 		}
+		failed.addAll(last, d, res.Before.Inputs)
+		failed.forget(now, res.After.Inputs, time.Now())
 		d = now
 		o.Plan.Now = time.Now()
 		var more PassResult
-		more, err = pass(ctx, rt, k, d, o)
+		more, err = pass(ctx, rt, k, d, o, failed.facts())
 		last, res = more.Outcome, more.after(res)
 	}
 	res.Err = err
@@ -105,32 +107,53 @@ func ranHostHook(o Outcome) bool {
 	return slices.ContainsFunc(o.Steps, func(r StepResult) bool { return r.Step.Op == plan.OpHost && r.State == StepDone })
 }
 
+// once is how long what failed in one round of a pass is left alone: for the rest
+// of the pass.
+const once = 24 * time.Hour
+
+// addAll books the steps that failed.
+func (fs failures) addAll(o Outcome, d plan.Desired, inputs map[plan.Input]plan.Fact) {
+	for _, r := range o.Steps {
+		if r.State == StepFailed {
+			fs.add(r.Step, r.Err, d, inputs, time.Now())
+			fs[r.Step.Target.String()].until = time.Now().Add(once)
+		}
+	}
+}
+
 // after is the result of a pass that went on from first. What did not succeed
-// there has been planned anew.
+// there, and is asked for otherwise now, has been planned anew; the rest ended as
+// it did.
 func (r PassResult) after(first PassResult) PassResult {
-	r.Before = first.Before
-	r.Plan.Changes = mergeChanges(r.Plan.Changes, first.Plan.Changes)
-	r.Plan.Drift = mergeChanges(r.Plan.Drift, first.Plan.Drift)
-	done := func(st StepResult) bool { return st.State == StepDone }
+	anew, failed := map[plan.ID]bool{}, map[plan.ID]bool{}
+	for _, s := range r.Plan.Steps {
+		anew[s.Target] = true
+	}
 	var steps []plan.Step
 	var ended []StepResult
 	for _, st := range first.Outcome.Steps {
-		if done(st) {
+		if st.State == StepDone || !anew[st.Step.Target] {
 			steps, ended = append(steps, st.Step), append(ended, st)
+			failed[st.Step.Target] = failed[st.Step.Target] || st.State == StepFailed
 		}
 	}
+	r.Before = first.Before
+	r.Plan.Changes = mergeChanges(r.Plan.Changes, first.Plan.Changes)
+	r.Plan.Drift = mergeChanges(r.Plan.Drift, first.Plan.Drift)
+	r.Plan.Held = slices.DeleteFunc(r.Plan.Held, func(c plan.Change) bool { return failed[c.ID] })
 	r.Plan.Steps = slices.Concat(steps, r.Plan.Steps)
 	r.Outcome.Steps = slices.Concat(ended, r.Outcome.Steps)
 	return r
 }
 
-// pass is one round of a Pass.
-func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) (PassResult, error) {
+// pass is one round of a Pass; failed is what is not tried again in it.
+func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions, failed []plan.Backoff) (PassResult, error) {
 	var res PassResult
 	before, err := Observe(ctx, rt, k, d)
 	if err != nil {
 		return res, err
 	}
+	before.Backoff = failed
 	res.Plan, res.Before = decide(k, d, before, o.Plan)
 	res.After = res.Before
 	if o.Narrow != nil {

@@ -112,3 +112,41 @@ func TestPassDoesNotReloadForEver(t *testing.T) {
 		t.Errorf("%+v", res.Status[i])
 	}
 }
+
+// What failed for itself is not tried twice in one pass.
+func TestPassTriesAFailingHookOnce(t *testing.T) {
+	rt, mem := reconciletest.New(reconciletest.Options{Owner: "owner-1", Now: time.Now}), newMemory()
+	rt.AddImage(testImage, "sha256:a1")
+	rt.FailHook(agent("b"), plan.HookPreinstall, errors.New("no network"))
+	a, b := hooked("a", hook(plan.HookPreinstall, "1")), hooked("b", hook(plan.HookPreinstall, "1"))
+	changed := a
+	changed.Spec.Container = new(*a.Spec.Container)
+	changed.Spec.Container.WorkDir = "/made/by/the/hook"
+	res, err := reconcile.Pass(t.Context(), rt, mem, desired(a, b, instance("c", agent("b"))), reconcile.PassOptions{
+		Reload: func(context.Context) (plan.Desired, error) {
+			return desired(changed, b, instance("c", agent("b"))), nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []string
+	for _, r := range rt.HookRuns() {
+		runs = append(runs, r.Target.Name)
+	}
+	slices.Sort(runs)
+	if diff := cmp.Diff([]string{"a", "b"}, runs); diff != "" {
+		t.Errorf("hooks that ran (-want +got):\n%s", diff)
+	}
+	if err := res.Outcome.Err(); err == nil || strings.Count(err.Error(), "no network") != 1 {
+		t.Errorf("got %v", err)
+	}
+	if res.ExitCode(nil) != plan.ExitFault {
+		t.Errorf("exit code %d", res.ExitCode(nil))
+	}
+	for _, c := range res.Plan.Held {
+		if c.ID == agent("b") {
+			t.Errorf("b failed and is held as well: %v", c.Reasons)
+		}
+	}
+}

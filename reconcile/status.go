@@ -185,7 +185,7 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	held, isHeld := s.held[key]
 	isHeld = isHeld && !held.Benign
 	st.State = s.word(st, isHeld)
-	st.Reasons = append(s.reasons(key), s.troubles(r, st)...)
+	st.Reasons = append(s.troubles(r, st), s.reasons(key)...)
 	st.InSync = !isHeld && len(s.changes[key])+len(s.drift[key]) == 0
 	return st
 }

@@ -46,11 +46,17 @@ func said(output string) string {
 
 // oneLine joins the lines of a text.
 func oneLine(text string) string {
-	var lines []string
+	var b strings.Builder
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
+		if line = strings.TrimSpace(line); line == "" {
+			continue
 		}
+		if b.Len() > 0 && strings.HasSuffix(b.String(), ":") {
+			b.WriteString(" ")
+		} else if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
 	}
-	return strings.Join(lines, "; ")
+	return b.String()
 }
