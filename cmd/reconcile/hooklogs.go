@@ -79,8 +79,8 @@ func (a *app) printHookReport(r hookReport) {
 	if text := strings.TrimSuffix(r.Output, "\n"); text != "" {
 		fmt.Fprintln(a.std.out, escapeLines(text))
 	}
-	if first, _, _ := strings.Cut(r.Detail, "\n"); first != "" {
-		fmt.Fprintln(a.std.out, "==> "+escape(strings.TrimSuffix(first, "; its output ends:")))
+	if r.Detail != "" {
+		fmt.Fprintln(a.std.out, "==> "+escape(firstLine(r.Detail)))
 	}
 }
 

@@ -127,7 +127,7 @@ func (p *progress) event(e reconcile.Event) {
 		row.running--
 	case reconcile.StepFailed:
 		row.running--
-		row.failed, row.detail, row.op = true, stepDetail(e.Step, e.Detail), e.Step.Op
+		row.failed, row.detail, row.op = true, firstLine(stepDetail(e.Step, e.Detail)), e.Step.Op
 	case reconcile.StepSkipped:
 		row.skipped = true
 		if !row.failed {
@@ -152,9 +152,19 @@ func writeStep(w io.Writer, e reconcile.Event) {
 		line += " in " + e.Elapsed.Round(time.Millisecond).String()
 	}
 	if e.Detail != "" {
-		line += ": " + escape(stepDetail(e.Step, e.Detail))
+		line += ": " + escape(firstLine(stepDetail(e.Step, e.Detail)))
 	}
 	fmt.Fprintln(w, line)
+}
+
+// firstLine is what fits into a line of progress: what follows is output of
+// something else, which the result has.
+func firstLine(text string) string {
+	first, _, more := strings.Cut(text, "\n")
+	if more {
+		first = strings.TrimSuffix(strings.TrimSuffix(first, ":"), "; its output ends")
+	}
+	return first
 }
 
 // pull is told by the runtime what a long step does.
