@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"reconcile/reconcile/plan"
@@ -88,7 +89,7 @@ func (x approvedAgent) title() string {
 	if x.id.Name != "" {
 		return x.id.String()
 	}
-	return strings.Join(x.names, ", ")
+	return strings.Join(slices.Concat(x.names, x.hook.names), ", ")
 }
 
 func (r *approving) reportJSON() error {
