@@ -15,12 +15,12 @@ import (
 // still has hold of it.
 func (v *view) choose(d *decision, all decisions) {
 	objs := slices.Clone(v.objects[d.id])
-	image := d.id.Kind.Role() == RoleImage
+	image, idle := d.id.Kind.Role() == RoleImage, v.stopWished(d.res)
 	if image { // of those that were made of the same the last one counts
 		slices.Reverse(objs)
 	}
 	seen := map[string]bool{}
-	slices.SortStableFunc(objs, func(a, b Object) int { return d.rank(a) - d.rank(b) })
+	slices.SortStableFunc(objs, func(a, b Object) int { return d.rank(a, idle) - d.rank(b, idle) })
 	for _, o := range objs {
 		faults := v.faults(d.res, o, all)
 		if gen := Generation(o.Digest, o.Inputs); image && seen[gen] {
@@ -48,16 +48,17 @@ func (v *view) choose(d *decision, all decisions) {
 	}
 }
 
-// rank orders the objects of one ID by how little it takes to go on with them.
-func (d *decision) rank(o Object) int {
+// rank orders the objects of one ID by how little it takes to go on with them,
+// which is nothing where it is to be idle.
+func (d *decision) rank(o Object, idle bool) int {
 	var rank int
-	switch o.State {
-	case StateRunning, StateExists:
-		rank = 0
-	case StatePaused:
-		rank = 2
-	case StateBroken:
+	switch {
+	case o.State == StateBroken:
 		rank = 6
+	case o.State == StateRunning, o.State == StateExists, idle:
+		rank = 0
+	case o.State == StatePaused:
+		rank = 2
 	default:
 		rank = 4
 	}

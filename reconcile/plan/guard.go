@@ -84,7 +84,8 @@ func (v *view) refusals() []Reason {
 func (v *view) emptied() bool { return v.empty && !v.destroy }
 
 // brake holds every removal when too many instances would go away at once, and
-// says so. Once tripped it stays so for as long as one of them is still to go.
+// says so. Once tripped it stays so for as long as one of them is still to go. What
+// somebody has disabled by name does not count.
 func (v *view) brake(all decisions) []Reason {
 	if v.destroy || v.opts.AllowMassDelete {
 		return nil
@@ -95,7 +96,7 @@ func (v *view) brake(all decisions) []Reason {
 			continue
 		}
 		total++
-		if d := all[id]; d != nil && d.acts() {
+		if d := all[id]; d != nil && d.acts() && !v.disabled(id) {
 			going++
 			if v.braked(id) {
 				before++
@@ -110,7 +111,7 @@ func (v *view) brake(all decisions) []Reason {
 		r.Text = fmt.Sprintf("%d of %d instances would go away, and too many in one pass before", going, total)
 	}
 	for id, d := range all {
-		if !d.acts() {
+		if !d.acts() || v.disabled(id) {
 			continue
 		}
 		d.hold = &hold{reasons: []Reason{r}, policy: true}

@@ -212,6 +212,10 @@ const (
 	// RecordApprover has in Data "held", "true" once the instance could write the
 	// lock file, until somebody has looked at what that approves.
 	RecordApprover RecordKind = "approver"
+	// RecordDisabled has in Data "disabled", "true" after somebody has disabled the
+	// instance with a command, which the mass-delete brake lets pass. It is written
+	// by no plan.
+	RecordDisabled RecordKind = "disabled"
 	// RecordWish is what somebody asked for with a command, at its At. Its Key is
 	// one of the Wish constants; WishStop has in Data "wanted", "true" or "false".
 	RecordWish RecordKind = "wish"

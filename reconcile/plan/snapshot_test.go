@@ -55,7 +55,8 @@ func fullObject() plan.Object {
 		Revision: "revision", Version: "version", Keep: true, State: plan.StateExited, ExitCode: 7,
 		Created: at(1), Started: at(2), Finished: at(3), Image: "sha256:2",
 		Ports: []plan.Port{{Container: 1, HostIP: "127.0.0.1", HostPort: 2, Protocol: "tcp"}},
-		Drift: []plan.Reason{{Code: plan.CodeDetached, Text: "text", Origin: "a.yaml:1:1"}},
+		Drift: []plan.Reason{{Code: plan.CodeDetached, Text: "text", Origin: "a.yaml:1:1"}}, UsedBy: "somebodys",
+		Health: &plan.Health{Liveness: &plan.ProbeState{Verdict: plan.VerdictFailing, Since: at(4), Failures: 3, Output: "no answer"}},
 	}
 }
 
@@ -74,6 +75,8 @@ func fullSnapshot() plan.Snapshot {
 			}}},
 			Specs:     map[string]json.RawMessage{"v1:1": json.RawMessage(`{"volume":{}}`)},
 			Converged: []plan.ID{manifest("a")},
+			HostHooks: map[plan.ID]plan.HostHook{manifest("a"): {Digest: "sha256:1", State: plan.HookFailed, Code: 3, At: testNow, Detail: "no"}},
+			NoCommit:  true,
 		},
 	}
 }

@@ -18,7 +18,7 @@ func (v *view) wishStarted(d *decision) {
 		v.wishRestarted(d)
 		return
 	case StatePaused:
-		if v.restartAsked(d) {
+		if v.restartAsked(d) && d.res.Want != WantOnce && !d.current.Keep {
 			v.wishRestarted(d)
 			return
 		}

@@ -134,13 +134,15 @@ func (g *graph) converge(d *decision) {
 	// The restart after hooks is the restart that is due anyway, but what is paused
 	// or fails its probe is restarted first: nothing can be run in it.
 	if d.restart && (len(d.execs) == 0 || d.current.State != StateRunning || g.v.unhealthy(d)) {
-		ready, waits = []string{g.add(step(OpStop), "", slices.Concat(ready, waits)...)}, nil
+		ready, waits = []string{g.add(step(OpStop), "", slices.Concat(ready, waits, g.portsFreed(d))...)}, nil
 		ready = []string{g.add(step(OpStart), "", ready...)}
 	}
 	if d.start {
 		ready, waits = []string{g.add(step(OpStart), "", slices.Concat(ready, waits, g.portsFreed(d))...)}, nil
 	}
-	ready = g.execs(d, step, slices.Concat(ready, waits))
+	if len(d.execs) > 0 {
+		ready = g.execs(d, step, slices.Concat(ready, waits, g.portsFreed(d)))
+	}
 	if len(ready) > 0 {
 		d.made.last = ready[len(ready)-1]
 	}
@@ -160,9 +162,6 @@ func (g *graph) host(d *decision, after ...string) string {
 // execs adds the runs of hooks in what runs now, each with its record, and one
 // restart after them. It returns what comes last.
 func (g *graph) execs(d *decision, step func(Op) Step, ready []string) []string {
-	if len(d.execs) == 0 {
-		return ready
-	}
 	for _, x := range d.execs {
 		s := step(OpExec)
 		s.Hook, s.Reason = &x.hook, x.reason

@@ -243,7 +243,7 @@ func (w *world) imageFree(image plan.Object) error {
 	for _, o := range w.objects {
 		next := w.resource(o.ID)
 		if w.resource(image.ID) != nil && next != nil && o.ID.Name == image.ID.Name && o.ID.Kind == plan.Manifest && w.pass.created[o.ID] == o.Handle &&
-			w.pass.starts[o.ID] && o.State != plan.StateRunning {
+			w.pass.starts[o.ID] && o.State == plan.StateCreated {
 			return fmt.Errorf("%s goes before what is made of the next one is started", image.Handle)
 		}
 	}
