@@ -24,7 +24,10 @@ func (r *Runtime) Do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 	if err == nil {
 		obj, err = r.do(ctx, s, d)
 	}
-	if err != nil && ctx.Err() != nil {
+	if lost, ok := errors.AsType[*lostError](err); ok && ctx.Err() != nil {
+		err = fmt.Errorf("%s: cut off", lost.doing) // by us, whatever the connection says
+	}
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
 		return plan.Object{}, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 	}
 	return obj, err

@@ -26,7 +26,7 @@ func (r *Runtime) explain(doing string, err error) error {
 		if s := r.link.Load().service; s != nil {
 			said = s.said.suffix()
 		}
-		return &lostError{fmt.Errorf("%s: the Podman service at %s does not answer any more: %w%s", doing, redact(r.url), gone.Err, said)}
+		return &lostError{doing: doing, error: fmt.Errorf("%s: the Podman service at %s does not answer any more: %w%s", doing, redact(r.url), gone.Err, said)}
 	}
 	for _, h := range hostHints {
 		if strings.Contains(err.Error(), h.text) {
@@ -37,7 +37,10 @@ func (r *Runtime) explain(doing string, err error) error {
 }
 
 // lostError says that the service went away.
-type lostError struct{ error }
+type lostError struct {
+	error
+	doing string
+}
 
 func (e *lostError) Unwrap() error { return e.error }
 

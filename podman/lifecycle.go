@@ -54,13 +54,18 @@ const pollInterval = 100 * time.Millisecond
 // an error that quotes its last lines.
 func (r *Runtime) wait(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	finished := s.Until == plan.UntilFinished
+	late := func() error { return fmt.Errorf("wait for %s: %w", s.Name, context.Cause(ctx)) }
 	for {
 		c, err := containers.Inspect(ctx, s.Object, nil)
+		if err != nil && ctx.Err() != nil {
+			return plan.Object{}, late()
+		}
 		if err != nil {
 			return plan.Object{}, r.explain("wait for "+s.Name, err)
 		}
 		g := r.gateOf(s, d, c)
 		open, readiness, news := g.look()
+		late = func() error { return g.late(ctx, s, c, readiness) }
 		obj := plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name, Started: c.State.StartedAt, State: plan.StateRunning}
 		switch c.State.Status {
 		case "running":
@@ -76,12 +81,8 @@ func (r *Runtime) wait(ctx context.Context, s plan.Step, d plan.Desired) (plan.O
 		case "dead", "removing", "unknown":
 			return obj, fmt.Errorf("wait for %s: it is %s", s.Name, c.State.Status)
 		}
-		switch {
-		case g.pause(ctx, news):
-		case g.r != nil && c.State.Status == "running":
-			return obj, g.closed(readiness)
-		default:
-			return obj, fmt.Errorf("wait for %s: it is still %s: %w", s.Name, c.State.Status, context.Cause(ctx))
+		if !g.pause(ctx, news) {
+			return obj, late()
 		}
 	}
 }

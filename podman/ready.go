@@ -70,6 +70,15 @@ func (g gate) pause(ctx context.Context, news <-chan struct{}) bool {
 	return true
 }
 
+// late is the error for a container that was last seen as c when there was no more
+// time.
+func (g gate) late(ctx context.Context, s plan.Step, c *define.InspectContainerData, readiness *plan.ProbeState) error {
+	if g.r != nil && c.State.Status == "running" {
+		return g.closed(readiness)
+	}
+	return fmt.Errorf("wait for %s: it is still %s: %w", s.Name, c.State.Status, context.Cause(ctx))
+}
+
 // closed is the error for a container that runs and does not become ready.
 func (g gate) closed(readiness *plan.ProbeState) error {
 	text := "Container failed to become ready: "
