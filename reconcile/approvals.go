@@ -21,7 +21,7 @@ func Approve(ctx context.Context, dir string, records ...plan.Record) error {
 		return err
 	}
 	for _, r := range records {
-		if r.Kind != plan.RecordApprovals && r.Kind != plan.RecordApprover {
+		if r.Kind != plan.RecordApprovals && r.Kind != plan.RecordApprover && r.Kind != plan.RecordDisabled {
 			return fmt.Errorf("approve %s: a record of %s is no approval", r.ID, r.Kind)
 		}
 		if err := s.Put(ctx, r); err != nil {
