@@ -334,7 +334,11 @@ func TestProbeEndsItsGroup(t *testing.T) {
 	writeFile(t, code+"/probe.sh", "[ -e pids ] || { sleep 1000 & echo $! >>pids; }", 0o644)
 	cmd := asInit(t, helper.Config{Liveness: patient("probe.sh"), Main: sh("while :; do sleep 1; done")})
 	cmd.Env = append(cmd.Env, "CODE_PATH="+code)
-	launch(t, cmd)
+	c := launch(t, cmd)
+	t.Cleanup(func() { // killed, it would leave its main process
+		_ = c.Process.Signal(syscall.SIGTERM)
+		_ = c.Wait()
+	})
 	pid := escaped(t, code, 1)[0]
 	eventually(t, "the background process ends", func() bool { return !alive(pid) })
 }
