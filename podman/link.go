@@ -86,17 +86,18 @@ func (r *Runtime) redial(ctx context.Context) (context.Context, error) {
 	return dial(ctx, r.url)
 }
 
-// bound is a caller's context that also holds the bindings' connection.
+// bound is a caller's context that also holds the bindings' connection, in place of
+// the one that the caller's may hold.
 type bound struct {
 	context.Context
 	conn context.Context
 }
 
 func (b bound) Value(key any) any {
-	if v := b.Context.Value(key); v != nil {
+	if v := b.conn.Value(key); v != nil {
 		return v
 	}
-	return b.conn.Value(key)
+	return b.Context.Value(key)
 }
 
 func (r *Runtime) with(ctx context.Context) context.Context { return bound{ctx, r.link.Load().conn} }
