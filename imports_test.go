@@ -94,7 +94,7 @@ var homes = []struct {
 	{"github.com/santhosh-tekuri/jsonschema/", []string{"schema"}, "formats are decoded once, into Go types"},
 	{"github.com/fsnotify/", []string{"workspace"}, "one watcher a process"},
 	{"github.com/robfig/cron/", []string{"schedule", "schema"}, "the format checks an expression, schedule follows it"},
-	{"github.com/modelcontextprotocol/", []string{"cmd/agent-server"}, "MCP is spoken by the helper only"},
+	{"github.com/modelcontextprotocol/", []string{"cmd/agent-server", "cmd/reconcile"}, "MCP is spoken by the helper, and by who uses it from a command line"},
 	{"github.com/google/jsonschema-go/", []string{"cmd/agent-server"}, "it belongs to the MCP SDK"},
 	{"github.com/prometheus/", []string{"cmd/reconcile"}, "what is counted is known where everything is wired"},
 	{"github.com/aymanbagabas/go-udiff", []string{"render"}, "what a difference looks like is a matter of the views"},

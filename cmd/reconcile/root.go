@@ -79,7 +79,7 @@ records), 4 a saved plan is stale.`,
 	root.AddCommand(
 		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
 		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
-		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a), newApproveCommand(a),
+		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a), newApproveCommand(a), newClientCommand(a),
 		newExecCommand(a), newShellCommand(a), newCLICommand(a),
 	)
 	return root
