@@ -23,8 +23,12 @@ type Options struct {
 	// and without links, is then the folder in which they are or will be checked
 	// out: what instances mount is below it, see [Result.NeedsCheckout].
 	Files fs.FS
-	Root  string // what Desired.Root says; "" = Dir
-	Name  string // of the workspace; "" = its file's, else DefaultName
+	// FileName and File, when set, are the workspace file and its content, whatever
+	// is there. It is YAML or JSON.
+	FileName string
+	File     []byte
+	Root     string // what Desired.Root says; "" = Dir
+	Name     string // of the workspace; "" = its file's, else DefaultName
 	// DefaultName is for a workspace whose file says none; "" = the folder's.
 	DefaultName string
 	Profile     string // active profile; "" = the workspace file's, else default
@@ -208,6 +212,9 @@ func (t *Tree) loadWorkspaceFile() {
 	if _, err := fs.Stat(t.files, "workspace.yml"); err == nil {
 		t.report.warn(at("workspace.yml"), summaryNotRead, "rename it to workspace.yaml", "a workspace file is called workspace.yaml, workspace.json or workspace.cue")
 	}
+	if t.opt.FileName != "" {
+		found = []string{t.opt.FileName}
+	}
 	t.fileSeen = len(found) > 0
 	if len(found) > 1 {
 		t.report.fail(at(found[1]), "two workspace files", "remove one of them", "the workspace file is also at %s", at(found[0]))
@@ -215,7 +222,10 @@ func (t *Tree) loadWorkspaceFile() {
 	if len(found) == 0 || strings.HasSuffix(found[0], ".cue") {
 		return
 	}
-	src, ok := t.read(t.files, found[0], found[0], true)
+	src, ok := t.opt.File, true
+	if t.opt.FileName == "" {
+		src, ok = t.read(t.files, found[0], found[0], true)
+	}
 	if !ok {
 		return
 	}

@@ -38,6 +38,11 @@ type Result struct {
 	UnusedLock []string
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
+	// Enable are the entries of the workspace file, in its order.
+	Enable  []schema.Enable
+	Vars    []Variable // of the workspace, sorted by name
+	Exposed []Exposed  // in the order of the workspace file
+	Repos   []RepoPlace
 }
 
 // lookAgain is how soon a file that is being written is looked at again.
@@ -100,6 +105,7 @@ func (t *Tree) Resolve() Result {
 		Desired: d, LookAgain: again, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
 		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
 		NeedsCheckout: r.mountsOwnFiles(), Images: r.images, UnusedLock: r.unusedLock,
+		Enable: t.file.Enable, Vars: r.variables(), Exposed: r.exposures(), Repos: t.places(),
 		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
 }

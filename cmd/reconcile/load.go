@@ -154,6 +154,10 @@ type loadOptions struct {
 	// none.
 	unlocked func(name string) bool
 
+	// The workspace file and its content, whatever is there; "" = what is there.
+	fileName string
+	file     []byte
+
 	// Of a git workspace, or of one with a site.
 	files   fs.FS
 	commit  string
@@ -184,6 +188,8 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 	}
 	opt := workspace.Options{
 		Dir:          o.at.dir,
+		FileName:     o.fileName,
+		File:         o.file,
 		Name:         o.name,
 		DefaultName:  o.fallback,
 		Profile:      a.profile,
