@@ -138,6 +138,11 @@ func (r PassResult) after(first PassResult) PassResult {
 		}
 	}
 	r.Before = first.Before
+	for _, c := range first.Plan.Changes {
+		if !slices.ContainsFunc(r.Plan.Changes, func(more plan.Change) bool { return more.ID == c.ID }) && r.Plan.Unchanged > 0 {
+			r.Plan.Unchanged-- // since it was changed before
+		}
+	}
 	r.Plan.Changes = mergeChanges(r.Plan.Changes, first.Plan.Changes)
 	r.Plan.Drift = mergeChanges(r.Plan.Drift, first.Plan.Drift)
 	r.Plan.Held = slices.DeleteFunc(r.Plan.Held, func(c plan.Change) bool { return failed[c.ID] })
