@@ -20,11 +20,15 @@ type hookRun struct {
 }
 
 // HookLine is a line of the text of a hook: Sign is '+' or '-' where it differs
-// from what was approved, else a space.
+// from what was approved, else '|'. A line has to be shown with its sign in front,
+// since CI runners obey some texts at the begin of a line.
 type HookLine struct {
 	Sign byte
 	Text string
 }
+
+// same is the sign of a line that does not differ.
+const same = '|'
 
 // HookLines is the text of a hook as lines, beside the text that was approved
 // before; nil = there is none that is known.
@@ -46,7 +50,11 @@ func HookLines(before, now []string) []HookLine {
 	_, body, _ := strings.Cut(diff, "\n@@")
 	_, body, _ = strings.Cut(body, "\n")
 	for line := range strings.Lines(body) {
-		out = append(out, HookLine{line[0], strings.TrimSuffix(line[1:], "\n")})
+		sign := line[0]
+		if sign == ' ' {
+			sign = same
+		}
+		out = append(out, HookLine{sign, strings.TrimSuffix(line[1:], "\n")})
 	}
 	return out
 }
@@ -63,7 +71,7 @@ func textLines(texts []string) []string {
 func plainLines(lines []string) []HookLine {
 	out := make([]HookLine, len(lines))
 	for i, s := range lines {
-		out[i] = HookLine{' ', s}
+		out[i] = HookLine{same, s}
 	}
 	return out
 }
@@ -129,7 +137,7 @@ func (p *page) sign(sign byte) string {
 	case '-':
 		return p.red("-")
 	}
-	return " "
+	return p.dim(string(sign))
 }
 
 // fencedHooks are the hooks as Markdown, below an item of a list.

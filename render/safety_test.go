@@ -55,11 +55,17 @@ func everywhere(s string) render.Report {
 	}
 	made := plan.Change{ID: id, Name: s, Actions: []plan.Action{plan.ActionCreate}, Reasons: append(why(plan.CodeNew), why(plan.CodeNeeds)...), After: spec("new")}
 	found := plan.Change{ID: id, Name: s, Reasons: why(plan.CodeStopped)}
+	line := strings.ReplaceAll(s, "\n", " ") // the lines of a hook are lines
+	hook := plan.Hook{Name: plan.HookPreinstall, Commands: []string{line, "second"}, Files: map[string]string{"f" + line: line}, Origin: s + ":1:2"}
+	held := found
+	made.Hook = &plan.HookChange{Hook: hook, Approved: true}
+	held.Hook = &plan.HookChange{Hook: hook, Before: []string{line + "x", "second"}}
 	pos := schema.Pos{File: s, Line: 1, Col: 2}
 	return render.Report{
 		Mode: plan.ModeAgainst, Against: s,
 		Plan: plan.Plan{
-			Workspace: s, Revision: s, Changes: []plan.Change{change, made}, Drift: []plan.Change{found}, Held: []plan.Change{found},
+			Workspace: s, Revision: s, Changes: []plan.Change{change, made}, Drift: []plan.Change{found}, Held: []plan.Change{held},
+			Steps:   []plan.Step{{ID: "exec:" + s, Op: plan.OpExec, Target: id, Hook: &hook}},
 			Refused: why(plan.CodeOtherRoot), Incomplete: why(plan.CodePartial),
 			Authority: []plan.Grant{{ID: id, Kind: plan.GrantSecret, Text: s, Origin: s + ":1:2", Key: s}},
 		},

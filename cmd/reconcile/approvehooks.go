@@ -118,7 +118,7 @@ func (h approvedHook) print(w io.Writer, s style) {
 	}
 	fmt.Fprintf(w, "  %s %s:%s\n", s.green("+"), head, origin(s, h.hook.Origin))
 	for _, l := range render.HookLines(h.before, h.hook.Text()) {
-		sign := " "
+		sign := s.dim(string(l.Sign))
 		switch l.Sign {
 		case '+':
 			sign = s.green("+")
