@@ -4,6 +4,7 @@ package podman_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,6 +126,9 @@ func TestInstallCodeLost(t *testing.T) {
 		t.Errorf("images %v, want %v", states, want)
 	}
 	b.do(t, on(plan.OpDelete, obj))
+	if left, err := os.ReadDir(filepath.Dir(code)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v is left of the copies, %v", left, err)
+	}
 	b.do(t, on(plan.OpDelete, plan.Object{ID: id, Handle: first.Handle, Name: first.Name}))
 	if got := b.object(t, id); got.Handle != second.Handle {
 		t.Errorf("left is %s, want %s", got.Handle, second.Handle)
@@ -161,6 +165,11 @@ func TestDerivedImageDelete(t *testing.T) {
 		t.Errorf("used by %q, want nobody", got.UsedBy)
 	}
 
+	tag := plan.Generation(made.Digest, made.Inputs)[:12]
+	must(t, images.Tag(conn, strings.TrimPrefix(made.Handle, "sha256:"), tag, "localhost/their-name", nil))
+	t.Cleanup(func() {
+		_, _ = images.Remove(context.WithoutCancel(conn), []string{"localhost/their-name:" + tag}, nil)
+	})
 	other := on(plan.OpDelete, got)
 	other.Target = plan.ID{Kind: plan.Image, Name: "b"}
 	b.refuse(t, other, "is image/a, not image/b")
@@ -171,6 +180,9 @@ func TestDerivedImageDelete(t *testing.T) {
 	}
 	if there, err := images.Exists(conn, committed.ID, nil); err != nil || !there {
 		t.Errorf("the image of somebody else: exists %v, %v", there, err)
+	}
+	if there, err := images.Exists(conn, "localhost/their-name:"+tag, nil); err != nil || !there {
+		t.Errorf("what somebody else calls it: exists %v, %v", there, err)
 	}
 	if there, err := images.Exists(conn, shell(t), nil); err != nil || !there {
 		t.Errorf("the base: exists %v, %v", there, err)

@@ -107,15 +107,19 @@ type hookBed struct {
 	*bed
 	logs *hookLogs
 	code string // the agent's folder
+
+	state string
 }
 
 func newHookBed(t testing.TB, edit func(*podman.Options)) *hookBed {
 	t.Helper()
 	logs := new(hookLogs)
-	b := &hookBed{logs: logs, code: t.TempDir()}
+	b := &hookBed{logs: logs, code: t.TempDir(), state: t.TempDir()}
+	must(t, os.Chmod(b.state, 0o755))
 	must(t, os.WriteFile(filepath.Join(b.code, "manifest.json"), []byte("{}"), 0o644))
 	b.bed = newBed(t, func(o *podman.Options) {
 		withHelper(t, logs)(o)
+		o.StateDir = b.state
 		if edit != nil {
 			edit(o)
 		}
@@ -130,8 +134,7 @@ func (b *hookBed) agent(t testing.TB, name, base string, edit func(*plan.Contain
 	must(t, err)
 	instance = plan.ID{Kind: plan.Manifest, Name: name}
 	image = plan.ID{Kind: plan.Image, Name: name}
-	state := t.TempDir()
-	must(t, os.Chmod(state, 0o755))
+	state := filepath.Join(b.state, name)
 	spec := plan.ContainerSpec{
 		Image: base, Installed: true, Main: tool("pause"), StopTimeout: 1,
 		Env: []plan.EnvVar{{Name: "AGENT_NAME", Value: name}},

@@ -191,29 +191,57 @@ func (s *session) exitCode(ctx context.Context, id string) (int, error) {
 	}
 }
 
-// leashTimeout bounds what it takes to end a session, or to let go of one.
-const leashTimeout = 10 * time.Second
+const (
+	// leashTimeout bounds what it takes to end a session, or to let go of one.
+	leashTimeout = 10 * time.Second
+	// leashDelay is how long a session goes on without a leash: most are over by
+	// then, and a leash costs as much as they do.
+	leashDelay = 200 * time.Millisecond
+)
 
 // leash is the process in the container that ends the session when its input ends.
 // A nil one does nothing.
 type leash struct {
-	ready  <-chan *execStream // nil when it could not be had
-	cancel context.CancelFunc
+	told chan string   // the last word: helper.LetGo, or nothing
+	done chan struct{} // closed when there is no leash any more
 }
 
-// leash puts the session on a leash, which is ready in its own time; nil where
-// there is no helper.
+// leash puts the session on a leash; nil where there is no helper.
 func (s *session) leash(ctx context.Context) *leash {
 	if !s.helped {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(s.rt.with(context.WithoutCancel(ctx)))
-	ready := make(chan *execStream, 1)
+	l := &leash{told: make(chan string, 1), done: make(chan struct{})}
 	go func() {
-		st, _ := s.startLeash(ctx) // a session without one is as those elsewhere
-		ready <- st
+		defer close(l.done)
+		l.hold(s.rt.with(context.WithoutCancel(ctx)), s)
 	}()
-	return &leash{ready, cancel}
+	return l
+}
+
+func (l *leash) hold(ctx context.Context, s *session) {
+	delay := time.NewTimer(leashDelay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case word := <-l.told:
+		if word == helper.LetGo {
+			return
+		}
+		l.told <- word
+	}
+	st, err := s.startLeash(ctx)
+	word := <-l.told
+	if err != nil {
+		return // a session without one is as those where there is no helper
+	}
+	defer st.Close()
+	defer time.AfterFunc(leashTimeout, func() { st.Close() }).Stop()
+	if _, err := io.WriteString(st, word); err != nil {
+		return
+	}
+	st.closeWrite()
+	_ = st.split(io.Discard, io.Discard) // until it has ended
 }
 
 func (s *session) startLeash(ctx context.Context) (*execStream, error) {
@@ -238,18 +266,8 @@ func (l *leash) end(word string) {
 	if l == nil {
 		return
 	}
-	defer l.cancel()
-	st := <-l.ready
-	if st == nil {
-		return
-	}
-	defer st.Close()
-	defer time.AfterFunc(leashTimeout, func() { st.Close() }).Stop()
-	if _, err := io.WriteString(st, word); err != nil {
-		return
-	}
-	st.closeWrite()
-	_ = st.split(io.Discard, io.Discard) // until it has ended
+	l.told <- word
+	<-l.done
 }
 
 // errLost says that the service went away, or that the connection did.
