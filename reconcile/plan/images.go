@@ -123,7 +123,7 @@ func (v *view) imageUsed(d *decision, image Object, all decisions) *hold {
 	}
 	for _, o := range v.observed.Objects {
 		on := all[o.ID.canonical()]
-		if !o.usesImage(image) || v.usesAnother(o, image) || on != nil && on.acts() && on.dooms(o) {
+		if !o.usesImage(image) || on != nil && on.acts() && on.dooms(o) {
 			continue
 		}
 		h := &hold{reasons: []Reason{{CodeBlockedBy, o.ID.canonical().String() + " stays and uses it", d.origin}}}
@@ -150,14 +150,6 @@ func (o Object) usesImage(image Object) bool {
 	}
 	bound := o.Inputs[Input{InputNeed, image.ID.canonical().String()}.String()]
 	return bound != "" && bound == Generation(image.Digest, image.Inputs)
-}
-
-// usesAnother reports whether o is made of another image under the same ID, which
-// may have been made of the same.
-func (v *view) usesAnother(o, image Object) bool {
-	return slices.ContainsFunc(v.objects[image.ID.canonical()], func(other Object) bool {
-		return other.Handle != image.Handle && o.Image != "" && bareID(o.Image) == bareID(other.Handle)
-	})
 }
 
 func (d *decision) dooms(o Object) bool {
