@@ -70,9 +70,18 @@ type PassRequest struct {
 	// SavedName its path, for messages; nil = whatever there is to do.
 	Saved     []byte `json:"saved,omitempty"`
 	SavedName string `json:"saved_name,omitempty"`
+	// Wish is what somebody asks for beside it; nil = nothing. The exit code is then
+	// that of the wish, and remotes are not asked.
+	Wish *Wish `json:"wish,omitempty"`
 	// Settings are the flags that the client was given and that the daemon must
 	// have as well: name → digest of the value, see [Digest].
 	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Wish asks for something that is to be done with instances.
+type Wish struct {
+	Verb string   `json:"verb"` // start, stop, restart, refresh or update
+	IDs  []string `json:"ids"`  // kind/[namespace/]name each
 }
 
 // RefreshRequest asks for a look.

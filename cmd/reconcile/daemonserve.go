@@ -163,6 +163,10 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	if no := d.app.refuses(r.Settings); no != nil {
 		return 0, no
 	}
+	wish, err := wishOf(r.Wish)
+	if err != nil {
+		return 0, err
+	}
 	// What is asked of the remotes and of the loop goes on without the client.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
 	defer cancel()
@@ -170,6 +174,9 @@ func (d *daemon) Pass(client context.Context, r control.PassRequest, stdout, std
 	view := newPassView(d.readerOf(r, stdout, stderr))
 	if r.Saved != nil {
 		return d.passSaved(ctx, r, view)
+	}
+	if wish != nil {
+		return d.passWish(ctx, r, wish, view)
 	}
 	w, done := d.attend(view, plan.Options{AllowMassDelete: r.AllowMassDelete, AcceptLostRecords: r.AcceptLostRecords, Adopt: r.Adopt})
 	defer done()

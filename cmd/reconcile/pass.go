@@ -131,6 +131,9 @@ type convergence struct {
 	// afterwards when the pass was seen to its end.
 	first      func() error
 	afterwards func()
+	// wish, if set, is written down before anything is looked at, and the exit code
+	// is whether it came true.
+	wish *wish
 	// reload, if set, says what should be after hooks have run on the host.
 	reload func(context.Context) (plan.Desired, error)
 	// narrow, if set, says which part of the plan is carried out. Its error ends
@@ -138,7 +141,7 @@ type convergence struct {
 	narrow func(*reconcile.Store, plan.Plan, plan.Observed) (plan.Plan, error)
 }
 
-func (a *app) convergeAs(ctx context.Context, c convergence) error {
+func (a *app) convergeAs(ctx context.Context, c convergence) (failed error) {
 	d, ds, first, afterwards := c.desired, c.diagnostics, c.first, c.afterwards
 	dir := a.workspaceDir(d.Workspace)
 	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{
@@ -155,6 +158,9 @@ func (a *app) convergeAs(ctx context.Context, c convergence) error {
 	}
 	store, err := reconcile.OpenStore(dir, false)
 	if err != nil {
+		return err
+	}
+	if err := c.wish.write(ctx, store); err != nil {
 		return err
 	}
 	var refused error
@@ -202,6 +208,12 @@ func (a *app) convergeAs(ctx context.Context, c convergence) error {
 		}
 		return err
 	}
+	defer func() {
+		// The wish decides, whatever else the pass was about.
+		if _, done := errors.AsType[exitCode](failed); c.wish != nil && (failed == nil || done) {
+			failed = exitWith(c.wish.judge(a.std.err, result, exitOf(failed)))
+		}
+	}()
 	if afterwards != nil {
 		afterwards()
 	}

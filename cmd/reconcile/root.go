@@ -82,6 +82,7 @@ records), 4 a saved plan is stale.`,
 		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a), newApproveCommand(a), newClientCommand(a),
 		newExecCommand(a), newShellCommand(a), newCLICommand(a),
 	)
+	root.AddCommand(newOperateCommands(a)...)
 	return root
 }
 

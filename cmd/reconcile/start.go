@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/reconcile/plan"
+)
+
+const operateText = `
+Without NAME it is about all instances. What is asked for is written down, and
+the daemon, if one runs, or else a pass of this command carries it out: with
+whatever else there is to do. The exit code is 0 when it came true for each NAME,
+whatever became of others. Git remotes are not asked.`
+
+// newOperateCommands are the commands that ask for something to be done with
+// instances.
+func newOperateCommands(a *app) []*cobra.Command {
+	var out []*cobra.Command
+	for _, c := range []struct{ verb, short, long string }{
+		{verbStart, "Start instances that were stopped, or that crash", `Has instances run again that ` + "`reconcile stop`" + ` stopped, and starts those at once
+that wait for the end of their CrashLoopBackOff, which begins anew.`},
+		{verbStop, "Stop instances until they are started again", `Stops instances. They stay stopped, whatever else changes and also over a restart
+of the daemon, until ` + "`reconcile start`" + `. Their containers are kept.`},
+		{verbRestart, "Stop and start instances", `Stops and starts the containers of instances. What was stopped is started.`},
+		{verbRefresh, "Replace the containers of instances by new ones", `Replaces the containers of instances by new ones, though nothing in the workspace
+has changed. What was stopped stays so.`},
+	} {
+		out = append(out, &cobra.Command{
+			Use:   c.verb + " [NAME...]",
+			Short: c.short,
+			Long:  c.long + "\n" + operateText,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if err := a.check(formatText, formatJSON); err != nil {
+					return err
+				}
+				return a.operateOn(cmd.Context(), c.verb, args)
+			},
+		})
+	}
+	return out
+}
+
+func (a *app) operateOn(ctx context.Context, verb string, args []string) error {
+	names := withoutWord(args)
+	src, err := a.loadToOperate(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := a.operable(ctx, src)
+	if err != nil {
+		return err
+	}
+	ids, err := pickIDs(verb, names, all, desiredIDs(src.Desired))
+	if err != nil {
+		if src.Fatal {
+			a.printDiagnostics(src.Diagnostics)
+		}
+		return err
+	}
+	return a.operate(ctx, src, &wish{verb: verb, ids: ids})
+}
+
+// pickIDs are the instances that the names mean; none = all.
+func pickIDs(verb string, names []string, all, desired []plan.ID) ([]plan.ID, error) {
+	if len(names) == 0 {
+		if len(all) == 0 {
+			return nil, fmt.Errorf("there is nothing to %s", verb)
+		}
+		return all, nil
+	}
+	var ids []plan.ID
+	var errs []error
+	for _, name := range names {
+		id, err := findID(name, all)
+		if err != nil {
+			if other, otherErr := findID(name, desired); otherErr == nil {
+				err = fmt.Errorf("%s cannot be asked for: only agents that run on and on can", other)
+			} else if name == agentWord {
+				err = fmt.Errorf("%w; without any NAME all instances are meant", err)
+			}
+			errs = append(errs, err)
+			continue
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, errors.Join(errs...)
+}
