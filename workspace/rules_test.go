@@ -224,3 +224,31 @@ func TestFindClosedFolder(t *testing.T) {
 		}
 	}
 }
+
+// The strictest word counts, and without one of the host's own hooks are locked.
+func TestHostHooks(t *testing.T) {
+	for _, tt := range []struct{ host, flag, ws, want, at string }{
+		{"", "", "", "locked", ""},
+		{"", "", "allow", "locked", ""},
+		{"", "", "deny", "deny", "ws"},
+		{"allow", "", "", "allow", ""},
+		{"", "allow", "", "allow", ""},
+		{"allow", "", "locked", "locked", "ws"},
+		{"allow", "locked", "allow", "locked", "flag"},
+		{"locked", "allow", "allow", "locked", "host"},
+		{"deny", "allow", "allow", "deny", "host"},
+		{"", "deny", "deny", "deny", "flag"},
+	} {
+		says := func(word, file string) schema.Str {
+			if word == "" {
+				return schema.Str{}
+			}
+			return schema.Str{V: word, Pos: at(file)}
+		}
+		host := &schema.Policy{HostHooks: says(tt.host, "host")}
+		got := strictest(host, schema.Policy{HostHooks: says(tt.ws, "ws")}, says(tt.flag, "flag"))
+		if got.hostHooks != tt.want || got.hostHooksAt.File != tt.at {
+			t.Errorf("host %q, flag %q, workspace %q: %s by %q, want %s by %q", tt.host, tt.flag, tt.ws, got.hostHooks, got.hostHooksAt.File, tt.want, tt.at)
+		}
+	}
+}
