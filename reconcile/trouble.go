@@ -10,9 +10,9 @@ import (
 )
 
 // troubles are what a plan says nothing of, since nothing can be done about it:
-// that what runs is not ready, and what its probes and hooks said.
+// that what runs is not ready, and what its probes and hooks said. It is never nil.
 func (s *summary) troubles(r plan.Resource, st Status) []plan.Reason {
-	var out []plan.Reason
+	out := []plan.Reason{}
 	add := func(code plan.Code, origin, format string, args ...any) {
 		out = append(out, plan.Reason{Code: code, Text: fmt.Sprintf(format, args...), Origin: origin})
 	}
