@@ -32,7 +32,11 @@ func (v *view) wishStarted(d *decision) {
 		if v.finished(d) || v.exhausted(d) || v.crashLoops(d) {
 			return
 		}
-		d.departed(CodeStopped, fmt.Sprintf("it exited with %d", d.current.ExitCode))
+		if cause := v.restarts(d).cause; cause != "" {
+			d.departed(CodeUnhealthy, "it "+cause)
+		} else {
+			d.departed(CodeStopped, fmt.Sprintf("it exited with %d", d.current.ExitCode))
+		}
 		d.records = append(d.records, v.countRestart(d))
 	default:
 		return
