@@ -125,6 +125,9 @@ func (r *Runner) job(ctx context.Context, s plan.Step, d plan.Desired) (job, err
 	if err := isFolder(j.Dir); err != nil {
 		return job{}, err
 	}
+	if err := verify(j.Dir, h.Files); err != nil {
+		return job{}, err
+	}
 	return j, r.environ(ctx, h.Env, &j)
 }
 
