@@ -52,13 +52,16 @@ type ApplyOptions struct {
 type StepState string
 
 // The states of steps. Skipped: something before it failed, or the walk was
-// interrupted.
+// interrupted. Replanned, only of an [Event]: a later round of the same pass plans
+// for it anew; of the step that found out why, Detail says so.
 const (
 	StepQueued  StepState = "queued"
 	StepStarted StepState = "started"
 	StepDone    StepState = "done"
 	StepFailed  StepState = "failed"
 	StepSkipped StepState = "skipped"
+
+	StepReplanned StepState = "replanned"
 )
 
 // Event is one thing that happened to a step.

@@ -273,8 +273,7 @@ func (x *executor) close(ctx context.Context) Outcome {
 // skipUsers skips all that depends on a step that failed.
 func (x *executor) skipUsers(failed int) {
 	w := x.walk
-	s := w.steps[failed]
-	why := fmt.Sprintf("%s of %s failed", s.Op, s.Target)
+	why := skippedFor(w.steps[failed])
 	todo := w.users[failed]
 	for len(todo) > 0 {
 		i := todo[0]
@@ -286,6 +285,9 @@ func (x *executor) skipUsers(failed int) {
 		todo = append(todo[:len(todo):len(todo)], w.users[i]...)
 	}
 }
+
+// skippedFor is why what comes after s, which failed, is skipped.
+func skippedFor(s plan.Step) string { return fmt.Sprintf("%s of %s failed", s.Op, s.Target) }
 
 func (x *executor) skip(i int, why string) {
 	x.walk.results[i].Detail = why

@@ -80,24 +80,39 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 	if o.Plan.Now.IsZero() {
 		o.Plan.Now = time.Now()
 	}
-	res, err := pass(ctx, rt, k, d, o, nil)
+	rounds := 1
+	if o.Reload != nil && o.Narrow == nil {
+		rounds = passRounds
+	}
+	var replans *replans
+	round := func(more bool, failed []plan.Backoff) (PassResult, error) {
+		opt := o
+		replans = newReplans(o.Apply.Progress)
+		if more {
+			opt.Apply.Progress = replans.event
+		}
+		return pass(ctx, rt, k, d, opt, failed)
+	}
+	res, err := round(rounds > 1, nil)
 	last, failed := res.Outcome, failures{}
-	for range passRounds - 1 {
-		if err != nil || ctx.Err() != nil || o.Reload == nil || o.Narrow != nil || !ranHostHook(last) {
+	for n := 2; n <= rounds; n++ {
+		if err != nil || ctx.Err() != nil || !ranHostHook(last) {
 			break
 		}
 		var now plan.Desired
 		if now, err = o.Reload(ctx); err != nil || sameDesired(d, now) {
 			break
 		}
+		replans.settle(d, now)
 		failed.addAll(last, d, res.Before.Inputs)
 		failed.forget(now, res.After.Inputs, time.Now())
 		d = now
 		o.Plan.Now = time.Now()
 		var more PassResult
-		more, err = pass(ctx, rt, k, d, o, failed.facts())
+		more, err = round(n < rounds, failed.facts())
 		last, res = more.Outcome, more.after(res)
 	}
+	replans.settle(d, d)
 	res.Err = err
 	return res, err
 }

@@ -27,23 +27,27 @@ func TestPassGoesOnWithWhatAHostHookMade(t *testing.T) {
 		name   string
 		reload func(n int) (plan.Desired, error)
 		loads  int
-		steps  []string // of a that were done, waits left out
-		failed string   // "" = converged
+		steps  []string              // of a that were done, waits left out
+		failed string                // "" = converged
+		told   []reconcile.StepState // of the first prepare, and what was skipped for it
 	}{
 		{
 			"changed", func(int) (plan.Desired, error) { return desired(after), nil }, 1,
 			[]string{"host", "prepare", "create", "start"},
 			"",
+			[]reconcile.StepState{reconcile.StepReplanned, reconcile.StepReplanned, reconcile.StepReplanned},
 		},
 		{
 			"the same", func(int) (plan.Desired, error) { return desired(before), nil }, 1,
 			[]string{"host"},
 			errMoved.Error(),
+			[]reconcile.StepState{reconcile.StepFailed, reconcile.StepSkipped, reconcile.StepSkipped},
 		},
 		{
 			"broken", func(int) (plan.Desired, error) { return plan.Desired{}, errors.New("workspace has mistakes") }, 1,
 			[]string{"host"},
 			"workspace has mistakes",
+			[]reconcile.StepState{reconcile.StepFailed, reconcile.StepSkipped, reconcile.StepSkipped},
 		},
 	}
 	for _, tt := range tests {
@@ -57,8 +61,14 @@ func TestPassGoesOnWithWhatAHostHookMade(t *testing.T) {
 				return nil
 			}, nil)
 			loads, plans := 0, 0
+			var told []reconcile.StepState
 			res, err := reconcile.Pass(t.Context(), rt, mem, desired(before), reconcile.PassOptions{
 				Planned: func(plan.Plan) error { plans++; return nil },
+				Apply: reconcile.ApplyOptions{Progress: func(e reconcile.Event) {
+					if e.State != reconcile.StepQueued && e.State != reconcile.StepStarted && e.State != reconcile.StepDone {
+						told = append(told, e.State)
+					}
+				}},
 				Reload: func(context.Context) (plan.Desired, error) {
 					loads++
 					return tt.reload(loads)
@@ -67,6 +77,9 @@ func TestPassGoesOnWithWhatAHostHookMade(t *testing.T) {
 			err = errors.Join(err, res.Outcome.Err())
 			if tt.failed == "" && err != nil || tt.failed != "" && (err == nil || !strings.Contains(err.Error(), tt.failed)) {
 				t.Errorf("got %v, want %q", err, tt.failed)
+			}
+			if diff := cmp.Diff(tt.told, told); diff != "" {
+				t.Errorf("what was told (-want +got):\n%s", diff)
 			}
 			if loads != tt.loads {
 				t.Errorf("loaded %d times, want %d", loads, tt.loads)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"slices"
 	"sync"
@@ -80,6 +81,9 @@ func (l *eventLines) plan(p plan.Plan, ds schema.Diagnostics) {
 func (l *eventLines) step(e reconcile.Event) {
 	if l == nil || e.State == reconcile.StepQueued {
 		return
+	}
+	if e.State == reconcile.StepReplanned {
+		e.State, e.Detail = reconcile.StepSkipped, cmp.Or(e.Detail, "it is planned again")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

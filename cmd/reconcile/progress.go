@@ -133,6 +133,11 @@ func (p *progress) event(e reconcile.Event) {
 		if !row.failed {
 			row.detail = e.Detail
 		}
+	case reconcile.StepReplanned:
+		if e.Detail != "" { // it had begun
+			row.running--
+			row.detail = e.Detail
+		}
 	}
 	if row.left == 0 {
 		row.finished = time.Now()
@@ -145,6 +150,12 @@ func (p *progress) event(e reconcile.Event) {
 // writeStep writes the line of a step that has ended.
 func writeStep(w io.Writer, e reconcile.Event) {
 	if e.Step.Op == plan.OpRecord && e.State == reconcile.StepDone {
+		return
+	}
+	if e.State == reconcile.StepReplanned {
+		if e.Detail != "" {
+			fmt.Fprintf(w, "%-8s %s %s\n", e.Step.Op, escape(e.Step.Target.String()), escape(e.Detail))
+		}
 		return
 	}
 	line := fmt.Sprintf("%-8s %s %s", e.Step.Op, escape(e.Step.Target.String()), e.State)
