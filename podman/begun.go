@@ -3,11 +3,16 @@
 package podman
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+
+	"reconcile/reconcile/plan"
 )
 
 // Podman lists the start of a container in whole seconds. A restart may follow a
@@ -50,6 +55,40 @@ func (r *Runtime) begun(x run) time.Time {
 	}
 	r.runs[x.handle] = runBegun{x, at}
 	return at
+}
+
+// began is when a run that has ended began, to the second when Podman does not
+// say more.
+func (r *Runtime) began(ctx context.Context, x run) time.Time {
+	second := time.Unix(x.second, 0)
+	r.mu.Lock()
+	old, known := r.runs[x.handle]
+	r.mu.Unlock()
+	if known && old.run.second == x.second {
+		return old.at
+	}
+	c, err := containers.Inspect(ctx, x.handle, nil)
+	if err != nil || c.State == nil || c.State.StartedAt.Unix() != x.second {
+		return second
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.runs[x.handle] = runBegun{x, c.State.StartedAt}
+	return c.State.StartedAt
+}
+
+// withHooks are the instances in whose containers hooks are run: what such a hook
+// leaves owed is told from when the container was started.
+func withHooks(d plan.Desired) map[plan.ID]bool {
+	out := map[plan.ID]bool{}
+	for _, r := range d.Resources {
+		for _, h := range r.Hooks {
+			if !h.Host() {
+				out[r.ID] = true
+			}
+		}
+	}
+	return out
 }
 
 // runBegun is a run and when it began.

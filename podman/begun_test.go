@@ -13,6 +13,9 @@ import (
 func TestStarted(t *testing.T) {
 	b := newBed(t, nil)
 	id := b.want("a", plan.ContainerSpec{Image: toolImage(t), Main: tool("pause"), StopTimeout: 1})
+	res := b.resource(id)
+	res.Hooks = []plan.Hook{{Name: plan.HookPostinstall, Commands: []string{"true"}}}
+	b.add(res)
 	obj := b.create(t, id)
 	second := open(t, nil)
 	for range 4 {
@@ -32,5 +35,13 @@ func TestStarted(t *testing.T) {
 			t.Errorf("another runtime sees %v, want %v", other, got)
 		}
 		b.do(t, on(plan.OpStop, obj))
+		if ended := b.object(t, id).Started; !ended.Equal(got) {
+			t.Errorf("started %v, and once it has ended %v", got, ended)
+		}
+		o, err = open(t, nil).Observe(t.Context(), b.d)
+		must(t, err)
+		if other := o.Objects[0].Started; other.Sub(got).Abs() > 200*time.Millisecond {
+			t.Errorf("a runtime that never saw it run says %v, want %v", other, got)
+		}
 	}
 }

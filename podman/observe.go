@@ -117,6 +117,7 @@ func (o *observation) containers(ctx context.Context) error {
 	if err != nil {
 		return o.r.explain("list containers", err)
 	}
+	hooked := withHooks(o.d)
 	for _, c := range list {
 		obj, ok := o.r.container(c)
 		if !ok {
@@ -131,6 +132,9 @@ func (o *observation) containers(ctx context.Context) error {
 		}
 		if key := c.Labels[labelChannel]; key != "" {
 			o.channels[obj.Handle] = key
+		}
+		if obj.State == plan.StateExited && hooked[obj.ID] {
+			obj.Started = o.r.began(ctx, run{handle: c.ID, second: c.StartedAt})
 		}
 		o.add(obj)
 	}
