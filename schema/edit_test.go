@@ -163,7 +163,8 @@ func TestEditJSON(t *testing.T) {
 		{"add inline", wide, setSecret("B", "b"), strings.Replace(wide, `"x"`, `"x", "B": {"secret": "b"}`, 1)},
 		{"unset", wide, unsetVar("A"), strings.Replace(wide, `"A": "x"`, "", 1)},
 		{
-			"expose", wide, Edit{Op: EditSet, Path: []string{"spec", "expose", "a", "K"}, Value: EditText("$A")},
+			"expose", wide,
+			Edit{Op: EditSet, Path: []string{"spec", "expose", "a", "K"}, Value: EditText("$A")},
 			strings.Replace(wide, "{\"A\": \"x\"}\n", "{\"A\": \"x\"},\n\t\t\"expose\": {\"a\": {\"K\": \"$A\"}}\n", 1),
 		},
 		{"compact", `{"spec":{"enable":["a","b"]}}`, addEnable("c"), `{"spec":{"enable":["a","b","c"]}}`},

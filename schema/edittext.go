@@ -143,3 +143,6 @@ func isPlain(s string, inFlow bool) bool {
 	item := list.Content[0]
 	return item.Kind == yaml.ScalarNode && item.ShortTag() == "!!str" && item.Style == 0 && item.Anchor == "" && item.Value == s
 }
+
+// YAMLText writes a text as YAML on one line, in quotes where it needs them.
+func YAMLText(s string) string { return yamlText(s, 0, false) }

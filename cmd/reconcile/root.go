@@ -83,6 +83,10 @@ records), 4 a saved plan is stale.`,
 		newExecCommand(a), newShellCommand(a), newCLICommand(a),
 	)
 	root.AddCommand(newOperateCommands(a)...)
+	root.AddCommand(
+		newEnableCommand(a), newDisableCommand(a), newVarCommand(a), newVarsCommand(a),
+		newExposeCommand(a), newNewCommand(a), newInitCommand(a),
+	)
 	return root
 }
 

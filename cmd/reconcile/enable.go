@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reconcile/schema"
+)
+
+// afterAgent drops the word agent, which may stand before what a command is about,
+// from the arguments, as long as something is left that fits.
+func afterAgent(args []string, fits func([]string) bool) []string {
+	if len(args) > 1 && args[0] == "agent" && fits(args[1:]) {
+		return args[1:]
+	}
+	return args
+}
+
+func isEntry(words []string) bool {
+	_, ds := schema.ParseEnable(strings.Join(words, " "), schema.Pos{})
+	return len(ds) == 0
+}
+
+func newEnableCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "enable [agent] REF [global | devel REPO] [no-wait] [as ALIAS]",
+		Short: "Have an agent run: add it to the workspace file",
+		Long: `Adds an entry to spec.enable of the workspace file and prints the difference.
+REF is an agent, repo/agent or repo:agent. Comments and order stay; a file that
+would be wrong then is left as it is. What is enabled already is left at that.
+
+Nothing runs before the next pass: that of the daemon, or reconcile.`,
+		Example: `  reconcile enable explorer as explorer2
+  reconcile enable logger devel utils`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.check(formatText, formatJSON); err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return errors.New("enable needs REF: an agent, repo/agent or repo:agent")
+			}
+			return a.enable(cmd.Context(), strings.Join(afterAgent(args, isEntry), " "))
+		},
+	}
+}
+
+func (a *app) enable(ctx context.Context, text string) error {
+	entry, ds := schema.ParseEnable(text, schema.Pos{})
+	if len(ds) > 0 {
+		said := ds[0].Detail
+		if ds[0].Hint != "" {
+			said += "; " + ds[0].Hint
+		}
+		return fmt.Errorf("enable %q: %s", text, said)
+	}
+	e, err := a.startEditing(ctx, "enable "+entry.String(), reachFetch)
+	if err != nil {
+		return err
+	}
+	for _, has := range e.before.Enable {
+		if has.String() == entry.String() {
+			return e.finish(ctx, fmt.Sprintf("%s is enabled already at %s", entry.String(), has.Pos), false)
+		}
+	}
+	changed, err := e.apply(ctx, schema.Edit{Op: schema.EditAppend, Path: []string{"spec", "enable"}, Value: schema.EditText(entry.String())})
+	if err != nil || !changed {
+		return err
+	}
+	if err := e.write(); err != nil {
+		return err
+	}
+	if err := e.recordEnabled(ctx); err != nil {
+		return err
+	}
+	return e.finish(ctx, entry.String()+" is enabled"+e.brought(), true)
+}
+
+// brought names the instances that come along with what is enabled.
+func (e *editing) brought() string {
+	before := e.before.instances()
+	var fresh []string
+	for _, id := range e.after.instances() {
+		if !slices.Contains(before, id) {
+			fresh = append(fresh, id.Name)
+		}
+	}
+	if len(fresh) < 2 {
+		return ""
+	}
+	return ", which makes " + strings.Join(fresh, ", ") + " run"
+}
+
+func newDisableCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "disable [agent] NAME",
+		Short: "Have an agent run no more: take it out of the workspace file",
+		Long: `Takes the entry of an instance, or of an agent that has one entry, out of
+spec.enable of the workspace file and prints the difference. While another agent
+still enables it nothing is written, the exit code is 1, and it says who does.
+
+What goes then has been asked for by name: it does not count for the limit on
+instances that go away in one pass. Work folders and volumes stay.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.check(formatText, formatJSON); err != nil {
+				return err
+			}
+			args = afterAgent(args, func(rest []string) bool { return len(rest) > 0 })
+			if len(args) == 0 {
+				return errors.New("disable needs NAME")
+			}
+			return a.disable(cmd.Context(), strings.Join(args, " "))
+		},
+	}
+}
+
+func (a *app) disable(ctx context.Context, name string) error {
+	name = strings.TrimPrefix(name, "manifest/")
+	e, err := a.startEditing(ctx, "disable "+name, reachHost)
+	if err != nil {
+		return err
+	}
+	i, err := e.entryOf(name)
+	if err != nil {
+		return err
+	}
+	if i < 0 {
+		return e.notEnabledHere(ctx, name)
+	}
+	entry := e.before.Enable[i]
+	changed, err := e.apply(ctx, schema.Edit{Op: schema.EditDrop, Path: []string{"spec", "enable"}, Item: i})
+	if err != nil || !changed {
+		return err
+	}
+	if why := stillEnabled(e.after, instanceOf(entry)); why != "" {
+		return fmt.Errorf("%s would still run: %s; %s is left as it is", instanceOf(entry), why, e.file)
+	}
+	// Before the file: what a daemon sees of it must not be taken for a mistake.
+	if err := e.recordDisabled(ctx); err != nil {
+		return err
+	}
+	if err := e.write(); err != nil {
+		return err
+	}
+	return e.finish(ctx, entry.String()+" is disabled"+e.taken(), true)
+}
+
+// instanceOf is the name of the instance that an entry makes.
+func instanceOf(e schema.Enable) string {
+	if e.Alias != "" {
+		return e.Alias
+	}
+	return e.Agent
+}
+
+// entryOf returns which entry of the workspace file makes the instance name; -1 =
+// none does. The name of an agent, or a whole entry, will do where it leaves no
+// doubt.
+func (e *editing) entryOf(name string) (int, error) {
+	entries := e.before.Enable
+	if i := slices.IndexFunc(entries, func(x schema.Enable) bool { return instanceOf(x) == name || x.String() == name || x.Text == name }); i >= 0 {
+		return i, nil
+	}
+	var found []int
+	for i, x := range entries {
+		if x.Agent == name || x.Repo+"/"+x.Agent == name || x.Repo+":"+x.Agent == name {
+			found = append(found, i)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return -1, nil
+	case len(found) == 1:
+		return found[0], nil
+	}
+	var all []string
+	for _, i := range found {
+		all = append(all, instanceOf(entries[i]))
+	}
+	return 0, fmt.Errorf("%q is ambiguous: it runs as %s", name, strings.Join(all, ", "))
+}
+
+// notEnabledHere is the end of disable for what the workspace file does not
+// enable.
+func (e *editing) notEnabledHere(ctx context.Context, name string) error {
+	if e.before.Fatal {
+		e.a.printDiagnostics(e.before.Diagnostics)
+		return e.refuse()
+	}
+	if why := stillEnabled(e.before, name); why != "" {
+		return fmt.Errorf("%s is not enabled by %s: %s", name, e.file, why)
+	}
+	for _, r := range e.before.Repos {
+		if slices.Contains(r.Agents, name) {
+			return e.finish(ctx, name+" is not enabled", false)
+		}
+	}
+	_, err := findID(name, e.before.instances())
+	return err
+}
+
+// stillEnabled says which entries lead to an instance; "" = none does.
+func stillEnabled(src source, name string) string {
+	var by []string
+	for _, edge := range src.Graph.Edges {
+		switch {
+		case edge.To != name || len(edge.Cycle) > 0:
+		case edge.From == "":
+			by = append(by, fmt.Sprintf("%s enables it", edge.Origin))
+		default:
+			by = append(by, fmt.Sprintf("%s enables it at %s", edge.From, edge.Origin))
+		}
+	}
+	return strings.Join(by, ", ")
+}
+
+// taken names the instances that go along with what is disabled.
+func (e *editing) taken() string {
+	var names []string
+	for _, id := range e.gone() {
+		names = append(names, id.Name)
+	}
+	if len(names) < 2 {
+		return ""
+	}
+	return ", which takes " + strings.Join(names, ", ") + " away"
+}
