@@ -39,7 +39,7 @@ func (a *app) setSecret(ctx context.Context, opt varOptions) error {
 	if err != nil {
 		return err
 	}
-	value, err := a.readSecret(ctx, opt.name)
+	value, err := a.askSecret(ctx, opt.name)
 	if err == nil {
 		err = podman.CheckSecret(value)
 	}
@@ -82,9 +82,9 @@ func (e *editing) secretName(opt varOptions, held string) (string, error) {
 // have.
 const mostInput = 1 << 20
 
-// readSecret reads a value from standard input, without its last line break, or
+// askSecret reads a value from standard input, without its last line break, or
 // asks for it at the terminal, where it does not show.
-func (a *app) readSecret(ctx context.Context, name string) ([]byte, error) {
+func (a *app) askSecret(ctx context.Context, name string) ([]byte, error) {
 	f, ok := a.std.in.(*os.File)
 	if !ok || !isTerminal(f) {
 		b, err := io.ReadAll(io.LimitReader(a.std.in, mostInput))
