@@ -30,13 +30,25 @@ func restartDelay(streak int) time.Duration {
 	return d
 }
 
+// killedCode is the exit code of what was killed.
+const killedCode = 137
+
+// exited says how a process ended, as the end of "it …". That the kernel killed it
+// for want of memory is not for every runtime to know.
+func exited(code int) string {
+	if code == killedCode {
+		return fmt.Sprintf("ended with exit %d: killed, possibly out of memory", code)
+	}
+	return fmt.Sprintf("exited with %d", code)
+}
+
 // exhausted notes an exited object that has been restarted as often as allowed.
 func (v *view) exhausted(d *decision) bool {
 	limit := d.res.Restart.Max
 	if limit <= 0 || v.restarts(d).count < limit {
 		return false
 	}
-	text := fmt.Sprintf("it exited with %d and was restarted %d times, as often as allowed", d.current.ExitCode, limit)
+	text := fmt.Sprintf("it %s and was restarted %d times, as often as allowed", exited(d.current.ExitCode), limit)
 	d.note = &hold{reasons: []Reason{{CodeRestartLimit, text, d.origin}}}
 	return true
 }
@@ -48,7 +60,7 @@ func (v *view) crashLoops(d *decision) bool {
 		return false
 	}
 	r := v.restarts(d)
-	text := fmt.Sprintf("CrashLoopBackOff until %s: it %s", v.clock(at), cmp.Or(r.cause, fmt.Sprintf("exited with %d", d.current.ExitCode)))
+	text := fmt.Sprintf("CrashLoopBackOff until %s: it %s", v.clock(at), cmp.Or(r.cause, exited(d.current.ExitCode)))
 	if n := r.count; n > 0 {
 		text += fmt.Sprintf(" after restart %d", n)
 	}

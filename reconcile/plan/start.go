@@ -3,7 +3,6 @@
 package plan
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 )
@@ -35,7 +34,7 @@ func (v *view) wishStarted(d *decision) {
 		if cause := v.restarts(d).cause; cause != "" {
 			d.departed(CodeUnhealthy, "it "+cause)
 		} else {
-			d.departed(CodeStopped, fmt.Sprintf("it exited with %d", d.current.ExitCode))
+			d.departed(CodeStopped, "it "+exited(d.current.ExitCode))
 		}
 		d.records = append(d.records, v.countRestart(d))
 	default:
@@ -52,9 +51,9 @@ func (v *view) finished(d *decision) bool {
 	var text string
 	switch {
 	case d.res.Want == WantOnce:
-		text = fmt.Sprintf("it ran and exited with %d", d.current.ExitCode)
+		text = "it ran and " + exited(d.current.ExitCode)
 	case d.res.Restart.Policy == RestartNever:
-		text = fmt.Sprintf("it exited with %d and is never restarted", d.current.ExitCode)
+		text = "it " + exited(d.current.ExitCode) + " and is never restarted"
 	case d.res.Restart.Policy == RestartOnFailure && d.current.ExitCode == 0 && v.restarts(d).cause == "":
 		text = "it exited with 0 and is restarted on failure only"
 	default:
