@@ -86,6 +86,11 @@ func TestEditFile(t *testing.T) {
 		{"append to nothing", "spec:\n  enable:   # none\n  vars: {}\n", addEnable("a"), "spec:\n  enable:   # none\n    - a\n  vars: {}\n"},
 		{"append to null", "spec:\n  enable: null\n", addEnable("a"), "spec:\n  enable: [a]\n"},
 		{"append to a list that is missing", "spec:\n  vars:\n    A: x # y\n# end\n", addEnable("a"), "spec:\n  vars:\n    A: x # y\n  enable:\n    - a\n# end\n"},
+		{
+			"behind the comments of what is before",
+			"spec:\n  vars:\n    A: x\n    # of vars\n\n    # too\n  # of spec\n", addEnable("a"),
+			"spec:\n  vars:\n    A: x\n    # of vars\n\n    # too\n  enable:\n    - a\n  # of spec\n",
+		},
 		{"append without a spec", "kind: Workspace\n", addEnable("a"), "kind: Workspace\nspec:\n  enable:\n    - a\n"},
 		{"indented by four", "metadata:\n    name: x\nspec:\n    profile: p\n", addEnable("a"), "metadata:\n    name: x\nspec:\n    profile: p\n    enable:\n        - a\n"},
 		{"spec in braces", "spec: {profile: p}\n", addEnable("a"), "spec: {profile: p, enable: [a]}\n"},

@@ -167,8 +167,24 @@ func (e *editor) insert(p place, n nest) error {
 	if p.kind == NodeMap && strings.Trim(indent, " ") != "" && strings.Trim(indent, " -") != "" {
 		return e.byHand(p, "its entries do not begin their lines")
 	}
-	e.insertLines(p.end, lines)
+	e.insertLines(e.behindComments(p.end, p.col), lines)
 	return nil
+}
+
+// behindComments is where the comments end that follow the value that ends at i
+// and are indented by more than col: they are about what is in that value.
+func (e *editor) behindComments(i, col int) int {
+	for next := e.nextLine(i); next < len(e.src); next = e.nextLine(next) {
+		first := e.space(next)
+		if e.isEmpty(next) {
+			continue
+		}
+		if e.src[first] != '#' || e.column(first) <= col {
+			break
+		}
+		i = first
+	}
+	return i
 }
 
 // insertLines adds whole lines behind the one of i.

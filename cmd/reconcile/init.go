@@ -121,7 +121,7 @@ func (a *app) initWorkspace(ctx context.Context, dir, image string) error {
 		files[build] = emptyText
 		order = append([]string{build}, order...)
 	}
-	for _, f := range append([]string{filepath.Join(dir, "workspace.json"), filepath.Join(dir, "workspace.cue"), filepath.Dir(hello)}, order...) {
+	for _, f := range append([]string{file, filepath.Join(dir, "workspace.json"), filepath.Join(dir, "workspace.cue"), filepath.Dir(hello)}, order...) {
 		if _, err := os.Lstat(f); err == nil {
 			return fmt.Errorf("%s is there already; nothing is written", f)
 		} else if !errors.Is(err, fs.ErrNotExist) {
