@@ -24,7 +24,7 @@ const (
 )
 
 // wish is what somebody asks for with a command. It is written down, and what
-// comes of it is the business of the next pass. A nil one is nothing.
+// comes of it is the business of the next pass.
 type wish struct {
 	verb string
 	ids  []plan.ID
@@ -58,9 +58,6 @@ func (w *wish) records() []plan.Record {
 // write has the wish on disk when it returns. The caller holds the workspace's
 // lock.
 func (w *wish) write(ctx context.Context, store *reconcile.Store) error {
-	if w == nil {
-		return nil
-	}
 	w.at = time.Now()
 	for _, r := range w.records() {
 		if err := store.Put(ctx, r); err != nil {

@@ -160,8 +160,11 @@ func (a *app) convergeAs(ctx context.Context, c convergence) (failed error) {
 	if err != nil {
 		return err
 	}
-	if err := c.wish.write(ctx, store); err != nil {
-		return err
+	if c.wish != nil {
+		if err := c.wish.write(ctx, store); err != nil {
+			return err
+		}
+		c.options.Now = time.Now() // what is asked for is asked for by then
 	}
 	var refused error
 	var narrow func(plan.Plan, plan.Observed) (plan.Plan, error)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,14 +26,19 @@ import (
 func newUpdateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update [NAME...]",
-		Short: "Lock the newest commits and digests, and show what they bring",
+		Short: "Lock the newest commits and digests, and run update hooks of agents",
 		Long: `Writes workspace.lock: the commit of each repo in git and, where the workspace
-says images: {pin: true}, the digest of each image, as they are now. NAME is a
-repo, an image or an instance, which stands for its repo; without one all are
-brought up to date, and entries that nothing needs are removed. For each repo
+says images: {pin: true}, the digest of each image, as they are now. For each repo
 the commits between the old and the new one are listed.
 
-Nothing that runs changes before reconcile is run with the new lock file.`,
+NAME is a repo, an image or an agent. An agent stands for its repo, and its update
+hook, if it has one, is then run by the daemon or by a pass of this command, with
+the new commit if there is one. What is the name of both is ambiguous: repo/NAME
+and agent/NAME are not. Without NAME all entries are brought up to date, those that
+nothing needs are removed, and no hook is run.
+
+Unless a hook is run, nothing that runs changes before reconcile is run with the
+new lock file.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err
@@ -56,6 +60,7 @@ type updating struct {
 	old  []byte // the lock file, nil when there is none
 	lock *schema.Lock
 
+	agents []plan.ID       // whose update hook is to run
 	before source          // the workspace as locked; zero when everything is updated
 	chosen map[string]bool // repos by name, images by reference
 	after  source          // the workspace as it will be
@@ -66,9 +71,14 @@ func (a *app) update(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	names = withoutWord(names)
 	if at.git != nil {
+		if hooked, err := a.updateHooks(ctx, names); hooked || err != nil {
+			return err
+		}
 		return fmt.Errorf("%s is a git repository, and %s is part of it: update a clone (reconcile update -C DIR), then commit and push %[2]s", at.root(), schema.LockFile)
 	}
+	defer func(locked bool) { a.locked = locked }(a.locked)
 	a.locked = false // what is missing is about to be added
 	u := &updating{a: a, at: at, names: names}
 	u.old, err = os.ReadFile(u.path())
@@ -140,32 +150,9 @@ func (u *updating) choose() error {
 	}
 	var errs []error
 	for _, name := range u.names {
-		found, err := u.chosenBy(name, known)
-		u.chosen[found] = true
-		errs = append(errs, err)
+		errs = append(errs, u.chooseBy(name, known))
 	}
 	return errors.Join(errs...)
-}
-
-func (u *updating) chosenBy(name string, known map[string]bool) (string, error) {
-	for _, spelling := range []string{name, name + ":latest", "docker.io/library/" + name, "docker.io/library/" + name + ":latest", "docker.io/" + name, "docker.io/" + name + ":latest"} {
-		if known[spelling] {
-			return spelling, nil
-		}
-	}
-	for _, n := range u.before.Graph.Nodes {
-		switch {
-		case n.ID.Kind != plan.Manifest || !strings.EqualFold(n.Name, name):
-		case known[n.Repo]:
-			return n.Repo, nil
-		default:
-			return "", fmt.Errorf("there is nothing to update about %s: its repo %s is no git repository that can be locked", name, n.Repo)
-		}
-	}
-	if img := strings.ContainsAny(name, "/:"); img && len(u.before.Images) == 0 {
-		return "", fmt.Errorf("no repo or instance is called %q, and images are locked only where spec.images.pin is true", name)
-	}
-	return "", fmt.Errorf("no repo, image or instance is called %q; there are %s", name, listed(slices.Sorted(maps.Keys(known))))
 }
 
 func listed(names []string) string {
@@ -303,6 +290,7 @@ func (u *updating) finish(ctx context.Context, list []change) error {
 		u.tell(ctx, &list[i])
 	}
 	written := len(list) > 0 && !u.a.dryRun
+	u.agents = withUpdateHook(u.after, u.agents)
 	if written {
 		if err := u.write(list); err != nil {
 			return err
@@ -315,8 +303,11 @@ func (u *updating) finish(ctx context.Context, list []change) error {
 	} else {
 		u.print(list)
 	}
-	if len(list) > 0 && !written {
+	switch {
+	case u.a.dryRun && len(list)+len(u.agents) > 0:
 		return exitWith(plan.ExitChanges)
+	case len(u.agents) > 0:
+		return u.a.runUpdateHooks(ctx, u.agents)
 	}
 	return nil
 }

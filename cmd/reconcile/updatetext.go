@@ -66,11 +66,19 @@ func (u *updating) print(list []change) {
 			fmt.Fprintf(w, "  %s %s %s\n", s.red("-"+abbreviated(e.Commit)), escape(e.Subject), s.dim(e.by()))
 		}
 	}
+	if u.a.dryRun {
+		for _, id := range u.agents {
+			fmt.Fprintf(w, "%s  its update hook would run\n", s.bold(escape(id.String())))
+		}
+	}
 	switch {
-	case len(list) == 0:
+	case len(list) == 0 && len(u.agents) == 0:
 		fmt.Fprintln(w, "nothing to update")
+	case len(list) == 0:
 	case u.a.dryRun:
 		fmt.Fprintf(u.a.std.err, "%s is not written\n", schema.LockFile)
+	case len(u.agents) > 0:
+		fmt.Fprintf(u.a.std.err, "%s is written\n", schema.LockFile)
 	default:
 		fmt.Fprintf(u.a.std.err, "%s is written; `reconcile` acts on it\n", schema.LockFile)
 	}
@@ -136,6 +144,7 @@ func (u *updating) printJSON(list []change, written bool) error {
 		"file":           u.path(),
 		"written":        written,
 		"changes":        append([]change{}, list...),
+		"hooks":          append([]plan.ID{}, u.agents...),
 		"diagnostics":    diagnosticsJSON(u.after.Diagnostics),
 	})
 }
