@@ -50,6 +50,10 @@ type failure struct {
 	count  int // in a row
 	until  time.Time
 	detail string
+	// hooked is when a hook on the host failed, which may have changed what the
+	// resource is made of. What the next look finds of that is not asked for by
+	// anybody. Zero = no such hook failed, or that look has been.
+	hooked time.Time
 }
 
 // add books a step that failed. Whatever else fails before the next try is of
@@ -66,6 +70,9 @@ func (fs failures) add(s plan.Step, err error, d plan.Desired, inputs map[plan.I
 	}
 	f.id, f.detail = s.Target, err.Error()
 	f.asked = asked(s.Target, d, inputs)
+	if s.Op == plan.OpHost {
+		f.hooked = now
+	}
 	f.count++
 	f.until = now.Add(backoffDelay(f.count))
 }
@@ -111,10 +118,22 @@ func (q request) same(now request) bool {
 	return true
 }
 
-// forget forgets what is old, and the failures of what is asked for otherwise.
-func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, now time.Time) {
+// forget forgets what is old, and the failures of what is asked for otherwise in
+// d, which a look found that began at a time. Those of which a hook is under way
+// on the host, which may be what changed it, stay.
+func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, hooked map[plan.ID]bool, began, now time.Time) {
 	maps.DeleteFunc(fs, func(_ string, f *failure) bool {
-		return now.Sub(f.until) > backoffForget || !f.asked.same(asked(f.id, d, inputs))
+		if hooked[f.id] {
+			return false
+		}
+		q := asked(f.id, d, inputs)
+		if !f.hooked.IsZero() && q.digest != "" && q.want == f.asked.want {
+			f.asked = q
+			if !began.Before(f.hooked) {
+				f.hooked = time.Time{}
+			}
+		}
+		return now.Sub(f.until) > backoffForget || !f.asked.same(q)
 	})
 }
 

@@ -307,6 +307,17 @@ func (x *executor) withoutOwn(hooks map[plan.ID]plan.HostHook) map[plan.ID]plan.
 	return hooks
 }
 
+// hooked are the resources of which a hook is under way on the host.
+func (x *executor) hooked() map[plan.ID]bool {
+	out := map[plan.ID]bool{}
+	for _, t := range x.lanes {
+		if t.step.Op == plan.OpHost {
+			out[t.step.Target] = true
+		}
+	}
+	return out
+}
+
 // mark begins anew to note what is touched.
 func (x *executor) mark() {
 	clear(x.touched)

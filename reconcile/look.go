@@ -215,7 +215,7 @@ func (e *engine) churns(l look, p plan.Plan, now time.Time) bool {
 // plan makes a plan of what was seen and of what the executor is about.
 func (e *engine) plan(l *look, now time.Time) (plan.Plan, plan.Observed) {
 	o := l.observed
-	e.failed.forget(*l.desired, o.Inputs, now)
+	e.failed.forget(*l.desired, o.Inputs, e.x.hooked(), l.began, now)
 	o.Backoff = e.failed.facts()
 	for _, id := range e.x.touched {
 		o.Busy = append(o.Busy, id)

@@ -175,6 +175,44 @@ func TestLoopHookFails(t *testing.T) {
 	}
 }
 
+// A hook on the host that fails and leaves something in its agent's folder is
+// tried later and later all the same, until somebody else changes that.
+func TestLoopHookThatFailsAndEdits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := hooked("a", hook(plan.HookPreinstall, "1"))
+		var b *bed
+		edits := 0
+		edit := func() {
+			edits++
+			a.Spec.Container = new(*a.Spec.Container)
+			a.Spec.Container.WorkDir = fmt.Sprintf("/edit/%d", edits)
+			b.want(a)
+		}
+		newBed(t, []plan.Resource{a}, func(made *bed, _ *reconcile.LoopOptions) {
+			b = made
+			b.rt.FailHook(a.ID, plan.HookPreinstall, errors.New("no network"))
+			b.rt.Hook(func(_ int, s plan.Step) error {
+				if s.Op == plan.OpHost {
+					time.Sleep(100 * time.Millisecond)
+					edit()
+					time.Sleep(100 * time.Millisecond)
+				}
+				return nil
+			}, nil)
+		})
+		b.wait(10 * time.Minute)
+		n := len(b.rt.HookRuns())
+		if n < 8 || n > 13 {
+			t.Errorf("in 10 minutes it ran %d times", n)
+		}
+		edit()
+		b.wait(time.Second)
+		if got := len(b.rt.HookRuns()); got != n+1 {
+			t.Errorf("after an edit it ran %d times, want %d", got, n+1)
+		}
+	})
+}
+
 // A hook that an earlier process started is busy until it ends, and is not
 // started again.
 func TestLoopWaitsForAHookOfAnEarlierProcess(t *testing.T) {

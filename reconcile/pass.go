@@ -100,12 +100,13 @@ func Pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 			break
 		}
 		var now plan.Desired
+		began := time.Now()
 		if now, err = o.Reload(ctx); err != nil || sameDesired(d, now) {
 			break
 		}
 		replans.settle(d, now)
-		failed.addAll(last, d, res.Before.Inputs)
-		failed.forget(now, res.After.Inputs, time.Now())
+		failed.addAll(last, d, res.Before.Inputs, began)
+		failed.forget(now, res.After.Inputs, nil, began, time.Now())
 		d = now
 		o.Plan.Now = time.Now()
 		var more PassResult
@@ -127,11 +128,11 @@ func ranHostHook(o Outcome) bool {
 const once = 24 * time.Hour
 
 // addAll books the steps that failed.
-func (fs failures) addAll(o Outcome, d plan.Desired, inputs map[plan.Input]plan.Fact) {
+func (fs failures) addAll(o Outcome, d plan.Desired, inputs map[plan.Input]plan.Fact, now time.Time) {
 	for _, r := range o.Steps {
 		if r.State == StepFailed {
-			fs.add(r.Step, r.Err, d, inputs, time.Now())
-			fs[r.Step.Target.String()].until = time.Now().Add(once)
+			fs.add(r.Step, r.Err, d, inputs, now)
+			fs[r.Step.Target.String()].until = now.Add(once)
 		}
 	}
 }

@@ -132,12 +132,15 @@ func TestPassTriesAFailingHookOnce(t *testing.T) {
 	rt.AddImage(testImage, "sha256:a1")
 	rt.FailHook(agent("b"), plan.HookPreinstall, errors.New("no network"))
 	a, b := hooked("a", hook(plan.HookPreinstall, "1")), hooked("b", hook(plan.HookPreinstall, "1"))
-	changed := a
-	changed.Spec.Container = new(*a.Spec.Container)
-	changed.Spec.Container.WorkDir = "/made/by/the/hook"
+	// Both leave something in their agents' folders.
+	edited := func(r plan.Resource) plan.Resource {
+		r.Spec.Container = new(*r.Spec.Container)
+		r.Spec.Container.WorkDir = "/made/by/the/hook"
+		return r
+	}
 	res, err := reconcile.Pass(t.Context(), rt, mem, desired(a, b, instance("c", agent("b"))), reconcile.PassOptions{
 		Reload: func(context.Context) (plan.Desired, error) {
-			return desired(changed, b, instance("c", agent("b"))), nil
+			return desired(edited(a), edited(b), instance("c", agent("b"))), nil
 		},
 	})
 	if err != nil {
