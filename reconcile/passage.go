@@ -68,7 +68,16 @@ func (e *engine) joins(l look, o plan.Observed, p plan.Plan) bool {
 			return false
 		}
 	}
-	return e.x.walk.fits(e.added(p))
+	return !e.endsWait(p) && e.x.walk.fits(e.added(p))
+}
+
+// endsWait reports whether p acts on what the pass under way only waits for any
+// more: there is no use in waiting for what is to be stopped.
+func (e *engine) endsWait(p plan.Plan) bool {
+	return slices.ContainsFunc(p.Steps, func(s plan.Step) bool {
+		acts := s.Op == plan.OpStop || s.Op == plan.OpDelete || s.Op == plan.OpStart || s.Op == plan.OpCreate
+		return acts && e.x.walk.onlyWaits(s.Target.String())
+	})
 }
 
 // added returns the steps of resources on which the pass under way has

@@ -167,6 +167,16 @@ func (w *walk) end(i int, state StepState) {
 	}
 }
 
+// onlyWaits reports whether nothing but waits is left of the steps of a resource.
+func (w *walk) onlyWaits(target string) bool {
+	for i, t := range w.targets {
+		if t == target && w.results[i].State == "" && w.steps[i].Op != plan.OpWait {
+			return false
+		}
+	}
+	return w.open[target] > 0
+}
+
 // done reports whether every step of a resource succeeded.
 func (w *walk) done(target string) bool {
 	n, known := w.open[target]
