@@ -5,6 +5,8 @@ package podman
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,16 +38,16 @@ func CheckSecret(value []byte) error {
 		return errors.New("the value is empty, and Podman keeps no empty secrets")
 	case bytes.IndexByte(value, 0) >= 0:
 		return errors.New("the value has a NUL byte, which no variable can have")
-	case len(value) > maxSecret:
-		return fmt.Errorf("the value is longer than %d bytes", maxSecret)
+	case len(value) >= maxSecret:
+		return fmt.Errorf("the value has %d bytes, and Podman keeps fewer than %d", len(value), maxSecret)
 	}
 	return nil
 }
 
 // KeepSecret puts a value into Podman's secret store. It reports whether that
 // changed anything: a service that gives back what it keeps is asked first.
-// A secret has no way of being changed in place; when the new one cannot be kept,
-// the old one is put back as far as the service had told its value.
+// A secret has no way of being changed in place: whether the new value can be kept
+// is tried under another name before the old one goes.
 func (r *Runtime) KeepSecret(ctx context.Context, s KeptSecret) (changed bool, err error) {
 	if err := CheckSecret(s.Value); err != nil {
 		return false, err
@@ -68,21 +70,27 @@ func (r *Runtime) KeepSecret(ctx context.Context, s KeptSecret) (changed bool, e
 
 func (r *Runtime) replaceSecret(ctx context.Context, old *types.SecretInfoReport, value []byte) error {
 	name, labels := old.Spec.Name, maps.Clone(old.Spec.Labels)
+	trial := trialName(name)
+	if err := secrets.Remove(ctx, trial); err != nil && !notFound(err) { // of one that was interrupted
+		return r.explain("remove secret "+trial, err)
+	}
+	if err := r.storeSecret(ctx, trial, value, map[string]string{labelVar: labels[labelVar]}); err != nil {
+		return fmt.Errorf("%w; the old value is kept", err)
+	}
+	ctx = context.WithoutCancel(ctx) // half of it would be worse than either
 	if err := secrets.Remove(ctx, old.ID); err != nil && !notFound(err) {
-		return r.explain("remove secret "+name, err)
+		return errors.Join(r.explain("remove secret "+name, err), r.explain("remove secret "+trial, secrets.Remove(ctx, trial)))
 	}
-	err := r.storeSecret(ctx, name, value, labels)
-	if err == nil {
-		return nil
-	}
-	if old.SecretData == "" {
+	if err := r.storeSecret(ctx, name, value, labels); err != nil {
 		return fmt.Errorf("%w; the old value is gone: run this again", err)
 	}
-	ctx = context.WithoutCancel(ctx)
-	if again := r.storeSecret(ctx, name, []byte(old.SecretData), labels); again != nil {
-		return fmt.Errorf("%w; the old value is gone: run this again", err)
-	}
-	return fmt.Errorf("%w; the old value is kept", err)
+	return r.explain("remove secret "+trial, secrets.Remove(ctx, trial))
+}
+
+// trialName is a name that nobody else gives, short enough for any service.
+func trialName(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "reconcile-next-" + hex.EncodeToString(sum[:8])
 }
 
 func (r *Runtime) storeSecret(ctx context.Context, name string, value []byte, labels map[string]string) error {
