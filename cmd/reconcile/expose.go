@@ -58,6 +58,9 @@ func (a *app) expose(ctx context.Context, edit schema.Edit) error {
 	if err != nil {
 		return err
 	}
+	if edit.Op == schema.EditUnset && e.exposedTo(agent, name) == 1 {
+		edit.Path = edit.Path[:3] // nothing else is
+	}
 	changed, err := e.apply(ctx, edit)
 	if err != nil {
 		return err
@@ -76,4 +79,19 @@ func (a *app) expose(ctx context.Context, edit schema.Edit) error {
 		done = fmt.Sprintf("%s is exposed to %s no more", name, agent)
 	}
 	return e.finish(ctx, done, true)
+}
+
+// exposedTo is how much is exposed to an agent, name included; 0 = name is not.
+func (e *editing) exposedTo(agent, name string) int {
+	n, has := 0, false
+	for _, x := range e.before.Exposed {
+		if x.Agent == agent {
+			n++
+			has = has || x.Name == name
+		}
+	}
+	if !has {
+		return 0
+	}
+	return n
 }

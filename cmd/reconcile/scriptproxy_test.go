@@ -20,7 +20,7 @@ import (
 
 // readingCommands never write at Podman, whatever they are told; those that
 // take --dry-run do not with it.
-var readingCommands = []string{"validate", "status", "graph", "why", "logs", "history", "schema", "version"}
+var readingCommands = []string{"validate", "status", "graph", "why", "logs", "history", "schema", "version", "vars"}
 
 // reads reports whether a run of reconcile must change nothing.
 func reads(args []string) bool {

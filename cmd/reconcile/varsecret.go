@@ -102,8 +102,13 @@ func (a *app) askSecret(ctx context.Context, name string) ([]byte, error) {
 	stop := context.AfterFunc(ctx, restore) // a signal must not leave the terminal as it is now
 	defer stop()
 	defer restore()
-	t := term.NewTerminal(terminal{f, a.std.err}, "")
-	line, err := t.ReadPassword("Value of " + name + " (it does not show): ")
+	fmt.Fprint(a.std.err, "Value of "+name+" (it does not show): ")
+	line, err := term.NewTerminal(terminal{f, io.Discard}, "").ReadPassword("")
+	restore()
+	fmt.Fprintln(a.std.err)
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted")
+	}
 	if err != nil {
 		return nil, errors.New("no value was given")
 	}
