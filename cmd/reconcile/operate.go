@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"reconcile/control"
@@ -154,11 +155,17 @@ func because(st reconcile.Status, r reconcile.PassResult) string {
 			return stepDetail(step.Step, step.Err.Error())
 		}
 	}
-	text := fmt.Sprintf("it is %s", st.State)
-	if why := firstReason(st); why != "" {
-		text += ": " + why
+	if st.ExitCode != nil && st.State != reconcile.WordCrashLoop && st.State != reconcile.WordStopped {
+		return fmt.Sprintf("it exited with %d", *st.ExitCode)
 	}
-	return text
+	why := firstReason(st)
+	switch {
+	case why == "":
+		return fmt.Sprintf("it is %s", st.State)
+	case strings.HasPrefix(why, string(st.State)):
+		return why
+	}
+	return fmt.Sprintf("it is %s: %s", st.State, why)
 }
 
 // exitOf is the exit code that an error of a command stands for.

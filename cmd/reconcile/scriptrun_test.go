@@ -75,8 +75,9 @@ func checkRun(ts *testscript.TestScript, args []string, code int) {
 	raw := slices.ContainsFunc(args, func(a string) bool {
 		return slices.Contains([]string{"logs", "schema", "completion", "--help", "-h", "--color=always"}, a)
 	})
+	inner := len(args) > 0 && slices.Contains([]string{"exec", "shell", "cli"}, args[0]) // what it prints, and its exit code, are another's
 	for name, text := range map[string]string{"stdout": stdout, "stderr": stderr} {
-		if i := strings.IndexFunc(text, isControl); i >= 0 && !raw {
+		if i := strings.IndexFunc(text, isControl); i >= 0 && !raw && !inner {
 			ts.Fatalf("%s has a control character at byte %d: %q", name, i, text)
 		}
 		for _, c := range scriptOf(ts).canaries {
@@ -90,7 +91,7 @@ func checkRun(ts *testscript.TestScript, args []string, code int) {
 			ts.Fatalf("a line of the plan or the result lacks its place: %q", line)
 		}
 	}
-	if code != 0 && stdout+stderr == "" {
+	if code != 0 && stdout+stderr == "" && !inner {
 		ts.Fatalf("exit code %d without a word", code)
 	}
 	isPlan := slices.Contains(args, "--dry-run") && !slices.Contains(args, "update")

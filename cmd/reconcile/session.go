@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"reconcile/podman"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
-	"reconcile/workspace"
 )
 
 // inside is what a session runs, in which container of which workspace.
@@ -83,7 +81,8 @@ func runningObject(name string, objects []plan.Object, desired []plan.ID) (plan.
 
 // runSession runs argv in a container and returns its exit code as an error.
 func (a *app) runSession(ctx context.Context, rt *podman.Runtime, obj plan.Object, argv []string) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	// The console knows which signal it was.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	o := podman.SessionOptions{Command: argv, Stdout: a.std.out, Stderr: a.std.err}
 	if a.std.in != nil {
@@ -112,8 +111,6 @@ func (a *app) runSession(ctx context.Context, rt *podman.Runtime, obj plan.Objec
 	case errors.As(err, &s):
 		fmt.Fprintf(a.std.err, "%s: what ran in %s is ended\n", s, escape(obj.ID.String()))
 		return exitCode(s.code())
-	case err != nil && ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
-		return errors.New("interrupted")
 	case err != nil:
 		return err
 	}
@@ -144,12 +141,15 @@ func (plainInput) release()     {}
 // cliOf is the command that an instance's manifest has as its command line; ""
 // when it has none.
 func (s source) cliOf(id plan.ID) (string, error) {
-	if s.Graph == nil {
-		return "", errors.New("the workspace has mistakes, so what the command line of an agent is cannot be told; `reconcile validate` says which")
+	if s.Graph != nil {
+		for _, n := range s.Graph.Nodes {
+			if n.ID == id {
+				return n.CLI, nil
+			}
+		}
 	}
-	i := slices.IndexFunc(s.Graph.Nodes, func(n workspace.Node) bool { return n.ID == id })
-	if i < 0 {
-		return "", nil
+	if s.Fatal {
+		return "", errors.New("the workspace has mistakes, so that nobody knows the agent's command line; `reconcile validate` names them")
 	}
-	return s.Graph.Nodes[i].CLI, nil
+	return "", nil
 }
