@@ -128,7 +128,7 @@ func Layer(t testing.TB, opt ImageOptions) []byte {
 		rel := strings.TrimPrefix(name, "/")
 		folder(path.Dir(rel))
 		mode := int64(0o644)
-		if content := opt.Files[name]; path.Base(path.Dir(rel)) == "bin" || strings.HasPrefix(content, "\x7fELF") {
+		if content := opt.Files[name]; path.Base(path.Dir(rel)) == "bin" || strings.HasPrefix(content, "\x7fELF") || strings.HasPrefix(content, "#!") {
 			mode = 0o755
 		}
 		add(tar.Header{Name: rel, Mode: mode}, []byte(opt.Files[name]))

@@ -20,6 +20,11 @@ import (
 // BinaryEnv names the podman to test with.
 const BinaryEnv = "RECONCILE_TEST_PODMAN"
 
+// RegistryEnv names a registry with real images. When it is set the lab has no
+// network of its own but the host's, so that it and containers reach what is out
+// there; run one test binary at a time then.
+const RegistryEnv = "RECONCILE_TEST_REGISTRY"
+
 // insideEnv is set for the test binary inside the namespaces, to the lab's
 // folder. Its path is short, since sockets live below it.
 const insideEnv = "RECONCILE_TEST_LAB"
@@ -69,8 +74,11 @@ func outside() (status int, err error) {
 	}()
 
 	args := []string{
-		"--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child=KILL",
+		"--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child=KILL",
 		"--", "catatonit", "--", self,
+	}
+	if os.Getenv(RegistryEnv) == "" {
+		args = append([]string{"--net"}, args...)
 	}
 	cmd := exec.Command("unshare", append(args, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), insideEnv+"="+dir)
