@@ -102,13 +102,14 @@ func TestNoInit(t *testing.T) {
 // fixtures are the folders of testdata at the root, with the file or folder
 // that uses each. The testdata of a package is the package's own.
 var fixtures = map[string]string{
-	"diag":    "schema",
-	"podman5": ".ci/build-podman5",
-	"script":  "cmd/reconcile",
-	"plan":    "reconcile/plan",
-	"render":  "render",
-	"resolve": "workspace",
-	"digest":  "reconcile/plan",
+	"diag":     "schema",
+	"podman5":  ".ci/build-podman5",
+	"script":   "cmd/reconcile",
+	"plan":     "reconcile/plan",
+	"render":   "render",
+	"resolve":  "workspace",
+	"digest":   "reconcile/plan",
+	"standins": "cmd/reconcile/standins_test.go",
 }
 
 func TestFixturesAreOwned(t *testing.T) {

@@ -25,9 +25,16 @@ import (
 func TestExamples(t *testing.T) {
 	socket := podmantest.Socket(t)
 	exampleImages(t)
-	dirs, err := filepath.Glob("../../examples/*/workspace.*")
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("no examples: %v", err)
+	standIns(t)
+	t.Setenv("OPENAI_API_KEY", "a key of nobody")
+	t.Setenv("POSTGRES_PASSWORD", "a password of nobody")
+	var dirs []string
+	for _, pattern := range []string{"../../examples/*/workspace.yaml", "../../examples/ploinky/*/workspace.yaml"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no examples at %s: %v", pattern, err)
+		}
+		dirs = append(dirs, found...)
 	}
 	self, err := os.Executable()
 	if err != nil {

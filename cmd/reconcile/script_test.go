@@ -33,13 +33,19 @@ func TestMain(m *testing.M) {
 // TestScript runs testdata/script/*.txtar: the command line as a user has it,
 // on real Podman. What every run of reconcile in them must keep is checked for
 // each, see [checkRun].
-func TestScript(t *testing.T) { runScripts(t, "../../testdata/script") }
+func TestScript(t *testing.T) {
+	standIns(t)
+	runScripts(t, testscript.Params{Dir: "../../testdata/script"})
+}
 
 // TestScriptAlone runs scripts that look at all of Podman, which the others
 // would disturb.
-func TestScriptAlone(t *testing.T) { runScripts(t, "../../testdata/script/alone") }
+func TestScriptAlone(t *testing.T) {
+	runScripts(t, testscript.Params{Dir: "../../testdata/script/alone"})
+}
 
-func runScripts(t *testing.T, dir string) {
+// runScripts runs the scripts that p names.
+func runScripts(t *testing.T, p testscript.Params) {
 	socket := podmantest.Socket(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -65,53 +71,51 @@ func runScripts(t *testing.T, dir string) {
 	} {
 		podmantest.Image(t, "test/"+name, opt)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 dir,
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		UpdateScripts:       os.Getenv("RECONCILE_UPDATE") != "",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
-			env.Setenv("CONTAINER_HOST", socket)
-			env.Setenv("RECONCILE_STATE_DIR", filepath.Join(env.WorkDir, ".state"))
-			env.Setenv("NO_COLOR", "1")
-			env.Setenv("EXAMPLES", examples)
-			for _, v := range []string{"CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF", "PODMAN_IGNORE_CGROUPSV1_WARNING"} {
-				env.Setenv(v, os.Getenv(v))
-			}
-			s := &script{t: t, work: env.WorkDir}
-			env.Values[scriptKey{}] = s
-			env.Defer(s.removeAll)
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":     awaitCmd,
-			"canary":    canaryCmd,
-			"code":      codeCmd,
-			"foreign":   foreignCmd,
-			"deliver":   deliverCmd,
-			"forge":     forgeCmd,
-			"http":      httpCmd,
-			"git":       gitCmd,
-			"gitserver": gitserverCmd,
-			"image":     imageCmd,
-			"inside":    insideCmd,
-			"inspect":   inspectCmd,
-			"json":      jsonCmd,
-			"leaks":     leaksCmd,
-			"ours":      oursCmd,
-			"listen":    listenCmd,
-			"looked":    lookedCmd,
-			"push":      pushCmd,
-			"registry":  registryCmd,
-			"secret":    secretCmd,
-			"signal":    signalCmd,
-			"snapshot":  snapshotCmd,
-			"sshd":      sshdCmd,
-			"stall":     stallCmd,
-			"systemd":   systemdCmd,
-			"tmpfs":     tmpfsCmd,
-			"webhook":   webhookCmd,
-		},
-	})
+	p.RequireExplicitExec = true
+	p.RequireUniqueNames = true
+	p.UpdateScripts = os.Getenv("RECONCILE_UPDATE") != ""
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+		env.Setenv("CONTAINER_HOST", socket)
+		env.Setenv("RECONCILE_STATE_DIR", filepath.Join(env.WorkDir, ".state"))
+		env.Setenv("NO_COLOR", "1")
+		env.Setenv("EXAMPLES", examples)
+		for _, v := range []string{"CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF", "PODMAN_IGNORE_CGROUPSV1_WARNING"} {
+			env.Setenv(v, os.Getenv(v))
+		}
+		s := &script{t: t, work: env.WorkDir}
+		env.Values[scriptKey{}] = s
+		env.Defer(s.removeAll)
+		return nil
+	}
+	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
+		"await":     awaitCmd,
+		"canary":    canaryCmd,
+		"code":      codeCmd,
+		"foreign":   foreignCmd,
+		"deliver":   deliverCmd,
+		"forge":     forgeCmd,
+		"http":      httpCmd,
+		"git":       gitCmd,
+		"gitserver": gitserverCmd,
+		"image":     imageCmd,
+		"inside":    insideCmd,
+		"inspect":   inspectCmd,
+		"json":      jsonCmd,
+		"leaks":     leaksCmd,
+		"ours":      oursCmd,
+		"listen":    listenCmd,
+		"looked":    lookedCmd,
+		"push":      pushCmd,
+		"registry":  registryCmd,
+		"secret":    secretCmd,
+		"signal":    signalCmd,
+		"snapshot":  snapshotCmd,
+		"sshd":      sshdCmd,
+		"stall":     stallCmd,
+		"systemd":   systemdCmd,
+		"tmpfs":     tmpfsCmd,
+		"webhook":   webhookCmd,
+	}
+	testscript.Run(t, p)
 }
