@@ -3,6 +3,8 @@
 package hooks
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -85,19 +88,52 @@ func serve() error {
 // lock keeps every other process from running the hook for as long as this one
 // lives.
 func (j job) lock() (*os.File, error) {
-	f, err := os.OpenFile(strings.TrimSuffix(j.State, stateSuffix)+lockSuffix, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := tryLock(strings.TrimSuffix(j.State, stateSuffix) + lockSuffix)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errRuns
+	}
+	return f, err
+}
+
+// tryLock locks the file at path, which it makes. The error is EWOULDBLOCK while
+// somebody else has the lock.
+func tryLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
-	case err == nil:
-		return f, nil
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, errors.Join(errRuns, f.Close())
-	default:
-		return nil, errors.Join(fmt.Errorf("lock the hook: %w", err), f.Close())
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// folderPoll is how often is looked whether a folder is free.
+const folderPoll = 50 * time.Millisecond
+
+// lockFolder keeps the hooks of other instances of the agent, which run in the
+// same folder, from running for as long as the file is open, and waits for theirs
+// to end.
+func (j job) lockFolder(told <-chan os.Signal, late <-chan time.Time) (*os.File, error) {
+	sum := sha256.Sum256([]byte(j.Dir))
+	path := filepath.Join(filepath.Dir(j.State), hex.EncodeToString(sum[:8])+folderSuffix)
+	for {
+		f, err := tryLock(path)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return f, err
+		}
+		select {
+		case <-time.After(folderPoll):
+		case <-late:
+			return nil, fmt.Errorf("not begun within %s: the hook of another instance runs in %s", j.Timeout, j.Dir)
+		case <-told:
+			return nil, errEnded
+		}
 	}
 }
+
+// errEnded: somebody wants the hook no more.
+var errEnded = errors.New("it was ended")
 
 // carryOut runs the commands and leaves nothing of them behind. The code is the
 // exit code of the one that failed, if it had one.
@@ -110,6 +146,11 @@ func (j job) carryOut(told <-chan os.Signal) (code int, err error) {
 	out := helper.NewRedactor(both{file, end}, j.Secrets)
 	late := time.NewTimer(j.Timeout)
 	defer late.Stop()
+	folder, err := j.lockFolder(told, late.C)
+	if err != nil {
+		return 0, err
+	}
+	defer folder.Close()
 	for i, command := range j.Commands {
 		if code, err = j.command(command, out, told, late.C); err != nil {
 			if len(j.Commands) > 1 {
@@ -168,7 +209,7 @@ func (j job) command(command string, out io.Writer, told <-chan os.Signal, late 
 	case <-late:
 		cut = fmt.Errorf("not done within %s", j.Timeout)
 	case <-told:
-		cut = errors.New("it was ended")
+		cut = errEnded
 	}
 	if cut != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // it has ended otherwise

@@ -233,6 +233,63 @@ func TestHookThatEditsItsOwnFolder(t *testing.T) {
 	}
 }
 
+// Two instances of one agent have one folder, in which one hook runs at a time.
+func TestHooksInOneFolder(t *testing.T) {
+	b := newBed(t)
+	alone := b.step("mkdir busy || exit 9; sleep 0.2; rmdir busy; echo ran >> runs")
+	ended := make(chan error)
+	for _, name := range []string{"a", "b", "c"} {
+		s := alone
+		s.Target.Name = name
+		go func() { ended <- b.runner().Run(t.Context(), s, plan.Desired{}) }()
+	}
+	for range 3 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := b.file(t, "runs"); got != "ran\nran\nran" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A hook that waits for another is late, or ended, as one that runs is.
+func TestHookWaitsForAnother(t *testing.T) {
+	b := newBed(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		first <- b.runner().Run(ctx, b.step("touch begun; sleep 1000"), plan.Desired{})
+	}()
+	eventually(t, "the first runs", func() bool { return b.exists("begun") })
+	next := b.step("touch next")
+	next.Target.Name = "b"
+	next.Hook.Timeout = 200 * time.Millisecond
+	err := b.runner().Run(t.Context(), next, plan.Desired{})
+	if err == nil || !strings.Contains(err.Error(), "not begun within 200ms: the hook of another instance runs in "+b.agent()) {
+		t.Errorf("got %v", err)
+	}
+	next.Hook.Timeout = patience
+	second, end := context.WithCancel(t.Context())
+	waits := make(chan error)
+	go func() { waits <- b.runner().Run(second, next, plan.Desired{}) }()
+	eventually(t, "the second waits", func() bool {
+		all, _ := Look(b.results())
+		return all[next.Target].State == plan.HookRunning
+	})
+	end()
+	if err := <-waits; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if b.exists("next") {
+		t.Error("the second ran beside the first")
+	}
+}
+
 func TestHookWithoutItsFolder(t *testing.T) {
 	b := newBed(t)
 	s := b.step("true")

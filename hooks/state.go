@@ -32,9 +32,10 @@ type state struct {
 }
 
 const (
-	stateSuffix = ".json"
-	lockSuffix  = ".lock"
-	maxState    = 64 << 10
+	stateSuffix  = ".json"
+	lockSuffix   = ".lock"
+	folderSuffix = ".folder" // locks of folders
+	maxState     = 64 << 10
 )
 
 // stateFile is where the state of a resource's hook is in dir.
