@@ -139,3 +139,38 @@ func TestAssume(t *testing.T) {
 		t.Errorf("what was not known of the old side was taken for absent\n%s", p)
 	}
 }
+
+// A commit, whose hooks on the host run in copies, and a folder with the same
+// hooks differ in nothing that has to be run.
+func TestAssumedHooksOfTheHost(t *testing.T) {
+	with := func(digest, tree string, inCopy bool) plan.Desired {
+		return plan.Desired{Workspace: "acme", Root: testRoot, Resources: []plan.Resource{{
+			ID: manifest("a"), Name: "acme-a", Origin: "a.yaml:1:1", Want: plan.WantRunning,
+			Spec: plan.Spec{Container: &plan.ContainerSpec{
+				Image: "img:1", Mounts: []plan.Mount{{Type: plan.MountCopy, Target: "/code", TreeHash: tree}},
+			}},
+			Hooks: []plan.Hook{{Name: plan.HookPreinstall, Commands: []string{"x"}, Digest: digest, InCopy: inCopy}},
+		}}}
+	}
+	tests := map[string]struct {
+		old, now plan.Desired
+		want     bool
+	}{
+		"a folder and its commit":        {with("sha256:1", "aa", true), with("sha256:1", "aa", false), false},
+		"a folder with other files":      {with("sha256:1", "aa", true), with("sha256:1", "bb", false), false},
+		"a commit and a folder":          {with("sha256:1", "aa", false), with("sha256:1", "aa", true), false},
+		"two commits":                    {with("sha256:1", "aa", true), with("sha256:1", "bb", true), true},
+		"two folders":                    {with("sha256:1", "aa", false), with("sha256:1", "bb", false), false},
+		"another hook than the commit's": {with("sha256:1", "aa", true), with("sha256:2", "aa", false), true},
+		"another hook than the folder's": {with("sha256:1", "aa", false), with("sha256:2", "aa", true), true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := plan.New(tt.now, plan.Assume(tt.old, nil), plan.Options{Now: testNow})
+			got := slices.ContainsFunc(p.Steps, func(s plan.Step) bool { return s.Op == plan.OpHost })
+			if got != tt.want {
+				t.Errorf("its hook runs: got %v, want %v\n%s", got, tt.want, p)
+			}
+		})
+	}
+}

@@ -65,12 +65,12 @@ func (v *view) wishHooks(d *decision) {
 // wishHost has a hook run on the host, unless that has been done.
 func (v *view) wishHost(d *decision, h Hook) {
 	fact, ran := v.hostHooks[d.id]
-	digest := d.res.runDigest(h)
+	same := d.res.sameRun(h, fact)
 	text := fmt.Sprintf("its %s hook has not run yet", h.Name)
 	switch {
-	case ran && fact.Digest != digest && strings.HasPrefix(fact.Digest, h.Digest):
+	case ran && !same && strings.HasPrefix(fact.Digest, h.Digest):
 		text = fmt.Sprintf("its %s hook has not run in these files", h.Name)
-	case ran && fact.Digest != digest:
+	case ran && !same:
 		text = fmt.Sprintf("its %s hook changed", h.Name)
 	case ran && fact.State == HookDone:
 		return
@@ -95,6 +95,18 @@ func (r *Resource) runDigest(h Hook) string {
 		}
 	}
 	return h.Digest
+}
+
+// sameRun reports whether fact is of a run such as one of h would be. A run that is
+// assumed has no time: where one of the two is in a copy of a commit and the other
+// in the folder itself, their files say nothing about the hook.
+func (r *Resource) sameRun(h Hook, fact HostHook) bool {
+	digest := r.runDigest(h)
+	ran, _, inCopy := strings.Cut(fact.Digest, "+")
+	if fact.At.IsZero() && inCopy != (digest != h.Digest) {
+		return ran == h.Digest
+	}
+	return fact.Digest == digest
 }
 
 func (h Hook) origin(d *decision) string {
