@@ -206,6 +206,9 @@ func (f field) words(limit int) (path, old, new string) {
 	if mount, ok := strings.CutSuffix(f.path, ".treeHash"); ok {
 		return "files of " + strings.TrimPrefix(mount, "mounts."), shortHash(f.old), shortHash(f.new)
 	}
+	if f.path == "treeHash" { // of an image
+		return "files of the agent", shortHash(f.old), shortHash(f.new)
+	}
 	old, new = text(f.old), text(f.new)
 	at := 0
 	for at < min(len(old), len(new)) && old[at] == new[at] {
