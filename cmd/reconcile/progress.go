@@ -173,7 +173,8 @@ func writeStep(w io.Writer, e reconcile.Event) {
 func firstLine(text string) string {
 	first, _, more := strings.Cut(text, "\n")
 	if more {
-		first = strings.TrimSuffix(strings.TrimSuffix(first, ":"), "; its output ends")
+		first = strings.TrimSuffix(first, ":")
+		first = strings.TrimSuffix(strings.TrimSuffix(first, "; its output ends"), "; it said last")
 	}
 	return first
 }
