@@ -42,7 +42,7 @@ JSON is an argument, or - for the standard input. Results go to stdout.`)
 // parentCommand is a command that does nothing without another one.
 func parentCommand(use, short, long string) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Long: long,
+		Use: use, Short: short, Long: long, SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -24,7 +23,7 @@ type mcpSession struct {
 	name string
 }
 
-// errNoMCP says that there is nothing at /mcp.
+// errNoMCP says that nothing at /mcp of the agent answers as MCP asks.
 var errNoMCP = errors.New("it does not speak MCP")
 
 // openMCP begins a session.
@@ -37,8 +36,8 @@ func (c *routerClient) openMCP(ctx context.Context, name string) (*mcpSession, e
 	switch {
 	case err == nil:
 		return &mcpSession{session, talk, name}, nil
-	case talk.said == nil && (talk.code == http.StatusNotFound || talk.code == http.StatusMethodNotAllowed || talk.code == http.StatusNotImplemented):
-		return nil, fmt.Errorf("%s: %w: there is nothing at /mcp", name, errNoMCP)
+	case talk.noMCP():
+		return nil, fmt.Errorf("%s: %w", name, errNoMCP)
 	}
 	return nil, talk.explain(name, err)
 }
@@ -196,7 +195,7 @@ func (a *app) giveTask(ctx context.Context, c *routerClient, name string, input 
 	if err != nil {
 		return err
 	}
-	if !got.noSuch() {
+	if !noSuch(got.code) {
 		return a.printReply(name, got)
 	}
 	s, err := c.openMCP(ctx, name)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -108,6 +109,18 @@ type conversation struct {
 	client *routerClient
 	code   int          // of the last answer; 0 = none
 	said   *routerError // by the router, in the last answer
+	kind   string       // media type of the last answer
+}
+
+// noMCP reports whether the last answer is of an agent that does not know MCP.
+func (c *conversation) noMCP() bool {
+	switch {
+	case c.said != nil:
+		return false
+	case c.code/100 == 2 && c.code != http.StatusAccepted:
+		return c.kind != "application/json" && c.kind != "text/event-stream"
+	}
+	return noSuch(c.code)
 }
 
 // http returns a client whose requests are of the conversation. It follows no
@@ -135,6 +148,7 @@ func (c *conversation) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.code, c.said = res.StatusCode, nil
+	c.kind, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if res.Header.Get(dispatch.ErrorHeader) == "" {
 		return res, nil
 	}
@@ -175,9 +189,9 @@ func (r reply) exit() int {
 	return plan.ExitFault
 }
 
-// noSuch reports whether the agent has nothing at that path.
-func (r reply) noSuch() bool {
-	return r.code == http.StatusNotFound || r.code == http.StatusMethodNotAllowed || r.code == http.StatusNotImplemented
+// noSuch reports whether an agent that answers so has nothing at that path.
+func noSuch(code int) bool {
+	return code == http.StatusNotFound || code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented
 }
 
 func (c *routerClient) get(ctx context.Context, name, path string) (reply, error) {
