@@ -121,6 +121,7 @@ func TestEditFile(t *testing.T) {
 		{"set what is there", "spec:\n  vars:\n    A:   x   # of A\n    B: y\n", setVar("A", "long text"), "spec:\n  vars:\n    A:   long text   # of A\n    B: y\n"},
 		{"quotes stay", "spec:\n  vars:\n    A: \"x\"\n", setVar("A", "say \"hi\"\\"), "spec:\n  vars:\n    A: \"say \\\"hi\\\"\\\\\"\n"},
 		{"single quotes stay", "spec:\n  vars:\n    A: 'x'\n", setVar("A", "it's"), "spec:\n  vars:\n    A: 'it''s'\n"},
+		{"quotes in quotes", "spec:\n  vars: {A: 'it''s', B: \"\\\"\"} # it's\n", setVar("A", "x"), "spec:\n  vars: {A: 'x', B: \"\\\"\"} # it's\n"},
 		{"quotes where they are needed", "spec:\n  vars:\n    A: x\n", setVar("A", "12"), "spec:\n  vars:\n    A: \"12\"\n"},
 		{"lines", "spec:\n  vars:\n    A: x\n", setVar("A", "a\nb\t\u0085\U0001f600"), "spec:\n  vars:\n    A: \"a\\nb\\t\\u0085\U0001f600\"\n"},
 		{"no norway", "spec:\n  vars:\n    A: x\n", setVar("NO", "no"), "spec:\n  vars:\n    A: x\n    \"NO\": \"no\"\n"},
