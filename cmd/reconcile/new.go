@@ -25,7 +25,7 @@ type newOptions struct{ repo, name, image string }
 func newNewCommand(a *app) *cobra.Command {
 	var opt newOptions
 	cmd := &cobra.Command{
-		Use:   "new [REPO] NAME IMAGE | [REPO] NAME --image IMAGE",
+		Use:   "new [agent] [REPO] NAME IMAGE | [agent] [REPO] NAME --image IMAGE",
 		Short: "Write the folder of a new agent",
 		Long: `Writes the folder of an agent with a manifest to begin with, in the workspace or
 in a repo of it that is a folder. It runs as it is, under the default supervisor,
@@ -46,6 +46,7 @@ once it is enabled.`,
 }
 
 func (o *newOptions) take(args []string) error {
+	args = afterAgent(args, func(rest []string) bool { return len(rest) > 1 || len(rest) > 0 && o.image != "" })
 	if o.image == "" && len(args) > 1 {
 		args, o.image = args[:len(args)-1], args[len(args)-1]
 	}
