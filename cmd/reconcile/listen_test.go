@@ -162,6 +162,25 @@ func TestProbes(t *testing.T) {
 	check("/other", 404, "404 page not found")
 }
 
+// The router gets its paths as they were sent, and only what the listener lets in.
+func TestListenerRoutes(t *testing.T) {
+	var got []string
+	h, err := listening(t, listenFlags{addr: "127.0.0.1:0"}, answers{router: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = append(got, r.URL.EscapedPath())
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/mcps", "/mcps/a//b/../c%2Fd", "/mcpsx", "/"} {
+		ask(h, path, "localhost", nil)
+		ask(h, path, "evil.example", nil)
+		ask(h, path, "localhost", map[string]string{"Origin": "https://evil.example"})
+	}
+	if diff := cmp.Diff([]string{"/mcps", "/mcps/a//b/../c%2Fd"}, got); diff != "" {
+		t.Errorf("routed (-want +got)\n%s", diff)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	m := newMetrics(gauges{
 		instances: func() map[string]int { return map[string]int{"running": 3, "crashloopbackoff": 1} },
