@@ -49,7 +49,7 @@ func (r *Runtime) createImage(ctx context.Context, s plan.Step, d plan.Desired, 
 	if err != nil {
 		return plan.Object{}, err
 	}
-	run := installRun{r: r, s: s, d: d, of: of, spec: spec, base: base, obj: obj}
+	run := installRun{r: r, s: s, d: d, of: of, spec: spec, base: base, obj: obj, timeout: res.StartTimeout}
 	name, forget := r.hookName(d, of)
 	defer forget()
 	id, err := run.create(ctx, name)
@@ -120,7 +120,9 @@ type installRun struct {
 	spec plan.ImageSpec
 	base image
 	obj  plan.Object // the image to be made
-	out  *hookOutput
+	// timeout is what the hook may take; 0 = as long as the step.
+	timeout time.Duration
+	out     *hookOutput
 
 	attached *attached
 }
@@ -141,7 +143,7 @@ func (x *installRun) create(ctx context.Context, name string) (id string, err er
 	vars := secretVariables(c)
 	hook := helper.Hook{
 		Name: string(plan.HookInstall), Shell: []string{"/bin/sh", "-c"}, Commands: x.spec.Commands,
-		Env: variables(environment(c, bundle)), Secrets: sortedKeys(vars), Limit: hookLimit,
+		Env: variables(environment(c, bundle)), Secrets: sortedKeys(vars), Limit: hookLimit, Timeout: x.timeout,
 	}
 	c = installed(x.of, x.spec, append([]string{helper.Server}, hook.Args()...))
 	spec, err := r.generate(name, c, nil, x.base, false)
