@@ -161,5 +161,5 @@ func (a *app) notInPodman(ctx context.Context, name string) error {
 	if has, err := r.HasSecret(ctx, name); err != nil || !has {
 		return nil
 	}
-	return fmt.Errorf("Podman has a secret %s, which goes before the file of that name in %s: leave out --secrets-dir to change it, or choose another name by --as NAME", name, a.secretsDir) //nolint:staticcheck // a name
+	return fmt.Errorf("there is a secret %s in Podman, which goes before the file of that name in %s: leave out --secrets-dir to change it, or choose another name by --as NAME", name, a.secretsDir)
 }
