@@ -98,7 +98,7 @@ func (a *app) status(ctx context.Context, name string) error {
 			"revision":       src.Desired.Revision,
 			"daemon":         daemonJSON(daemon),
 			"sources":        sources,
-			"status":         all,
+			"status":         withHooks(all, d, o),
 			"diagnostics":    diagnosticsJSON(ds),
 		})
 	} else {
@@ -110,7 +110,7 @@ func (a *app) status(ctx context.Context, name string) error {
 		if src.Fatal {
 			empty = "nothing runs; what is desired cannot be told"
 		}
-		a.printStatus(all, name != "", empty)
+		a.printStatus(withHooks(all, d, o), name != "", empty)
 	}
 	switch {
 	case err != nil:
@@ -142,7 +142,7 @@ func pickStatus(name string, all []reconcile.Status) ([]reconcile.Status, error)
 }
 
 // printStatus prints a line a resource, or empty when there is none.
-func (a *app) printStatus(all []reconcile.Status, detail bool, empty string) {
+func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 	s := a.styleFor(a.std.out)
 	if len(all) == 0 {
 		fmt.Fprintln(a.std.out, empty)
@@ -152,7 +152,7 @@ func (a *app) printStatus(all []reconcile.Status, detail bool, empty string) {
 	for _, st := range all {
 		rows = append(rows, []string{
 			escape(st.ID.String()), st.Desired, string(st.State), age(st.Started), strconv.Itoa(st.Restarts),
-			ports(st.Ports), short(st.Digest), escape(firstReason(st)),
+			ports(st.Ports), short(st.Digest), escape(firstReason(st.Status)),
 		})
 	}
 	table(a.std.out, []string{"NAME", "DESIRED", "ACTUAL", "AGE", "RESTARTS", "PORTS", "DIGEST", "REASON"}, rows, func(col int, cell string) string {
@@ -185,6 +185,7 @@ func (a *app) printStatus(all []reconcile.Status, detail bool, empty string) {
 				fmt.Fprintf(a.std.out, "%-10s %s\n", line[0], escape(line[1]))
 			}
 		}
+		printTrials(a.std.out, st)
 		for _, r := range st.Reasons {
 			fmt.Fprintf(a.std.out, "%-10s %s%s\n", r.Code, escape(r.Text), origin(s, r.Origin))
 		}
