@@ -243,6 +243,35 @@ func TestDecodeLockedHooks(t *testing.T) {
 	}
 }
 
+// What hides in a text is seen by whoever reviews the file, and is what it was.
+func TestEditLockShowsWhatHides(t *testing.T) {
+	for _, command := range []string{"rm \u202e-x", "a\u200bb", "x\ufe0fy", "\x1b[31m", "a\u2028b", "\ufeffa"} {
+		want := []string{"echo é", command}
+		got, err := EditLock(nil, LockChanges{Hooks: map[string]*HookEntry{"manifest/a": {Digest: digestA, Commands: want}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.IndexFunc(string(got), isHidden); i >= 0 {
+			t.Errorf("%q: it hides in %q", command, got)
+		}
+		l, ds := DecodeLock(LockFile, got)
+		if len(ds) > 0 {
+			t.Fatal(ds)
+		}
+		var read []string
+		for _, c := range l.Hooks[0].Commands {
+			read = append(read, c.V)
+		}
+		if diff := cmp.Diff(want, read); diff != "" {
+			t.Error(diff)
+		}
+	}
+	got, err := EditLock(nil, LockChanges{Hooks: map[string]*HookEntry{"manifest/a": {Digest: digestA, Commands: []string{"echo é"}}}})
+	if err != nil || !strings.Contains(string(got), "- echo é\n") {
+		t.Errorf("what hides nothing: got %q, %v", got, err)
+	}
+}
+
 func TestEditLockRefuses(t *testing.T) {
 	for old, want := range map[string]string{
 		"{apiVersion: reconcile/v1alpha1, kind: Lock, a: b}": "unknown field",

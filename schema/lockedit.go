@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -58,6 +59,9 @@ func EditLock(old []byte, ch LockChanges) ([]byte, error) {
 	}
 	root.Style &^= yaml.FlowStyle // one fact a line, which merges
 	out, err := yaml.Dump(doc, yaml.WithV4Defaults())
+	if err == nil && bytes.ContainsFunc(out, isHidden) { // whoever reviews the file is to see what it says
+		out, err = yaml.Dump(doc, yaml.WithV4Defaults(), yaml.WithUnicode(false))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("edit lock file: %w", err)
 	}
@@ -65,6 +69,12 @@ func EditLock(old []byte, ch LockChanges) ([]byte, error) {
 		return nil, fmt.Errorf("edit lock file: it would not be well-formed: %s", ds[0])
 	}
 	return out, nil
+}
+
+// isHidden reports whether r can hide what a text says, as what turns its direction
+// does.
+func isHidden(r rune) bool {
+	return r != '\n' && (!unicode.IsPrint(r) || unicode.Is(unicode.Variation_Selector, r))
 }
 
 func parseLock(old []byte) (*yaml.Node, error) {
