@@ -30,6 +30,7 @@ import (
 	nettypes "go.podman.io/common/libnetwork/types"
 
 	"reconcile/podman/podmantest"
+	"reconcile/reconcile/plan"
 	"reconcile/repos/repostest"
 )
 
@@ -437,6 +438,14 @@ func inspectCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(enc.Encode(v))
 }
 
+// images are those that install hooks of the script made.
+func (s *script) images() ([]*types.ImageSummary, error) {
+	all, err := images.List(s.conn(), new(images.ListOptions).WithFilters(map[string][]string{"label": {plan.ImageLabel(plan.LabelRoot)}}))
+	return slices.DeleteFunc(all, func(i *types.ImageSummary) bool {
+		return !s.mine(map[string]string{"reconcile.root": i.Labels[plan.ImageLabel(plan.LabelRoot)]})
+	}), err
+}
+
 // leaksCmd looks for planted secrets in everything that Podman says about our
 // objects, in every file of the state directory but those of agents, and in
 // what commands left elsewhere: leaks [FILE…]
@@ -475,6 +484,14 @@ func leaksCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, x := range f.secrets {
 		add("secret "+x.Spec.Name, x, nil)
+	}
+	made, err := s.images()
+	ts.Check(err)
+	for _, i := range made {
+		v, err := images.GetImage(s.conn(), i.ID, nil)
+		add("image "+i.ID, v, err)
+		past, err := images.History(s.conn(), i.ID, nil)
+		add("history of image "+i.ID, past, err)
 	}
 	files := 0
 	err = filepath.WalkDir(ts.Getenv("RECONCILE_STATE_DIR"), func(path string, e fs.DirEntry, err error) error {
