@@ -39,7 +39,10 @@ func (r *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 }
 
 func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, error) {
-	o := observation{r: r, d: d, channels: map[string]string{}, ours: map[string][]string{workspaceFilter: {plan.LabelWorkspace + "=" + d.Workspace}}}
+	o := observation{
+		r: r, d: d, ours: map[string][]string{workspaceFilter: {plan.LabelWorkspace + "=" + d.Workspace}},
+		channels: map[string]string{}, out: plan.Observed{NoHostPaths: r.remote},
+	}
 	ctx, cancel := context.WithCancel(r.with(ctx))
 	defer cancel()
 

@@ -259,6 +259,8 @@ func (s *scene) observe(words []string) error {
 		return s.wish(words[1:])
 	case "ran":
 		return s.ran(words[1:])
+	case "nohostpaths":
+		s.observed.NoHostPaths = true
 	case "nocommit":
 		s.observed.NoCommit = true
 	case "foreign":

@@ -27,6 +27,9 @@ type Observed struct {
 	HostHooks map[ID]HostHook
 	// NoCommit: the runtime cannot make images, as install hooks need it.
 	NoCommit bool
+	// NoHostPaths: the runtime does not see the folders of this host. What mounts
+	// one can be looked at, stopped and deleted, and nothing is heard of its probes.
+	NoHostPaths bool
 	// Busy are IDs with a step under way, or with one since the objects were
 	// looked at: what is known of them is no longer so. Nothing is planned for
 	// them.

@@ -48,15 +48,16 @@ type snapshotJSON struct {
 }
 
 type observedJSON struct {
-	Objects    []objectJSON               `json:"objects"`
-	Foreign    []objectJSON               `json:"foreign"`
-	Inputs     map[Input]factJSON         `json:"inputs"`
-	Incomplete []Reason                   `json:"incomplete"`
-	Records    recordsJSON                `json:"records"`
-	Specs      map[string]json.RawMessage `json:"specs"`
-	Converged  []ID                       `json:"converged"`
-	HostHooks  map[ID]HostHook            `json:"host_hooks,omitempty"`
-	NoCommit   bool                       `json:"no_commit,omitempty"`
+	Objects     []objectJSON               `json:"objects"`
+	Foreign     []objectJSON               `json:"foreign"`
+	Inputs      map[Input]factJSON         `json:"inputs"`
+	Incomplete  []Reason                   `json:"incomplete"`
+	Records     recordsJSON                `json:"records"`
+	Specs       map[string]json.RawMessage `json:"specs"`
+	Converged   []ID                       `json:"converged"`
+	HostHooks   map[ID]HostHook            `json:"host_hooks,omitempty"`
+	NoCommit    bool                       `json:"no_commit,omitempty"`
+	NoHostPaths bool                       `json:"no_host_paths,omitempty"`
 }
 
 type recordsJSON struct {
@@ -193,7 +194,7 @@ func (s Snapshot) JSON() ([]byte, error) {
 			Incomplete: list(o.Incomplete),
 			Records:    recordsJSON{o.Records.Owner, list(o.Records.Accepted), list(o.Records.Records)},
 			Specs:      maps.Clone(o.Specs), Converged: list(o.Converged),
-			HostHooks: hostHookForms(o.HostHooks), NoCommit: o.NoCommit,
+			HostHooks: hostHookForms(o.HostHooks), NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
 		},
 	}
 	if out.Observed.Specs == nil {
@@ -229,7 +230,7 @@ func ParseSnapshot(b []byte) (Snapshot, error) {
 			Objects: objectsOf(o.Objects), Foreign: objectsOf(o.Foreign), Inputs: factsOf(o.Inputs),
 			Incomplete: o.Incomplete, Records: Records{o.Records.Owner, o.Records.Accepted, o.Records.Records},
 			Specs: map[string]json.RawMessage{}, Converged: o.Converged,
-			HostHooks: o.HostHooks, NoCommit: o.NoCommit,
+			HostHooks: o.HostHooks, NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
 		},
 	}
 	for _, obj := range s.Observed.Objects {

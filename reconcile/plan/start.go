@@ -14,6 +14,7 @@ func (v *view) wishStarted(d *decision) {
 	}
 	switch d.current.State {
 	case StateRunning:
+		v.noteDeaf(d)
 		v.wishRestarted(d)
 		return
 	case StatePaused:

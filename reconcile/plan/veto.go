@@ -53,6 +53,9 @@ func (v *view) veto(d *decision, all decisions) *hold {
 	if v.observed.NoCommit && d.create != "" && d.id.Kind.Role() == RoleImage {
 		return fault(CodeUnsupported, "the runtime cannot make images, as its install hook needs it")
 	}
+	if v.lacksFolders(d) {
+		return fault(CodeUnsupported, noFoldersText)
+	}
 	if h := v.missingInputs(d); h != nil {
 		return h
 	}
