@@ -123,7 +123,7 @@ func TestProbes(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errTooSlow)
 			defer cancel()
 			_, err := b.rt.Do(ctx, on(plan.OpWait, obj), b.d)
-			if err == nil || !strings.Contains(err.Error(), "Container failed to become ready: its readiness probe ready.sh said last:\n  not yet") || !errors.Is(err, errTooSlow) {
+			if err == nil || !strings.Contains(err.Error(), "Container failed to become ready: its readiness probe ready.sh said last: not yet") || !errors.Is(err, errTooSlow) {
 				t.Errorf("wait: %v", err)
 			}
 			if got := b.object(t, id); got.State != plan.StateRunning {

@@ -11,8 +11,8 @@ import (
 )
 
 // firstReports is how long an observation waits for helpers that can only now
-// report.
-const firstReports = 500 * time.Millisecond
+// report. They try some times a second; a host that has just come up is slow.
+const firstReports = 2 * time.Second
 
 // helperProbe is a probe in the helper's terms.
 func helperProbe(p *plan.Probe) *helper.Probe {

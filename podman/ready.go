@@ -90,7 +90,11 @@ func (g gate) closed(readiness *plan.ProbeState) error {
 	case readiness == nil:
 		text += "nothing was heard of its readiness probe " + g.script
 	case said != "":
-		text += fmt.Sprintf("its readiness probe %s said last:\n%s", g.script, indent(said))
+		gap := " "
+		if strings.Contains(said, "\n") {
+			gap, said = "\n", indent(said)
+		}
+		text += fmt.Sprintf("its readiness probe %s said last:%s%s", g.script, gap, said)
 	case readiness.Failures > 0:
 		text += fmt.Sprintf("its readiness probe %s failed %d times in a row and said nothing", g.script, readiness.Failures)
 	default:
