@@ -11,7 +11,7 @@ BUILD = go build -trimpath -tags '$(TAGS)'
 EMBEDDED = cmd/reconcile/embedded
 FUZZTIME = 1m
 
-.PHONY: help build helper deps test test-podman5 check bench fuzz demo cover clean
+.PHONY: help build helper deps test test-podman5 test-registry check bench fuzz demo cover clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ test-podman5: deps helper ## conformance and scripts once more, on a Podman 5 th
 	@podman=$$(.ci/build-podman5) && \
 		echo "RECONCILE_TEST_PODMAN=$$podman" && \
 		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 ./podman/... ./cmd/reconcile/...
+
+test-registry: deps helper ## run the agents of examples/ploinky once more, with real images of RECONCILE_TEST_REGISTRY
+	RECONCILE_TEST_REGISTRY=$${RECONCILE_TEST_REGISTRY:-docker.io/library} $(GOTEST) -count=1 -run '^TestScriptRegistry$$' ./cmd/reconcile
 
 check: ## vet, staticcheck, gofumpt, and the rules of the repository
 	go mod verify

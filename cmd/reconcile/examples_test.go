@@ -152,6 +152,39 @@ func TestREADME(t *testing.T) {
 	}
 }
 
+// The commands that the documents about Ploinky name exist, and the examples are
+// all told of.
+func TestPloinkyDocs(t *testing.T) {
+	var all []byte
+	for _, name := range []string{"../../docs/ploinky.md", "../../examples/ploinky/README.md"} {
+		doc, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, doc...)
+	}
+	root := newRootCommand(&app{})
+	commands := 0
+	for _, m := range span.FindAllStringSubmatch(string(all), -1) {
+		if c := command.FindStringSubmatch(m[1]); c != nil {
+			commands++
+			checkCommand(t, root, strings.Fields(c[1]))
+		}
+	}
+	if commands == 0 {
+		t.Error("no command is named")
+	}
+	dirs, err := filepath.Glob("../../examples/ploinky/*/workspace.yaml")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range dirs {
+		if name := filepath.Base(filepath.Dir(file)); !bytes.Contains(all, []byte("\n| [`"+name+"`]("+name+") | ")) {
+			t.Errorf("examples/ploinky/README.md does not tell of %s", name)
+		}
+	}
+}
+
 // checkSample decodes a sample of a workspace file, a host's policy, a manifest
 // or another document.
 func checkSample(t *testing.T, ext, text string) {
@@ -187,6 +220,9 @@ func checkCommand(t *testing.T, root *cobra.Command, words []string) {
 	cmd := root
 	for i, w := range words {
 		w = strings.Trim(w, "[],.`")
+		if i > 1 && (cmd.Name() == "exec" || cmd.Name() == "cli") {
+			return // the command of the container
+		}
 		switch {
 		case strings.HasPrefix(w, "--"):
 			name, _, _ := strings.Cut(w[2:], "=")
