@@ -139,6 +139,9 @@ func (p *pty) sit(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// prompt is that of the shell inside. What is typed before it may be lost.
+const prompt = `/code # `
+
 // ends waits for the end of cmd and returns its exit code.
 func ends(t *testing.T, cmd *exec.Cmd) int {
 	t.Helper()
@@ -212,30 +215,33 @@ func TestTerminal(t *testing.T) {
 		p.resize(t, 101, 31)
 		before := p.state(t)
 		cmd := p.sit(t, env, "shell", "web")
-		p.await(t, `[#$] `)
+		p.await(t, prompt)
 		if p.state(t) == before {
 			t.Error("the terminal is not raw")
 		}
 		p.press(t, "stty size; echo term=$TERM; tty\r")
 		p.await(t, `31 101\r\n`)
 		p.await(t, `term=xterm-test\r\n/dev/pts/\d+\r\n`)
+		p.await(t, prompt)
 		p.resize(t, 77, 22)
 		p.press(t, "until stty size | grep -q '22 77'; do sleep 0.1; done; stty size\r")
 		p.await(t, `\n22 77\r\n`)
+		p.await(t, prompt)
 		p.press(t, "sleep 4441\r")
 		p.await(t, "sleep 4441\r\n")
 		appears("sleep 4441")
 		p.press(t, "\x03")
-		p.await(t, `[#$] `)
+		p.await(t, prompt)
 		p.press(t, "sleep 4442\r")
 		p.await(t, "sleep 4442\r\n")
 		appears("sleep 4442")
 		p.press(t, "\x1a")
 		p.await(t, `Stopped`)
-		p.await(t, `[#$] `)
+		p.await(t, prompt)
 		p.press(t, "kill -9 %1; wait; echo killed\r")
 		p.await(t, `\nkilled\r\n`)
-		p.press(t, "exit 6\r")
+		p.await(t, prompt)
+		p.press(t, "exec sh -c 'exit 6'\r") // the shell would speak of its jobs first
 		if code := ends(t, cmd); code != 6 {
 			t.Errorf("exit code %d\n%s", code, p.screen())
 		}
@@ -265,7 +271,7 @@ func TestTerminal(t *testing.T) {
 			p := openPTY(t)
 			before := p.state(t)
 			cmd := p.sit(t, env, "shell", "web")
-			p.await(t, `[#$] `)
+			p.await(t, prompt)
 			mark := fmt.Sprintf("sleep 55%d", int(end))
 			p.press(t, mark+"\r")
 			p.await(t, mark+"\r\n")
