@@ -141,7 +141,7 @@ func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, hooke
 func (fs failures) facts() []plan.Backoff {
 	var out []plan.Backoff
 	for _, f := range fs {
-		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, Until: f.until, Detail: f.detail})
+		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, Until: f.until, Detail: oneLine(f.detail)})
 	}
 	slices.SortFunc(out, func(a, b plan.Backoff) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 	return out

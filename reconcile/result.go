@@ -64,6 +64,15 @@ func (r PassResult) Departed() []Status {
 	return out
 }
 
+// Unready returns what runs as it should, was not to be changed, and fails its
+// readiness probe: nothing can be done about that.
+func (r PassResult) Unready() []Status {
+	return slices.DeleteFunc(slices.Clone(r.Status), func(st Status) bool {
+		failing := st.Health != nil && st.Health.Readiness != nil && st.Health.Readiness.Verdict == plan.VerdictFailing
+		return !failing || !st.InSync || slices.ContainsFunc(r.Plan.Changes, func(c plan.Change) bool { return c.ID == st.ID })
+	})
+}
+
 // RecordOf sums up a pass that began at a time for the causes and has just
 // ended, for [Store.AppendHistory], which gives it its number.
 func RecordOf(r PassResult, l Loaded, causes []Cause, began time.Time) PassRecord {

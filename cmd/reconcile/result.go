@@ -59,6 +59,9 @@ func (a *app) printResultText(r reconcile.PassResult, seen bool) error {
 		}
 	}
 	if seen {
+		for _, st := range r.Unready() {
+			fmt.Fprintln(a.std.out, a.plainText(fmt.Sprintf("%s %s: %s%s", s.yellow("!"), escape(st.ID.String()), escape(firstReason(st)), origin(s, st.Origin))))
+		}
 		for _, st := range r.Departed() {
 			hint := ""
 			if st.Handle != "" && st.ID.Kind.Role() == plan.RoleInstance {
