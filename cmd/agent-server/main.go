@@ -85,6 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stderr, "agent-server: %v\n%s", err, usage)
 			return exitUsage
 		}
+		holdOn()
 		return runLeash(name, os.Stdin, stderr)
 	case "serve":
 		if len(args) > 1 {

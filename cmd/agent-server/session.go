@@ -47,11 +47,12 @@ func becomeSession(s helper.Session) error {
 
 func sessionMark(name string) mark { return markOf("session " + name) }
 
+// holdOn has this process, a leash, end with its session only.
+func holdOn() { signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE) }
+
 // runLeash waits for the end of its input, and ends those of the session unless
 // it is told to let go of them.
 func runLeash(name string, stdin io.Reader, stderr io.Writer) int {
-	// What ends the leash must not let the session go.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	told, _ := io.ReadAll(io.LimitReader(stdin, int64(len(helper.LetGo))))
 	if string(told) == helper.LetGo {
 		return 0
