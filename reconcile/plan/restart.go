@@ -102,7 +102,11 @@ func (v *view) restarts(d *decision) restarts {
 	if rec.isOf(o.Digest) && o.State == StateExited {
 		r.cause = rec.Data["cause"]
 	}
-	if ran := o.Finished.Sub(o.Started); !o.Started.IsZero() && ran >= restartStable {
+	end := o.Finished
+	if o.up() {
+		end = v.opts.Now
+	}
+	if !o.Started.IsZero() && end.Sub(o.Started) >= restartStable {
 		r.streak = 0
 	}
 	return r
