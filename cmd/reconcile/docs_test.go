@@ -17,26 +17,35 @@ import (
 	"reconcile/reconcile/plan"
 )
 
-// The files and commands of docs/authority.md, in their order, print what it
-// says; and it tells of every kind of grant.
+// docs/authority.md prints what it says, and tells of every kind of grant.
 func TestAuthorityDocs(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/authority.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := checkDocument(t, "../../docs/authority.md")
 	for _, kind := range plan.GrantKinds() {
-		if !strings.Contains(string(doc), "\n| `"+string(kind)+"` | ") {
+		if !strings.Contains(doc, "\n| `"+string(kind)+"` | ") {
 			t.Errorf("docs/authority.md says nothing of %s", kind)
 		}
 	}
+}
+
+func TestHooksDocs(t *testing.T) { checkDocument(t, "../../docs/hooks.md") }
+
+// checkDocument checks that the files and commands of a document, in their order,
+// print what it says, and returns it.
+func checkDocument(t *testing.T, path string) string {
+	t.Helper()
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := rerun(t, string(doc))
 	if os.Getenv("RECONCILE_UPDATE") != "" {
-		if err := os.WriteFile("../../docs/authority.md", []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	} else if diff := cmp.Diff(string(doc), got); diff != "" {
-		t.Errorf("docs/authority.md (-says +would say; RECONCILE_UPDATE=1 rewrites it):\n%s", diff)
+		t.Errorf("%s (-says +would say; RECONCILE_UPDATE=1 rewrites it):\n%s", path, diff)
 	}
+	return string(doc)
 }
 
 var (
