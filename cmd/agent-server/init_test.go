@@ -175,6 +175,7 @@ func TestInitReapsCrowd(t *testing.T) {
 }
 
 func TestInitEndsTheRest(t *testing.T) {
+	t.Parallel()
 	t.Run("who listens to TERM", func(t *testing.T) {
 		t.Parallel()
 		c := launch(t, asPID1(t, helper.Config{Main: sh(`
@@ -210,6 +211,7 @@ func TestInitEndsTheRest(t *testing.T) {
 }
 
 func TestBeside(t *testing.T) {
+	t.Parallel()
 	t.Run("starts again", func(t *testing.T) {
 		c := launch(t, asInit(t, helper.Config{
 			Beside: sh("echo run >>runs; exit 9"),

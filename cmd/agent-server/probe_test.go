@@ -262,6 +262,7 @@ func TestProbeOutput(t *testing.T) {
 
 // Runs begin an interval apart, never overlap, and not before the delay.
 func TestProbeTimes(t *testing.T) {
+	t.Parallel()
 	h := newTestHost(t)
 	h.listen()
 	code := t.TempDir()
@@ -299,6 +300,7 @@ func TestProbeTimes(t *testing.T) {
 
 // A run that takes too long leaves nobody behind, and nobody else is touched.
 func TestProbeTimeout(t *testing.T) {
+	t.Parallel()
 	for name, script := range escapes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -381,6 +383,7 @@ func childOf(t *testing.T, pid int) int {
 // The worst that a probe can do to others leaves PID 1 running and the other
 // probe judged.
 func TestProbeSurvives(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ script, want string }{
 		"floods":           {"exec yes", "no result after 1s"},
 		"floods and fails": {"yes | head -c 2000000; exit 1", "y\n"},
@@ -424,6 +427,7 @@ func TestProbeSurvives(t *testing.T) {
 
 // What the probes found is told again to a daemon that has started anew.
 func TestChannelKeepsState(t *testing.T) {
+	t.Parallel()
 	h := newTestHost(t)
 	code := t.TempDir()
 	writeFile(t, code+"/probe.sh", "echo >>runs; [ -e healthy ]", 0o644)
