@@ -29,6 +29,8 @@ func TestAuthorityDocs(t *testing.T) {
 
 func TestHooksDocs(t *testing.T) { checkDocument(t, "../../docs/hooks.md") }
 
+func TestHealthDocs(t *testing.T) { checkDocument(t, "../../docs/health.md") }
+
 // checkDocument checks that the files and commands of a document, in their order,
 // print what it says, and returns it.
 func checkDocument(t *testing.T, path string) string {
@@ -49,12 +51,12 @@ func checkDocument(t *testing.T, path string) string {
 }
 
 var (
-	documentBlock   = regexp.MustCompile("(?s)```(yaml|console)\n(.*?)```")
+	documentBlock   = regexp.MustCompile("(?s)```(yaml|sh|console)\n(.*?)```")
 	documentCommand = regexp.MustCompile(`(?m)^\$ .*\n`)
 )
 
-// rerun returns doc with what its commands print now. Each YAML block is written
-// to the file that its first line names, and of each console block the commands
+// rerun returns doc with what its commands print now. Each YAML block and script is
+// written to the file that its first line names, and of each console block the commands
 // are run in the workspace, which is /srv/acme there; only stdout is shown.
 func rerun(t *testing.T, doc string) string {
 	t.Helper()
@@ -62,7 +64,7 @@ func rerun(t *testing.T, doc string) string {
 	commands := 0
 	out := documentBlock.ReplaceAllStringFunc(doc, func(block string) string {
 		m := documentBlock.FindStringSubmatch(block)
-		if m[1] == "yaml" {
+		if m[1] != "console" {
 			name, text, _ := strings.Cut(strings.TrimPrefix(m[2], "# "), "\n")
 			run("mkdir -p $(dirname "+name+") && cat >"+name, text)
 			return block
