@@ -97,7 +97,7 @@ func TestCopy(t *testing.T) {
 	id := b.want("a", spec)
 
 	must(t, os.WriteFile(filepath.Join(from, "main"), []byte("v2"), 0o644))
-	b.refuse(t, plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id}, "mount /code", "source changed while it was copied")
+	b.refuse(t, plan.Step{ID: "prepare", Op: plan.OpPrepare, Target: id}, "mount /code", "its files are not those that were planned, they changed since")
 	if left := names(t, place); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}

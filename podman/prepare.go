@@ -235,7 +235,7 @@ func verifyTree(dir string, m plan.Mount) error {
 		return err
 	}
 	if got != m.TreeHash {
-		return fmt.Errorf("%s: source changed while it was copied", m.From)
+		return fmt.Errorf("%s: its files are not those that were planned, they changed since", m.From)
 	}
 	return nil
 }
