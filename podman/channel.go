@@ -22,7 +22,7 @@ const (
 	// channelConns bounds the connections of one channel: a helper needs one, and
 	// another one while the first is not yet known to be gone.
 	channelConns = 4
-	// reportPause follows each report, so that nobody can keep us busy.
+	// reportPause is between two reports, so that nobody can keep us busy.
 	reportPause = 5 * time.Millisecond
 	// hostnameLen is how much of a container's ID is its hostname.
 	hostnameLen = 12
@@ -112,7 +112,7 @@ func (c *channel) serve(cs *channels) {
 func (c *channel) read(cs *channels, conn net.Conn) {
 	defer cs.leave(c, conn)
 	lines := bufio.NewReaderSize(conn, helper.MaxReport)
-	for {
+	for next := time.Now(); ; next = time.Now().Add(reportPause) {
 		line, err := lines.ReadSlice('\n')
 		if err != nil {
 			return
@@ -121,8 +121,8 @@ func (c *channel) read(cs *channels, conn net.Conn) {
 		if !ok {
 			return
 		}
+		time.Sleep(time.Until(next)) // mostly past
 		cs.hear(c, conn, report)
-		time.Sleep(reportPause)
 	}
 }
 

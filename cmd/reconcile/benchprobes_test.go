@@ -26,7 +26,7 @@ import (
 // BenchmarkProbesByExec is what probes would cost if they were run through
 // Podman's API: the processor time, and the time until the result, of a probe a
 // second in each of 10 containers, over that of a bare loop that starts the same
-// script as often. BenchmarkProbes of agent-server is how they are run.
+// script as often. BenchmarkProbes of package podman is how they are run.
 func BenchmarkProbesByExec(b *testing.B) {
 	const instances, perRound = 10, 3
 	const script = "[ -e ready ] || exit 1\necho >>runs\n"

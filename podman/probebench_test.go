@@ -1,76 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package podman
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"reconcile/helper"
+	"reconcile/reconcile/plan"
 )
 
 const (
 	benchHelpers = 200
 	benchWindow  = 5 * time.Second
-	benchRounds  = 7
 )
 
-// benchScript is a probe as people write them, and counts its runs.
-const benchScript = `[ -e ready ] || exit 1
-echo >>runs
-`
+// benchScripts are probes as people write them, which count their runs. Each
+// failure is reported, and a success only after one.
+var benchScripts = map[string]string{
+	"passing": "[ -e here ] || exit 1\necho >>runs\n",
+	"failing": "echo >>runs\n[ -e gone ] || { echo there is no answer; exit 1; }\n",
+}
 
 // BenchmarkProbes is the processor time of 200 helpers, PID 1 each, with a probe
-// a second, and of whoever listens to their reports, over that of a bare loop
+// a second, and of the channels at which they report, over that of a bare loop
 // that starts the same scripts as often and waits for them.
 func BenchmarkProbes(b *testing.B) {
-	if os.Getuid() != 0 {
-		b.Skip("only root can give each helper a PID namespace")
-	}
-	dir := b.TempDir()
-	channel := filepath.Join(dir, "channel")
-	if err := os.Mkdir(channel, 0o755); err != nil {
+	binary := filepath.Join(b.TempDir(), "agent-server")
+	if err := os.WriteFile(binary, benchHelper(b), 0o755); err != nil {
 		b.Fatal(err)
 	}
-	connected := listenForReports(b, filepath.Join(channel, "helper.sock"))
+	for _, verdict := range []plan.Verdict{plan.VerdictPassing, plan.VerdictFailing} {
+		b.Run(string(verdict), func(b *testing.B) { benchProbes(b, binary, verdict) })
+	}
+}
+
+func benchProbes(b *testing.B, binary string, verdict plan.Verdict) {
+	dir := b.TempDir()
+	sockets, err := os.MkdirTemp("", "c-") // their paths are short
+	if err != nil {
+		b.Fatal(err)
+	}
+	cs := &channels{dir: sockets}
+	b.Cleanup(func() { // runs after the helpers have ended
+		cs.close()
+		os.RemoveAll(sockets)
+	})
 	var helpers []int
 	for i := range benchHelpers {
+		key := benchKey(i)
+		if _, err := cs.listen(key); err != nil {
+			b.Fatal(err)
+		}
 		code := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.Mkdir(code, 0o755); err != nil {
 			b.Fatal(err)
 		}
-		writeFile(b, code+"/probe.sh", benchScript, 0o644)
-		writeFile(b, code+"/ready", "", 0o644)
-		helpers = append(helpers, startBenchHelper(b, code, channel))
-	}
-	for range benchHelpers {
-		select {
-		case <-connected:
-		case <-time.After(patience):
-			b.Fatal("not all helpers have reported")
+		for name, text := range map[string]string{"probe.sh": benchScripts[string(verdict)], "here": ""} {
+			if err := os.WriteFile(filepath.Join(code, name), []byte(text), 0o644); err != nil {
+				b.Fatal(err)
+			}
 		}
+		helpers = append(helpers, startBenchHelper(b, binary, code, cs.folder(key), benchHandle(i)))
+	}
+	for i := range benchHelpers {
+		awaitBenchVerdict(b, cs, i, verdict)
 	}
 	time.Sleep(2 * time.Second) // what happens once is over
-	var floors, costs, ratios []float64
-	for range benchRounds {
-		before, own, ran := helperTime(b, helpers), ownTime(b), benchRuns(b, dir)
+	var floors, costs, ratios, listening []float64
+	for range rounds {
+		before, own, ran := helperTime(b, helpers), cpuTime(b, syscall.RUSAGE_SELF), benchRuns(b, dir)
 		time.Sleep(benchWindow)
-		cost := helperTime(b, helpers) - before + ownTime(b) - own
+		ours := cpuTime(b, syscall.RUSAGE_SELF) - own
+		cost := helperTime(b, helpers) - before + ours
 		runs := benchRuns(b, dir) - ran
 		floor := bareLoop(b, filepath.Join(dir, "0"), runs)
 		perRun := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(runs) }
-		floors, costs = append(floors, perRun(floor)), append(costs, perRun(cost))
+		floors, costs, listening = append(floors, perRun(floor)), append(costs, perRun(cost)), append(listening, perRun(ours))
 		ratios = append(ratios, cost.Seconds()/floor.Seconds())
 		if want := int(benchHelpers * benchWindow / time.Second); runs < want*9/10 {
 			b.Errorf("%d probes ran, want about %d", runs, want)
@@ -79,23 +92,46 @@ func BenchmarkProbes(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(floors), "floor-us/run")
 	b.ReportMetric(median(costs), "us/run")
+	b.ReportMetric(median(listening), "daemon-us/run")
 	b.ReportMetric(median(ratios), "x-floor")
 	b.ReportMetric(anonymous(b, helpers), "rssanon-MiB/helper")
 }
 
+func benchKey(i int) string {
+	return channelKey("bench", plan.ID{Kind: plan.Manifest, Name: strconv.Itoa(i)})
+}
+
+// benchHandle begins as long as a hostname is.
+func benchHandle(i int) string { return fmt.Sprintf("%0*x", hostnameLen, i) }
+
+func awaitBenchVerdict(b *testing.B, cs *channels, i int, want plan.Verdict) {
+	b.Helper()
+	late := time.After(time.Minute)
+	for {
+		health, news := cs.health(benchKey(i), benchHandle(i))
+		if health != nil && health.Liveness.Verdict == want {
+			return
+		}
+		select {
+		case <-news:
+		case <-late:
+			b.Fatalf("helper %d has not reported that its probe is %s", i, want)
+		}
+	}
+}
+
 // startBenchHelper starts a helper as PID 1 of a namespace and returns its PID
 // here. The end of the benchmark ends it.
-func startBenchHelper(b *testing.B, code, channel string) int {
+func startBenchHelper(b *testing.B, binary, code, channel, hostname string) int {
 	b.Helper()
-	second := int64(time.Second)
 	c := helper.Config{Main: []string{"sleep", "infinity"}, Liveness: &helper.Probe{
-		Script: "probe.sh", Interval: time.Duration(second), Timeout: 5 * time.Second, FailureThreshold: 5, SuccessThreshold: 1,
+		Script: "probe.sh", Interval: time.Second, Timeout: 5 * time.Second, FailureThreshold: 5, SuccessThreshold: 1,
 	}}
-	mount := `mount -t tmpfs none /run && mkdir /run/reconcile && mount --bind "$0" /run/reconcile && exec "$@"`
-	cmd := exec.Command("/bin/sh", append([]string{"-c", mount, channel, binary}, c.Args()...)...)
+	mount := `hostname "$1" && shift && mount -t tmpfs none /run && mkdir ` + helper.Channel + ` && mount --bind "$0" ` + helper.Channel + ` && exec "$@"`
+	cmd := exec.Command("/bin/sh", append([]string{"-c", mount, channel, hostname, binary}, c.Args()...)...)
 	cmd.Dir, cmd.Env = code, append(os.Environ(), "CODE_PATH="+code)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
 	}
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
@@ -105,41 +141,6 @@ func startBenchHelper(b *testing.B, code, channel string) int {
 		_ = cmd.Wait()
 	})
 	return cmd.Process.Pid
-}
-
-// listenForReports takes reports as reconcile does. Each helper that has
-// reported a verdict yields once.
-func listenForReports(b *testing.B, path string) <-chan struct{} {
-	b.Helper()
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	reported := make(chan struct{}, benchHelpers)
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer conn.Close()
-				said := false
-				for lines := bufio.NewScanner(conn); lines.Scan(); {
-					if !said && strings.Contains(lines.Text(), helper.Passing) {
-						said = true
-						reported <- struct{}{}
-					}
-				}
-			})
-		}
-	})
-	b.Cleanup(func() { // runs after the helpers have ended
-		l.Close()
-		running.Wait()
-	})
-	return reported
 }
 
 // helperTime is the processor time of processes and of all the children that
@@ -163,11 +164,6 @@ func helperTime(b *testing.B, pids []int) time.Duration {
 		}
 	}
 	return total
-}
-
-func ownTime(b *testing.B) time.Duration {
-	b.Helper()
-	return cpuTime(b, syscall.RUSAGE_SELF)
 }
 
 func cpuTime(b *testing.B, who int) time.Duration {
@@ -200,8 +196,8 @@ func bareLoop(b *testing.B, dir string, n int) time.Duration {
 			b.Fatal(err)
 		}
 		var status syscall.WaitStatus
-		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status != 0 {
-			b.Fatal(err, status)
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+			b.Fatal(err)
 		}
 	}
 	return cpuTime(b, syscall.RUSAGE_SELF) + cpuTime(b, syscall.RUSAGE_CHILDREN) - before
@@ -238,9 +234,4 @@ func anonymous(b *testing.B, pids []int) float64 {
 		all = append(all, float64(kib)/1024)
 	}
 	return median(all)
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
 }
