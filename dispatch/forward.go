@@ -5,6 +5,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime"
 	"net"
 	"net/http"
@@ -61,6 +62,8 @@ func (r *Router) failed(w http.ResponseWriter, req *http.Request, err error) {
 		return // nobody is there to be answered
 	case errors.As(err, &timeout) && timeout.Timeout():
 		err = errors.New("it did not answer in time")
+	case refused(err) != nil:
+		err = fmt.Errorf("nothing answers at its port: %w", refused(err).Err)
 	}
 	name := ""
 	if p := passageOf(req); p != nil {
@@ -99,16 +102,16 @@ type upstream struct {
 	drop context.CancelFunc
 }
 
-func (r *Router) upstream(t Target) *upstream {
+func (r *Router) upstream(to Route) *upstream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if up := r.upstreams[t]; up != nil {
+	if up := r.upstreams[to.Target]; up != nil {
 		return up
 	}
-	up := &upstream{target: t, locate: r.opt.Address, within: r.opt.DialTimeout, finding: make(chan struct{}, 1)}
+	up := &upstream{target: to.Target, locate: r.opt.Address, within: r.opt.DialTimeout, finding: make(chan struct{}, 1)}
 	up.transport = &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: r.opt.DialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		ResponseHeaderTimeout: r.opt.AnswerTimeout,
+		ResponseHeaderTimeout: to.AnswerTimeout,
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       time.Minute,
 		MaxIdleConnsPerHost:   16,
@@ -117,7 +120,7 @@ func (r *Router) upstream(t Target) *upstream {
 	}
 	up.transport.Protocols.SetHTTP1(true)
 	up.gone, up.drop = context.WithCancel(context.Background())
-	r.upstreams[t] = up
+	r.upstreams[to.Target] = up
 	return up
 }
 
@@ -170,8 +173,7 @@ func (u *upstream) known() string {
 
 // doubt forgets an address at which nobody could be reached.
 func (u *upstream) doubt(address string, err error) {
-	op, ok := errors.AsType[*net.OpError](err)
-	if !ok || op.Op != "dial" {
+	if refused(err) == nil {
 		return
 	}
 	u.mu.Lock()
@@ -179,6 +181,15 @@ func (u *upstream) doubt(address string, err error) {
 	if u.address == address {
 		u.address = ""
 	}
+}
+
+// refused is the error as one of a connection that could not be made; nil = it is
+// another.
+func refused(err error) *net.OpError {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return op
+	}
+	return nil
 }
 
 // buffers are what bodies are copied through.

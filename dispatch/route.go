@@ -17,8 +17,11 @@ type Route struct {
 	Target Target
 	State  string // in a word, for people
 	Reason string
-	// Retry is when to try again; 0 = somebody has to act first.
+	// Retry is when to try again, a second at least.
 	Retry time.Duration
+	// AnswerTimeout bounds the wait for the header of an answer once a request is
+	// sent; 0 = none. What comes after the header takes as long as it takes.
+	AnswerTimeout time.Duration
 }
 
 // Table is all instances by name; nil = it is not known yet which there are.

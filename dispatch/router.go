@@ -26,10 +26,7 @@ type Options struct {
 	KeepAuthorization bool
 	// DialTimeout bounds finding and reaching an instance; 0 = 5 s.
 	DialTimeout time.Duration
-	// AnswerTimeout bounds the wait for the header of an answer once the request
-	// is sent; 0 = none. What comes after the header takes as long as it takes.
-	AnswerTimeout time.Duration
-	Log           *slog.Logger // nil = none
+	Log         *slog.Logger // nil = none
 }
 
 // Router brings requests to instances. Its methods may be called from any
@@ -105,9 +102,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case !route.Ready:
 		answer(w, http.StatusServiceUnavailable, problem{
 			Code: CodeNotReady, Instance: name, State: route.State, Error: notReady(name, route),
-		}, route.Retry)
+		}, max(route.Retry, time.Second))
 	default:
-		r.forward(w, req, name, path, route.Target)
+		r.forward(w, req, name, path, route)
 	}
 }
 
@@ -131,12 +128,12 @@ func (r *Router) begin() bool {
 
 // forward has an instance answer. The deadlines of the server are for what it
 // answers itself.
-func (r *Router) forward(w http.ResponseWriter, req *http.Request, name, path string, t Target) {
+func (r *Router) forward(w http.ResponseWriter, req *http.Request, name, path string, to Route) {
 	ctl := http.NewResponseController(w)
 	_ = ctl.SetReadDeadline(time.Time{}) // where there is none, none has to go
 	_ = ctl.SetWriteDeadline(time.Time{})
 
-	up := r.upstream(t)
+	up := r.upstream(to)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(up.gone, func() { cancel(errGone) })()

@@ -32,7 +32,8 @@ type world struct {
 	router *Router
 	server *httptest.Server
 	client *http.Client
-	asked  atomic.Int32 // how often for an address
+	asked  atomic.Int32  // how often for an address
+	within time.Duration // in which instances are to begin to answer
 
 	mu        sync.Mutex
 	table     Table
@@ -80,6 +81,7 @@ func newWorld(t *testing.T, change func(*Options)) *world {
 	})
 	w.server = httptest.NewUnstartedServer(w.router)
 	w.server.Config.ReadTimeout, w.server.Config.WriteTimeout = serverDeadline, serverDeadline
+	w.server.Config.ReadHeaderTimeout, w.server.Config.IdleTimeout = patience, patience // before the router's part
 	w.server.Start()
 	w.client = w.server.Client()
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -110,7 +112,7 @@ func (w *world) set(name, address string) Target {
 	defer w.mu.Unlock()
 	n := starts.Add(1)
 	at := Target{Handle: fmt.Sprint(name, n), Started: time.Unix(n, 0)}
-	w.table[name] = Route{Ready: true, State: "Running", Target: at}
+	w.table[name] = Route{Ready: true, State: "Running", Target: at, AnswerTimeout: w.within}
 	w.addresses[at] = address
 	return at
 }
@@ -159,7 +161,8 @@ func (w *world) failure(res *http.Response, status int, code string) problem {
 func TestNoRoute(t *testing.T) {
 	w := newWorld(t, nil)
 	w.table["starting"] = Route{State: "Running", Reason: "its readiness probe has not passed yet", Retry: 1500 * time.Millisecond}
-	w.table["stopped"] = Route{State: "Stopped", Reason: `stopped by "reconcile stop"`}
+	w.table["stopped"] = Route{State: "Stopped", Reason: `stopped by "reconcile stop"`, Retry: 10 * time.Second}
+	w.table["new"] = Route{State: "Removed"}
 	w.table["nowhere"] = Route{Ready: true, Target: Target{Handle: "x"}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -176,9 +179,10 @@ func TestNoRoute(t *testing.T) {
 		"/mcps/other/status":  {404, CodeUnknown, `there is no instance "other"`, "", "", "other"},
 		"/mcps/Starting/x":    {404, CodeUnknown, `there is no instance "Starting"`, "", "", "Starting"},
 		"/mcps/starting/x":    {503, CodeNotReady, "starting is not ready: its readiness probe has not passed yet", "2", "Running", "starting"},
-		"/mcps/stopped/x":     {503, CodeNotReady, `stopped is not ready: stopped by "reconcile stop"`, "", "Stopped", "stopped"},
+		"/mcps/stopped/x":     {503, CodeNotReady, `stopped is not ready: stopped by "reconcile stop"`, "10", "Stopped", "stopped"},
+		"/mcps/new/x":         {503, CodeNotReady, "new is not ready", "1", "Removed", "new"},
 		"/mcps/nowhere/x":     {502, CodeFailed, "nowhere: its container is gone", "", "", "nowhere"},
-		"/mcps/deaf/x":        {502, CodeFailed, "connection refused", "", "", "deaf"},
+		"/mcps/deaf/x":        {502, CodeFailed, "deaf: nothing answers at its port: connect: connection refused", "", "", "deaf"},
 		"/mcps/deaf/../x":     {400, CodePath, "leads out", "", "", ""},
 		"/mcps/deaf/%2e%2e/x": {400, CodePath, "leads out", "", "", ""},
 	} {
@@ -282,15 +286,22 @@ func TestRequest(t *testing.T) {
 // An instance that does not begin to answer is given up; one that has begun may
 // take its time.
 func TestSlowInstance(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.AnswerTimeout = 100 * time.Millisecond })
+	w := newWorld(t, nil)
 	release := make(chan struct{})
 	defer close(release)
+	w.within = 100 * time.Millisecond
 	w.serve("mute", func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-release:
 		case <-r.Context().Done():
 		}
 	})
+	w.within = 10 * patience // each has its own
+	w.serve("late", func(rw http.ResponseWriter, _ *http.Request) {
+		time.Sleep(2 * serverDeadline)
+		io.WriteString(rw, "done")
+	})
+	w.within = serverDeadline
 	w.serve("slow", func(rw http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(rw).Flush()
 		time.Sleep(2 * serverDeadline)
@@ -300,8 +311,10 @@ func TestSlowInstance(t *testing.T) {
 	if p.Error != "mute: it did not answer in time" {
 		t.Errorf("said %q", p.Error)
 	}
-	if got := w.text(w.do("GET", "/mcps/slow/x", nil)); got != "done" {
-		t.Errorf("got %q", got)
+	for _, path := range []string{"/mcps/late/x", "/mcps/slow/x"} {
+		if got := w.text(w.do("GET", path, nil)); got != "done" {
+			t.Errorf("%s: got %q", path, got)
+		}
 	}
 }
 
@@ -326,7 +339,7 @@ func TestAddressIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	up := w.router.upstream(at)
+	up := w.router.upstream(Route{Target: at})
 	up.mu.Lock()
 	up.address = l.Addr().String()
 	up.mu.Unlock()

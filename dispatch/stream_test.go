@@ -20,7 +20,8 @@ import (
 // Each event arrives before the next is made, long after the server's own
 // deadlines.
 func TestEventStream(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.AnswerTimeout = serverDeadline })
+	w := newWorld(t, nil)
+	w.within = serverDeadline
 	next := make(chan struct{})
 	w.serve("web", func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
@@ -90,7 +91,8 @@ func echoUpgraded(ended chan<- struct{}) http.HandlerFunc {
 }
 
 func TestWebSocket(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.AnswerTimeout = serverDeadline })
+	w := newWorld(t, nil)
+	w.within = serverDeadline
 	ended := make(chan struct{}, 1)
 	w.serve("web", echoUpgraded(ended))
 	c, r := w.upgrade("/mcps/web/socket")

@@ -77,7 +77,7 @@ func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
 		app: a, stopOnExit: stopOnExit, began: time.Now(), woken: make(chan struct{}, 1),
 		journal: &journal{view: newPassView(a), json: a.output == "json"},
 		trouble: errors.New("the first pass has not ended yet"),
-		routes:  &routes{},
+		routes:  &routes{timeouts: &a.listen.routeTimeouts},
 		first:   &granted,
 		grants:  []*plan.Options{&granted},
 	}

@@ -30,21 +30,19 @@ type listenFlags struct {
 	hosts     []string
 	tokenFile string
 
-	routeTimeout time.Duration
+	routeTimeouts routeTimeouts
 }
 
 func (f *listenFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.addr, "listen", "127.0.0.1:8088", "`address` of the router (/mcps/), /healthz, /readyz and /metrics; port 0 takes a free one, off none")
 	fs.StringArrayVar(&f.hosts, "listen-host", nil, "another `name` under which --listen is reached; may be repeated")
 	fs.StringVar(&f.tokenFile, "listen-token-file", "", "`file` with the token that --listen asks for; needed off loopback")
-	fs.DurationVar(&f.routeTimeout, "route-timeout", defaultRouteTimeout, "how long an agent may take until its answer to a routed request begins (0: as long as it likes)")
+	f.routeTimeouts.all = defaultRouteTimeout
+	fs.Var(&f.routeTimeouts, "route-timeout", "how long agents, or the one called NAME, may take until their answer to a routed request begins (0: as long as they like); may be repeated")
 }
 
 // minToken is how many characters a token has at least.
 const minToken = 16
-
-// defaultRouteTimeout leaves room for tools that think before they answer.
-const defaultRouteTimeout = 10 * time.Minute
 
 // answers are what a daemon answers over HTTP.
 type answers struct {
@@ -63,9 +61,6 @@ func (a *app) listenHTTP(ctx context.Context, p answers) (*http.Server, net.List
 			return nil, nil, errors.New("--listen-token-file and --listen-host need --listen")
 		}
 		return nil, nil, nil
-	}
-	if f.routeTimeout < 0 {
-		return nil, nil, fmt.Errorf("--route-timeout: %v is negative", f.routeTimeout)
 	}
 	g := guard{}
 	if f.tokenFile != "" {

@@ -18,7 +18,6 @@ func (d *daemon) router() *dispatch.Router {
 	r := dispatch.New(dispatch.Options{
 		Table: d.routes.table, Address: d.routes.address,
 		KeepAuthorization: d.app.listen.tokenFile == "", // else it is the listener's token
-		AnswerTimeout:     d.app.listen.routeTimeout,
 		Log:               d.app.logger(),
 	})
 	d.routes.router.Store(r)
@@ -97,7 +96,7 @@ func (s *routes) make() {
 			continue
 		}
 		s.ids[obj.Handle] = st.ID
-		route := dispatch.Route{State: string(reconcile.WordRunning), Target: targetOf(obj), Retry: retrySoon}
+		route := dispatch.Route{State: string(reconcile.WordRunning), Target: targetOf(obj), Retry: retrySoon, AnswerTimeout: s.timeouts.of(st.ID.Name)}
 		_, stops := s.leaving[obj.Handle]
 		switch {
 		case stops:
@@ -133,9 +132,7 @@ func unready(st reconcile.Status) dispatch.Route {
 		out.Reason = "it does not run"
 	}
 	switch st.State {
-	case reconcile.WordStopped, reconcile.WordBlocked, reconcile.WordPaused:
-		out.Retry = 0
-	case reconcile.WordCrashLoop:
+	case reconcile.WordStopped, reconcile.WordBlocked, reconcile.WordPaused, reconcile.WordCrashLoop:
 		out.Retry = retryLater
 	}
 	return out

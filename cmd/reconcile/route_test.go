@@ -34,23 +34,22 @@ func TestRoutes(t *testing.T) {
 		blocked bool
 		leave   bool
 		want    string // why not; "" = ready
-		retry   bool
 	}{
 		"runs":                   {state: plan.StateRunning},
 		"blocked, and runs":      {state: plan.StateRunning, blocked: true},
-		"never started":          {state: plan.StateCreated, want: "has never been started", retry: true},
-		"is stopped":             {state: plan.StateRunning, leave: true, want: "it is being stopped", retry: true},
-		"not heard of":           {spec: probed, state: plan.StateRunning, want: "nothing has been heard of its readiness probe yet", retry: true},
+		"never started":          {state: plan.StateCreated, want: "has never been started"},
+		"is stopped":             {state: plan.StateRunning, leave: true, want: "it is being stopped"},
+		"not heard of":           {spec: probed, state: plan.StateRunning, want: "nothing has been heard of its readiness probe yet"},
 		"of before the probe":    {spec: probed, state: plan.StateRunning, old: true},
-		"pending":                {spec: probed, state: plan.StateRunning, health: health(plan.VerdictPending), want: "its readiness probe has not passed yet", retry: true},
-		"failing":                {spec: probed, state: plan.StateRunning, health: health(plan.VerdictFailing), want: "its readiness probe fails", retry: true},
+		"pending":                {spec: probed, state: plan.StateRunning, health: health(plan.VerdictPending), want: "its readiness probe has not passed yet"},
+		"failing":                {spec: probed, state: plan.StateRunning, health: health(plan.VerdictFailing), want: "its readiness probe fails"},
 		"passing":                {spec: probed, state: plan.StateRunning, health: health(plan.VerdictPassing)},
-		"hook has not run":       {state: plan.StateRunning, hooks: hook, want: "its postinstall hook has not run in this container", retry: true},
-		"hook ran elsewhere":     {state: plan.StateRunning, hooks: hook, records: ran("other", began), want: "its postinstall hook has not run in this container", retry: true},
-		"hook ran, no restart":   {state: plan.StateRunning, hooks: hook, records: ran("c1", began), want: "it has not been started again after its postinstall hook", retry: true},
+		"hook has not run":       {state: plan.StateRunning, hooks: hook, want: "its postinstall hook has not run in this container"},
+		"hook ran elsewhere":     {state: plan.StateRunning, hooks: hook, records: ran("other", began), want: "its postinstall hook has not run in this container"},
+		"hook ran, no restart":   {state: plan.StateRunning, hooks: hook, records: ran("c1", began), want: "it has not been started again after its postinstall hook"},
 		"hook ran, and restart":  {state: plan.StateRunning, hooks: hook, records: ran("c1", began.Add(-time.Second))},
-		"absent":                 {want: "it is new", retry: true},
-		"absent, and is blocked": {blocked: true, want: "no image", retry: false},
+		"absent":                 {want: "it is new"},
+		"absent, and is blocked": {blocked: true, want: "no image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := plan.ID{Kind: plan.Manifest, Name: "web"}
@@ -71,7 +70,7 @@ func TestRoutes(t *testing.T) {
 				}
 				o.Objects = []plan.Object{obj}
 			}
-			s := &routes{}
+			s := &routes{timeouts: &routeTimeouts{}}
 			s.open(nil)
 			if s.table() != nil {
 				t.Error("there is a table before the first look")
@@ -84,7 +83,7 @@ func TestRoutes(t *testing.T) {
 			if got.Ready != (c.want == "") || c.want != "" && c.want != "has never been started" && got.Reason != c.want {
 				t.Errorf("got %+v, want %q", got, c.want)
 			}
-			if c.want != "" && (got.Retry > 0) != c.retry {
+			if c.want != "" && got.Retry <= 0 {
 				t.Errorf("%s: to be tried again after %v", got.State, got.Retry)
 			}
 			if diff := cmp.Diff(dispatch.Target{Handle: "c1", Started: began}, got.Target); got.Ready && diff != "" {

@@ -21,7 +21,8 @@ const (
 // routes are the ways to instances: what the loop saw last, less what was told to
 // stop since. They are worked out when somebody asks.
 type routes struct {
-	router atomic.Pointer[dispatch.Router] // that is told what has ended; nil = none
+	router   atomic.Pointer[dispatch.Router] // that is told what has ended; nil = none
+	timeouts *routeTimeouts
 
 	mu       sync.Mutex
 	rt       *daemonRuntime // nil until there is a loop
