@@ -18,7 +18,8 @@ const (
 	failCommand = "false"
 )
 
-var errNotReady = errors.New("Container failed to become ready") //nolint:staticcheck // said so to people
+//lint:ignore ST1005 people are told it as it is
+var errNotReady = errors.New("Container failed to become ready")
 
 // HookRun is one run of a hook that has ended.
 type HookRun struct {
