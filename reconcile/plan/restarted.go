@@ -20,12 +20,12 @@ func (v *view) wishRestarted(d *decision) {
 		return
 	case v.restartAsked(d):
 		d.because(CodeWish, "reconcile restart asked for it")
+	case owed: // whether it is well is told by the run after that
+		d.because(CodeHook, fmt.Sprintf("its restart after the %s hook is owed", hook))
 	case v.unhealthy(d):
 		if !v.wishHealed(d) {
 			return
 		}
-	case owed:
-		d.because(CodeHook, fmt.Sprintf("its restart after the %s hook is owed", hook))
 	default:
 		return
 	}
