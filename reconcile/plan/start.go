@@ -23,8 +23,12 @@ func (v *view) wishStarted(d *decision) {
 			return
 		}
 		d.departed(CodePaused, "it is paused")
-	case StateCreated: // by a pass that did not get further; starting it counts as nothing
-		d.because(CodeUnfinished, "it was created and never started")
+	case StateCreated: // starting it counts as nothing
+		if d.current.Started.IsZero() { // by a pass that did not get further
+			d.because(CodeUnfinished, "it was created and never started")
+		} else {
+			d.departed(CodeStopped, "it has not been started since the host was")
+		}
 	case StateExited:
 		if d.res.Want != WantOnce && v.startDue(d) {
 			break
