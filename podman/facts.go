@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
@@ -152,8 +153,22 @@ type imageIndex struct {
 	byName map[string]*types.ImageSummary // repo:tag and repo@digest
 }
 
+// listTries is how often images are listed again, listPause apart, when one of
+// them went while they were listed.
+const (
+	listTries = 20
+	listPause = 50 * time.Millisecond
+)
+
 func (r *Runtime) localImages(ctx context.Context) (imageIndex, []*types.ImageSummary, error) {
 	list, err := images.List(ctx, nil)
+	// An image that somebody removes meanwhile fails the whole list.
+	for range listTries {
+		if !says(err, "retrieving label for image", "image not known", "you may need to remove the image") || !pause(ctx, listPause) {
+			break
+		}
+		list, err = images.List(ctx, nil)
+	}
 	if err != nil {
 		return imageIndex{}, nil, r.explain("list images", err)
 	}
