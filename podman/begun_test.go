@@ -40,7 +40,8 @@ func TestStarted(t *testing.T) {
 		}
 		o, err = open(t, nil).Observe(t.Context(), b.d)
 		must(t, err)
-		if other := o.Objects[0].Started; other.Sub(got).Abs() > 200*time.Millisecond {
+		// The process was made before Podman says that it started.
+		if other := o.Objects[0].Started; other.Sub(got).Abs() > 2*time.Second {
 			t.Errorf("a runtime that never saw it run says %v, want %v", other, got)
 		}
 	}

@@ -46,7 +46,7 @@ events_logger = "file"
 events_logfile_path = "%[3]s"
 events_logfile_max_size = "100m"
 lock_type = "file"
-exit_command_delay = 2
+exit_command_delay = 20
 tmp_dir = "%[1]s/tmp"
 helper_binaries_dir = ["/usr/lib/podman", "/usr/libexec/podman", "/usr/bin"]
 
