@@ -32,7 +32,7 @@ func TestReadersHaveNoWriters(t *testing.T) {
 	}{
 		{
 			new(podman.Reader),
-			[]string{"Close", "Logs", "Observe", "WorkspacesAt"},
+			[]string{"Close", "HasSecret", "Logs", "Observe", "WorkspacesAt"},
 			[]reflect.Type{reflect.TypeFor[reconcile.Runtime](), reflect.TypeFor[interface{ Events() }]()},
 		},
 		{
