@@ -405,9 +405,9 @@ func TestPlanConvergesAfterEachFailingStep(t *testing.T) {
 func TestForeignKeptAndLostObjectsAreUntouched(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, rnd := genWorld(t, false), drawRand(t)
-		before := w.clone()
-		if err := w.apply(w.plan(), rnd, -1, ""); err != nil {
-			t.Fatal(err)
+		before, p := w.clone(), w.plan()
+		if err := w.apply(p, rnd, -1, ""); err != nil {
+			t.Fatalf("%v\n%s", err, p)
 		}
 		for _, o := range before.objects {
 			lost := o.Owner != testOwner && !w.opts.AcceptLostRecords && o.Root == testRoot

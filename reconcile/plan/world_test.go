@@ -480,7 +480,8 @@ func (w *world) start(o *plan.Object) error {
 	if w.pass.created[o.ID] == o.Handle && !w.portsRecorded(*r) {
 		return fmt.Errorf("started before its ports were recorded")
 	}
-	if o.Name != r.Name {
+	bearer := func(other plan.Object) bool { return other.ID == o.ID && other.Keep && other.Name == r.Name }
+	if o.Name != r.Name && !slices.ContainsFunc(w.objects, bearer) {
 		return fmt.Errorf("started under the name %s", o.Name)
 	}
 	w.run(o)
