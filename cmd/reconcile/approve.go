@@ -46,6 +46,7 @@ With --require-approval authority, or a policy that says requireApproval:
 authority, changes that let an agent do what is neither approved nor new to it
 are held. Where an agent can write workspace.lock, what it says approves nothing:
 approve also records on this host, and only that counts then.`,
+		Example: `  reconcile approve explorer`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err

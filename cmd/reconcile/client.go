@@ -35,7 +35,8 @@ reached, or says that what was asked failed.
 
 JSON is an argument, or - for the standard input. Results go to stdout.`)
 	f.add(cmd.PersistentFlags())
-	cmd.AddCommand(newClientStatusCommand(a, f), newClientTaskCommand(a, f), newClientListCommand(a, f), newClientToolCommand(a, f))
+	cmd.AddCommand(a.takeNames(1, newClientStatusCommand(a, f), newClientTaskCommand(a, f))...)
+	cmd.AddCommand(newClientListCommand(a, f), newClientToolCommand(a, f))
 	return cmd
 }
 
@@ -58,9 +59,10 @@ func parentCommand(use, short, long string) *cobra.Command {
 
 func newClientStatusCommand(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "status NAME",
-		Short: "Print what an agent says of itself at /mcp/status",
-		Args:  oneArg("NAME"),
+		Use:     "status NAME",
+		Short:   "Print what an agent says of itself at /mcp/status",
+		Example: `  reconcile client status explorer`,
+		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err
@@ -86,6 +88,8 @@ func newClientTaskCommand(a *app, f *clientFlags) *cobra.Command {
 		Long: `Sends JSON, {} by default, to /mcp/process of the agent, as a POST, and prints
 what it answers. An agent that has no such path, as one that runs the default
 supervisor, gets it as the arguments of its MCP tool "process", or "task".`,
+		Example: `  reconcile client task explorer '{"q": 1}'
+  jq -n '{q: 1}' | reconcile client task explorer -`,
 		Args: between(1, 2, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
@@ -106,11 +110,13 @@ supervisor, gets it as the arguments of its MCP tool "process", or "task".`,
 
 func newClientListCommand(a *app, f *clientFlags) *cobra.Command {
 	list := parentCommand("list", "List what agents offer", "Lists what agents offer.")
-	list.AddCommand(&cobra.Command{
+	list.AddCommand(a.takeNames(1, &cobra.Command{
 		Use:   "tools [NAME]",
 		Short: "List the MCP tools of an agent, or of all",
 		Long: `Lists the MCP tools of an agent, or of all. Agents that do not speak MCP are left
 out of the list of all; the exit code is 1 when one could not be asked.`,
+		Example: `  reconcile client list tools
+  reconcile client list tools explorer -o json`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
@@ -125,17 +131,18 @@ out of the list of all; the exit code is 1 when one could not be asked.`,
 			}
 			return a.listAllTools(cmd.Context(), c)
 		},
-	})
+	})...)
 	return list
 }
 
 func newClientToolCommand(a *app, f *clientFlags) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "tool NAME TOOL [JSON]",
 		Short: "Call an MCP tool of an agent",
 		Long: `Calls an MCP tool of an agent with JSON, an object, {} by default, as its arguments,
 and prints the text of the result; -o json prints all of it.`,
-		Args: between(2, 3, "NAME and TOOL"),
+		Example: `  reconcile client tool explorer count '{"text": "a b"}'`,
+		Args:    between(2, 3, "NAME and TOOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err
@@ -150,7 +157,12 @@ and prints the text of the result; -o json prints all of it.`,
 			}
 			return a.callTool(cmd.Context(), c, instanceName(args[0]), args[1], input)
 		},
+		ValidArgsFunction: a.completing(1, source.instanceNames),
 	}
+	rewriteArgs(cmd, func(args []string) []string {
+		return afterAgent(args, func(rest []string) bool { return len(rest) > 1 && !isDocument(rest[1]) })
+	})
+	return cmd
 }
 
 // between demands the arguments that usage calls what, and takes a few more.

@@ -73,6 +73,22 @@ func (c *routerClient) toolsOf(ctx context.Context, name string) ([]*mcp.Tool, e
 	return s.tools(ctx)
 }
 
+func (c *routerClient) toolNames(ctx context.Context, name string) ([]string, error) {
+	tools, err := c.toolsOf(ctx, name)
+	var names []string
+	for _, t := range tools {
+		names = append(names, t.Name)
+	}
+	return names, err
+}
+
+func itsTools(names []string) string {
+	if len(names) == 0 {
+		return "it has none"
+	}
+	return "it has " + strings.Join(names, ", ")
+}
+
 func (a *app) listTools(ctx context.Context, c *routerClient, name string) error {
 	tools, err := c.toolsOf(ctx, name)
 	if err != nil {
@@ -143,6 +159,9 @@ func (a *app) callTool(ctx context.Context, c *routerClient, name, tool string, 
 func (a *app) callIn(ctx context.Context, s *mcpSession, tool string, input json.RawMessage) error {
 	res, err := s.CallTool(ctx, &mcp.CallToolParams{Name: tool, Arguments: input})
 	if err != nil {
+		if names, listErr := s.talk.client.toolNames(ctx, s.name); listErr == nil && !slices.Contains(names, tool) {
+			return fmt.Errorf("%s has no tool %q; %s", s.name, tool, itsTools(names))
+		}
 		return s.talk.explain(fmt.Sprintf("%s: tool %s", s.name, tool), err)
 	}
 	code := plan.ExitDone

@@ -28,7 +28,8 @@ func newDestroyCommand(a *app) *cobra.Command {
 		Long: `Stops and deletes the containers, networks and secrets of the workspace. Volumes
 stay unless --volumes is given, the agents' private work folders unless --data
 is. Asks first; --yes answers.`,
-		Args: atMost(1),
+		Example: `  reconcile destroy --data`,
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err

@@ -14,15 +14,6 @@ import (
 	"reconcile/schema"
 )
 
-// afterAgent drops the word agent, which may stand before what a command is about,
-// from the arguments, as long as something is left that fits.
-func afterAgent(args []string, fits func([]string) bool) []string {
-	if len(args) > 1 && args[0] == "agent" && fits(args[1:]) {
-		return args[1:]
-	}
-	return args
-}
-
 func isEntry(words []string) bool {
 	_, ds := schema.ParseEnable(strings.Join(words, " "), schema.Pos{})
 	return len(ds) == 0
@@ -39,6 +30,7 @@ would be wrong then is left as it is. What is enabled already is left at that.
 Nothing runs before the next pass: that of the daemon, or reconcile.`,
 		Example: `  reconcile enable explorer as explorer2
   reconcile enable logger devel utils`,
+		ValidArgsFunction: a.completing(1, source.agentNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err
@@ -107,11 +99,11 @@ still enables it nothing is written, the exit code is 1, and it says who does.
 
 What goes then has been asked for by name: it does not count for the limit on
 instances that go away in one pass. Work folders and volumes stay.`,
+		Example: `  reconcile disable explorer2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err
 			}
-			args = afterAgent(args, func(rest []string) bool { return len(rest) > 0 })
 			if len(args) == 0 {
 				return errors.New("disable needs NAME")
 			}

@@ -28,6 +28,7 @@ agent's code. Flags of reconcile go before NAME.
 ` + sessionText,
 		Example: `  reconcile exec web -- ls -l
   reconcile exec db -- sh -c 'pg_dump app' >app.sql`,
+		ValidArgsFunction: a.completing(1, source.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, argv, err := a.nameAndCommand(cmd, args)
 			if err != nil {
@@ -50,12 +51,13 @@ func newShellCommand(a *app) *cobra.Command {
 		Long: `Opens bash where the image has it, else /bin/sh, in the running container of an
 instance, in the folder of the agent's code.
 ` + sessionText,
-		Args: func(cmd *cobra.Command, args []string) error { return oneArg("NAME")(cmd, withoutWord(args)) },
+		Example: `  reconcile shell explorer`,
+		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText); err != nil {
 				return err
 			}
-			return a.enter(cmd.Context(), withoutWord(args)[0], func(inside) ([]string, error) {
+			return a.enter(cmd.Context(), args[0], func(inside) ([]string, error) {
 				return []string{"/bin/sh", "-c", `if command -v bash >/dev/null 2>&1; then exec bash; fi; exec /bin/sh`}, nil
 			})
 		},
@@ -71,6 +73,9 @@ agent's code, with ARGs added at its end as they are; without one, a small
 command line that looks and changes nothing (` + helper.DefaultCLI + `). Flags of
 reconcile go before NAME.
 ` + sessionText,
+		Example: `  reconcile cli explorer
+  reconcile cli explorer ls -l`,
+		ValidArgsFunction: a.completing(1, source.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, argv, err := a.nameAndCommand(cmd, args)
 			if err != nil {
@@ -120,15 +125,4 @@ func (a *app) nameAndCommand(cmd *cobra.Command, args []string) (name string, ar
 		return "", nil, fmt.Errorf("%s follows NAME: flags of reconcile go before it, and the command after --", argv[0])
 	}
 	return name, argv, nil
-}
-
-// agentWord may stand before the name of an agent.
-const agentWord = "agent"
-
-// withoutWord leaves the word agent out, where a name follows.
-func withoutWord(args []string) []string {
-	if len(args) > 1 && args[0] == agentWord {
-		return args[1:]
-	}
-	return args
 }

@@ -21,6 +21,7 @@ is an agent or an instance. $VAR stands for a variable of the workspace, and is 
 be quoted for the shell; this is how an agent of another repo gets a secret.`,
 		Example: `  reconcile expose DATABASE_URL '$DATABASE_URL' orchestrator
   reconcile expose DATABASE_URL orchestrator --unset`,
+		ValidArgsFunction: a.completing(1, source.variableNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err

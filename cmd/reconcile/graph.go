@@ -15,9 +15,10 @@ import (
 
 func newGraphCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "graph [WORKSPACE]",
-		Short: "Show which instances enable which: text, dot, mermaid or json",
-		Args:  atMost(1),
+		Use:     "graph [WORKSPACE]",
+		Short:   "Show which instances enable which: text, dot, mermaid or json",
+		Example: `  reconcile graph -o dot | dot -Tsvg >graph.svg`,
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {
 				return err

@@ -24,7 +24,8 @@ func newHistoryCommand(a *app) *cobra.Command {
 		Long: `Shows the last passes, the newest first. A pass is remembered when it did or
 tried something, or when its result differs from the one before. With NAME:
 those that changed it.`,
-		Args: atMost(1),
+		Example: `  reconcile history explorer`,
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err

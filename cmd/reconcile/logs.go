@@ -22,7 +22,9 @@ func newLogsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
 		Short: "Print what an instance wrote, running or not",
-		Args:  oneArg("NAME"),
+		Example: `  reconcile logs -f --tail 20 explorer
+  reconcile logs --hooks explorer`,
+		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			formats := []string{"text"}
 			if hooks {

@@ -32,7 +32,7 @@ records), 4 a saved plan is stale.`,
   reconcile --dry-run --save plan.json          # keep the plan, and later
   reconcile --plan plan.json                    # do exactly that, or nothing
   reconcile status           # desired and actual, side by side`,
-		Args:          atMost(1),
+		Args:          oneWorkspace,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -77,17 +77,33 @@ records), 4 a saved plan is stale.`,
 	a.view.addExitZero(root.Flags())
 	a.preview.add(root.Flags())
 	root.AddCommand(
-		newValidateCommand(a), newStatusCommand(a), newGraphCommand(a), newWhyCommand(a),
-		newLogsCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
-		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newHistoryCommand(a), newUpdateCommand(a), newApproveCommand(a), newClientCommand(a),
-		newExecCommand(a), newShellCommand(a), newCLICommand(a),
+		newValidateCommand(a), newGraphCommand(a), newDestroyCommand(a), newSchemaCommand(a), newVersionCommand(a),
+		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newClientCommand(a), newExecCommand(a), newCLICommand(a),
+		newEnableCommand(a), newVarCommand(a), newVarsCommand(a), newExposeCommand(a), newNewCommand(a), newInitCommand(a),
 	)
-	root.AddCommand(newOperateCommands(a)...)
-	root.AddCommand(
-		newEnableCommand(a), newDisableCommand(a), newVarCommand(a), newVarsCommand(a),
-		newExposeCommand(a), newNewCommand(a), newInitCommand(a),
-	)
+	root.AddCommand(a.takeNames(1,
+		newStatusCommand(a), newWhyCommand(a), newLogsCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a))...)
+	root.AddCommand(a.takeNames(0, newUpdateCommand(a), newApproveCommand(a))...)
+	root.AddCommand(a.takeNames(0, newOperateCommands(a)...)...)
 	return root
+}
+
+// oneWorkspace demands one argument at most. Of several, the first was to be a
+// command, unless it is a folder.
+func oneWorkspace(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
+			return fmt.Errorf("%q is no command%s", args[0], nearCommand(cmd, args[0]))
+		}
+	}
+	return atMost(1)(cmd, args)
+}
+
+func nearCommand(cmd *cobra.Command, name string) string {
+	if near := cmd.Root().SuggestionsFor(name); len(near) > 0 {
+		return fmt.Sprintf("; did you mean the command %q?", near[0])
+	}
+	return ""
 }
 
 // takeWorkspace accepts the workspace as an argument as well as by -C.
@@ -106,11 +122,7 @@ func (a *app) takeWorkspace(cmd *cobra.Command, args []string) error {
 		if cmd.HasParent() {
 			return fmt.Errorf("%q is not a directory", args[0])
 		}
-		hint := ""
-		if near := cmd.Root().SuggestionsFor(args[0]); len(near) > 0 {
-			hint = fmt.Sprintf("; did you mean the command %q?", near[0])
-		}
-		return fmt.Errorf("%q is neither a command nor a directory nor a git URL%s", args[0], hint)
+		return fmt.Errorf("%q is neither a command nor a directory nor a git URL%s", args[0], nearCommand(cmd, args[0]))
 	}
 	a.workspace = args[0]
 	return nil

@@ -39,6 +39,8 @@ func newSchemaCommand(a *app) *cobra.Command {
 		Long: `Prints the definition of a kind as CUE (-o cue, the default) or as JSON Schema
 (-o jsonschema); without KIND the kinds are listed. "lock", the lock file, and
 "plan", the JSON form of a plan, exist as JSON Schema only.`,
+		Example: `  reconcile schema Manifest
+  reconcile schema plan -o jsonschema`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("output") {

@@ -33,9 +33,10 @@ of the daemon, until ` + "`reconcile start`" + `. Their containers are kept.`},
 has changed. What was stopped stays so.`},
 	} {
 		out = append(out, &cobra.Command{
-			Use:   c.verb + " [NAME...]",
-			Short: c.short,
-			Long:  c.long + "\n" + operateText,
+			Use:     c.verb + " [NAME...]",
+			Short:   c.short,
+			Long:    c.long + "\n" + operateText,
+			Example: "  reconcile " + c.verb + " explorer worker",
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if err := a.check(formatText, formatJSON); err != nil {
 					return err
@@ -47,8 +48,7 @@ has changed. What was stopped stays so.`},
 	return out
 }
 
-func (a *app) operateOn(ctx context.Context, verb string, args []string) error {
-	names := withoutWord(args)
+func (a *app) operateOn(ctx context.Context, verb string, names []string) error {
 	src, err := a.loadToOperate(ctx)
 	if err != nil {
 		return err

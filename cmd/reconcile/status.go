@@ -26,6 +26,8 @@ code is 3 while a newer commit is refused.
 
 With -o snapshot it prints the observed host as JSON, without any secret, for
 reconcile --dry-run --observed FILE on another machine.`,
+		Example: `  reconcile status
+  reconcile status explorer -o json`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json", "snapshot"); err != nil {

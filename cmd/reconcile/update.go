@@ -39,6 +39,8 @@ nothing needs are removed, and no hook is run.
 
 Unless a hook is run, nothing that runs changes before reconcile is run with the
 new lock file.`,
+		Example: `  reconcile update --dry-run
+  reconcile update tools`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err
@@ -71,7 +73,6 @@ func (a *app) update(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	names = withoutWord(names)
 	if at.git != nil {
 		if hooked, err := a.updateHooks(ctx, names); hooked || err != nil {
 			return err

@@ -17,6 +17,8 @@ func newValidateCommand(a *app) *cobra.Command {
 		Long: `Checks every file of the workspace, without Podman or network, and lists all
 problems at once. -o sarif is for code scanning, -o github for annotations of a
 job; both name files within the repository that the workspace is in.`,
+		Example: `  reconcile validate
+  reconcile validate -o sarif >result.sarif`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {

@@ -35,6 +35,7 @@ replaced by the next pass, and nothing else.`,
   reconcile var DATABASE_URL --secret
   pass show db | reconcile var DATABASE_URL --secret
   reconcile var LOG_LEVEL --unset`,
+		ValidArgsFunction: a.completing(1, source.variableNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err

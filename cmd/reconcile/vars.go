@@ -25,7 +25,8 @@ func newVarsCommand(a *app) *cobra.Command {
 		Long: `Lists the variables of the workspace, and what it exposes to single agents, with
 where each value comes from. --show shows values; those of secrets and of the
 environment are never shown.`,
-		Args: atMost(0),
+		Example: `  reconcile vars --show`,
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.check(formatText, formatJSON); err != nil {
 				return err

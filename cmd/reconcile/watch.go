@@ -32,6 +32,8 @@ and when the daemon ends.
 SIGHUP looks now, remotes included; SIGTERM and Ctrl-C end the daemon and leave
 the agents running, unless --stop-on-exit is given. Results of passes go to
 stdout, everything else to stderr; -o json prints one record a line and pass.`,
+		Example: `  reconcile watch
+  reconcile watch https://git.example.org/acme.git#main --poll 1m`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeWorkspace(cmd, args); err != nil {

@@ -13,9 +13,10 @@ import (
 
 func newWhyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "why NAME",
-		Short: "Print every chain of entries that leads to an instance",
-		Args:  oneArg("NAME"),
+		Use:     "why NAME",
+		Short:   "Print every chain of entries that leads to an instance",
+		Example: `  reconcile why memory`,
+		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.check("text", "json"); err != nil {
 				return err
