@@ -68,6 +68,9 @@ func (v *view) wishStopped(d *decision) {
 // keptGoesOn reports whether an object that must stay is in the place of the
 // one that should be there.
 func (d *decision) keptGoesOn() bool {
+	if d.id.Kind.Role() == RoleImage { // of those there can be several
+		return false
+	}
 	if d.id.Kind.Role() == RoleImage { // there may be any number of them
 		return false
 	}
