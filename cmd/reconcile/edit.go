@@ -96,6 +96,10 @@ func (e *editing) apply(ctx context.Context, edits ...schema.Edit) (changed bool
 	if no, ok := errors.AsType[*schema.ByHandError](err); ok {
 		return false, fmt.Errorf("%w; %s", no, byHand(edits))
 	}
+	if err != nil && e.before.Fatal { // nobody can read the file as it is
+		e.a.printDiagnostics(e.before.Diagnostics)
+		return false, e.refuse()
+	}
 	if err != nil {
 		return false, err
 	}
