@@ -4,6 +4,7 @@ package workspace
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -133,7 +134,7 @@ func (e *envResolver) missing(d schema.EnvVar, broken bool) {
 	if d.VarName != d.Name.V {
 		as = " (as " + d.VarName + ")"
 	}
-	hint := "set " + d.VarName + " under vars in the workspace file, or with --var"
+	hint := fmt.Sprintf("set %[1]s under vars in the workspace file (`reconcile var %[1]s VALUE` does), or with --var", d.VarName)
 	if v.unset != "" {
 		hint = "set " + v.unset + " in the environment, where " + d.VarName + " comes from, or give it with --var"
 	}
