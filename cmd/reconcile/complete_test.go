@@ -35,6 +35,50 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	}
 }
 
+// The table of the README has every command, and no other.
+func TestReadmeHasEveryCommand(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Commands\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	got := map[string]bool{}
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "| `reconcile") {
+			continue
+		}
+		parent := ""
+		for i, quoted := range strings.Split(strings.Split(line, "|")[1], "`") {
+			words := strings.Fields(strings.TrimPrefix(quoted, "reconcile"))
+			if i%2 == 0 || len(words) == 0 || strings.ContainsAny(words[0], "[-") && words[0] != "serve-push" {
+				continue
+			}
+			if words[0] == "client" {
+				parent, words = "client ", words[1:]
+			}
+			if words[0] == "list" {
+				words[0] = "list tools"
+			}
+			got[parent+words[0]] = true
+		}
+	}
+	want := map[string]bool{"completion": true} // which comes with the first use
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if sub.Runnable() && !sub.HasSubCommands() && !sub.Hidden {
+				want[strings.TrimPrefix(sub.CommandPath(), "reconcile ")] = true
+			}
+			walk(sub)
+		}
+	}
+	walk(newRootCommand(&app{}))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the table of commands in README.md (-want +has)\n%s", diff)
+	}
+}
+
 // complete returns what the shell is offered, and whether files are too.
 func complete(t *testing.T, args ...string) (words []string, files bool) {
 	t.Helper()
