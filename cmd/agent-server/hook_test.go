@@ -47,7 +47,7 @@ func TestHookStatus(t *testing.T) {
 		{"not a command", nil, []string{"no-such-program"}, 127, ""},
 		{"login shell", []string{"/bin/sh", "-lc"}, []string{"echo $0 $#"}, 0, "/bin/sh 0\n"},
 		{"no input", nil, []string{"cat; echo end"}, 0, "end\n"},
-		{"no shell", []string{"/none/sh", "-c"}, []string{"echo 1"}, 127, "agent-server: NAME: the image has no shell that could run it: cannot start \"/none/sh\": no such file\n"},
+		{"no shell", []string{"/none/sh", "-c"}, []string{"echo 1"}, 127, "agent-server: NAME: the image has no shell that could run it: cannot start \"/none/sh\": no such file in this container\n"},
 		{"no program", []string{plain}, []string{"echo 1"}, 126, "agent-server: NAME: the image has no shell that could run it: cannot start \"" + plain + "\": the file is not executable\n"},
 		{"too long", nil, []string{": " + strings.Repeat("x", 127<<10)}, 0, ""},
 		{"control characters", nil, []string{`printf '\000\033[2J\377'`}, 0, "\x00\x1b[2J\xff"},

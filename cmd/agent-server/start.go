@@ -52,7 +52,7 @@ func lookUp(name string) (string, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", &statusError{exitNotFound, fmt.Errorf("cannot start %q: not found in PATH (%s)", name, os.Getenv("PATH"))}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return "", &statusError{exitNotFound, fmt.Errorf("cannot start %q: no such file", name)}
+		return "", &statusError{exitNotFound, fmt.Errorf("cannot start %q: no such file in this container", name)}
 	case errors.Is(err, fs.ErrPermission):
 		return "", &statusError{exitCannotRun, fmt.Errorf("cannot start %q: the file is not executable", name)}
 	}
