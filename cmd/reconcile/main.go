@@ -78,9 +78,23 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintln(std.err, "error: "+escapeLines(err.Error()))
+		for _, one := range apart(err) {
+			fmt.Fprintln(std.err, "error: "+escapeLines(one.Error()))
+		}
 		return plan.ExitFault
 	}
+}
+
+// apart takes joined errors apart.
+func apart(err error) []error {
+	all, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only what is joined itself
+	if !ok {
+		return []error{err}
+	}
+	if joined := errors.Join(all.Unwrap()...); joined == nil || joined.Error() != err.Error() {
+		return []error{err} // it says more than its parts
+	}
+	return all.Unwrap()
 }
 
 // exitCode is returned by a command that has already said everything.
