@@ -25,9 +25,10 @@ func newDestroyCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "destroy [WORKSPACE]",
 		Short: "Take away everything of the workspace that runs here",
-		Long: `Stops and deletes the containers, networks and secrets of the workspace. Volumes
-stay unless --volumes is given, the agents' private work folders unless --data
-is. Asks first; --yes answers.`,
+		Long: `Stops and deletes the containers and networks of the workspace, the images that
+install hooks made and the secrets that were made for containers. What "var
+--secret" stored stays, volumes unless --volumes is given, the agents' private
+work folders unless --data is. Asks first; --yes answers.`,
 		Example: `  reconcile destroy --data`,
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -93,9 +93,10 @@ func newDisableCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "disable [agent] NAME",
 		Short: "Have an agent run no more: take it out of the workspace file",
-		Long: `Takes the entry of an instance, or of an agent that has one entry, out of
-spec.enable of the workspace file and prints the difference. While another agent
-still enables it nothing is written, the exit code is 1, and it says who does.
+		Long: `Takes the entry of an instance out of spec.enable of the workspace file and
+prints the difference. NAME is the instance's: where it has an alias, that. While
+another agent still enables it nothing is written, the exit code is 1, and it says
+who does.
 
 What goes then has been asked for by name: it does not count for the limit on
 instances that go away in one pass. Work folders and volumes stay.`,
@@ -152,30 +153,27 @@ func instanceOf(e schema.Enable) string {
 }
 
 // entryOf returns which entry of the workspace file makes the instance name; -1 =
-// none does. The name of an agent, or a whole entry, will do where it leaves no
-// doubt.
+// none does. A whole entry will do as well. The name of an agent that runs under
+// aliases alone is an error: said twice it would take one of them away each time.
 func (e *editing) entryOf(name string) (int, error) {
 	entries := e.before.Enable
 	if i := slices.IndexFunc(entries, func(x schema.Enable) bool { return instanceOf(x) == name || x.String() == name || x.Text == name }); i >= 0 {
 		return i, nil
 	}
-	var found []int
+	var aliases []string
 	for i, x := range entries {
-		if x.Agent == name || x.Repo+"/"+x.Agent == name || x.Repo+":"+x.Agent == name {
-			found = append(found, i)
+		switch {
+		case x.Agent != name && x.Repo+"/"+x.Agent != name && x.Repo+":"+x.Agent != name:
+		case x.Alias == "":
+			return i, nil
+		default:
+			aliases = append(aliases, x.Alias)
 		}
 	}
-	switch {
-	case len(found) == 0:
-		return -1, nil
-	case len(found) == 1:
-		return found[0], nil
+	if len(aliases) > 0 {
+		return 0, fmt.Errorf("%s runs as %s; name the instance to disable", name, strings.Join(aliases, ", "))
 	}
-	var all []string
-	for _, i := range found {
-		all = append(all, instanceOf(entries[i]))
-	}
-	return 0, fmt.Errorf("%q is ambiguous: it runs as %s", name, strings.Join(all, ", "))
+	return -1, nil
 }
 
 // notEnabledHere is the end of disable for what the workspace file does not
