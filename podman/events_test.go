@@ -106,8 +106,12 @@ func (h *hearing) await(t *testing.T, what string) {
 // touch does something that every listener hears.
 func touch(t *testing.T) {
 	t.Helper()
-	must(t, images.Tag(podmantest.Conn(t), toolImage(t), "touched", "localhost/test/events", nil))
+	must(t, images.Tag(podmantest.Conn(t), touched(t), "touched", "localhost/test/events", nil))
 }
+
+// touched is an image of its own: a new name of one that others use could be taken
+// for its name.
+func touched(t *testing.T) string { return podmantest.Image(t, "events", version("events")) }
 
 // TestEvents: what somebody does behind our back is heard.
 func TestEvents(t *testing.T) {
@@ -137,7 +141,7 @@ func TestEvents(t *testing.T) {
 		{"start", func() error { return containers.Start(conn, obj.Handle, nil) }, 0},
 		{"remove", func() error { _, err := containers.Remove(conn, obj.Handle, force); return err }, 0},
 		{"remove what held a name of ours", func() error { _, err := containers.Remove(conn, taken, force); return err }, 0},
-		{"untag", func() error { return images.Untag(conn, toolImage(t), "touched", "localhost/test/events", nil) }, 0},
+		{"untag", func() error { return images.Untag(conn, touched(t), "touched", "localhost/test/events", nil) }, 0},
 		{"make a secret", func() error {
 			_, err := secrets.Create(conn, strings.NewReader("x"), new(secrets.CreateOptions).WithName(name))
 			return err
