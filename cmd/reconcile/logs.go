@@ -61,15 +61,19 @@ func newLogsCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {
-	src, err := a.load(ctx, reachHost)
+// loadToLook loads the workspace from what is on this host, and opens what is kept
+// of it for reading.
+func (a *app) loadToLook(ctx context.Context) (source, *reconcile.Archive, error) {
+	src, err := a.loadToOperate(ctx)
 	if err != nil {
-		return err
-	}
-	if src, err = a.settle(ctx, src); err != nil {
-		return err
+		return source{}, nil, err
 	}
 	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
+	return src, archive, err
+}
+
+func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {
+	src, archive, err := a.loadToLook(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 
 	"reconcile/podman"
-	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
 
@@ -24,14 +23,7 @@ type inside struct {
 // this process, and ends with its exit code. A terminal on both sides becomes one
 // in the container. choose says which command.
 func (a *app) enter(ctx context.Context, name string, choose func(inside) ([]string, error)) error {
-	src, err := a.load(ctx, reachHost)
-	if err != nil {
-		return err
-	}
-	if src, err = a.settle(ctx, src); err != nil {
-		return err
-	}
-	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
+	src, archive, err := a.loadToLook(ctx)
 	if err != nil {
 		return err
 	}
