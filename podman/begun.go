@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"reconcile/reconcile/plan"
 )
@@ -75,6 +76,20 @@ func (r *Runtime) began(ctx context.Context, x run) time.Time {
 	defer r.mu.Unlock()
 	r.runs[x.handle] = runBegun{x, c.State.StartedAt}
 	return c.State.StartedAt
+}
+
+// endedUnseen reports whether the last run of a container that is said to have
+// exited ended with the host: what is told of its end is that of the run before.
+// Older services say of such a container that it was never started since.
+func (r *Runtime) endedUnseen(ctx context.Context, c types.ListContainer) bool {
+	if c.StartedAt <= 0 || c.ExitedAt > c.StartedAt {
+		return false
+	}
+	if c.ExitedAt < c.StartedAt {
+		return true
+	}
+	in, err := containers.Inspect(ctx, c.ID, nil) // within one second
+	return err == nil && in.State != nil && in.State.FinishedAt.Before(in.State.StartedAt)
 }
 
 // withHooks are the instances in whose containers hooks are run: what such a hook

@@ -136,6 +136,9 @@ func (o *observation) containers(ctx context.Context) error {
 		if key := c.Labels[labelChannel]; key != "" {
 			o.channels[obj.Handle] = key
 		}
+		if obj.State == plan.StateExited && o.r.endedUnseen(ctx, c) {
+			obj.State, obj.ExitCode, obj.Finished = plan.StateCreated, 0, time.Time{}
+		}
 		if obj.State == plan.StateExited && hooked[obj.ID] {
 			obj.Started = o.r.began(ctx, run{handle: c.ID, second: c.StartedAt})
 		}
