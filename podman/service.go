@@ -54,7 +54,7 @@ func startService(ctx context.Context, opt Options) (*service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("private service: %s is not installed (%w)", binary, err)
 	}
-	socket := filepath.Join(opt.RunDir, fmt.Sprintf("podman-%d.sock", os.Getpid()))
+	socket := filepath.Join(opt.RunDir, fmt.Sprintf("p%d.sock", os.Getpid()))
 	if len(socket) > maxSocketPath {
 		return nil, fmt.Errorf("private service: the path %s is longer than the %d bytes of a socket address; use a shorter state directory", socket, maxSocketPath)
 	}
