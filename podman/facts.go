@@ -153,22 +153,33 @@ type imageIndex struct {
 	byName map[string]*types.ImageSummary // repo:tag and repo@digest
 }
 
-// listTries is how often images are listed again, listPause apart, when one of
-// them went while they were listed.
 const (
+	// listTries is how often images are listed, listPause apart, while one of them
+	// goes each time.
 	listTries = 20
 	listPause = 50 * time.Millisecond
+	// listTimeout bounds one list: a service that is about to commit and remove
+	// images may never answer, and answers the next one.
+	listTimeout = 30 * time.Second
 )
 
-func (r *Runtime) localImages(ctx context.Context) (imageIndex, []*types.ImageSummary, error) {
-	list, err := images.List(ctx, nil)
-	// An image that somebody removes meanwhile fails the whole list.
-	for range listTries {
-		if !says(err, "retrieving label for image", "image not known", "you may need to remove the image") || !pause(ctx, listPause) {
-			break
+// listImages lists the images of this host. One that somebody removes meanwhile
+// fails the whole list, which is then made again.
+func listImages(ctx context.Context) ([]*types.ImageSummary, error) {
+	for try := 1; ; try++ {
+		once, cancel := context.WithTimeout(ctx, listTimeout)
+		list, err := images.List(once, nil)
+		late := err != nil && once.Err() != nil
+		cancel()
+		went := says(err, "retrieving label for image", "image not known", "you may need to remove the image")
+		if !late && !went || try == listTries || !pause(ctx, listPause) {
+			return list, err
 		}
-		list, err = images.List(ctx, nil)
 	}
+}
+
+func (r *Runtime) localImages(ctx context.Context) (imageIndex, []*types.ImageSummary, error) {
+	list, err := listImages(ctx)
 	if err != nil {
 		return imageIndex{}, nil, r.explain("list images", err)
 	}
