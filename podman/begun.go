@@ -4,6 +4,7 @@ package podman
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -78,18 +79,47 @@ func (r *Runtime) began(ctx context.Context, x run) time.Time {
 	return c.State.StartedAt
 }
 
+// startTakes bounds how long after the process of a container was made Podman
+// says that it has started: one that ends at once has ended before that.
+const startTakes = 10 * time.Second
+
 // endedUnseen reports whether the last run of a container that is said to have
-// exited ended with the host: what is told of its end is that of the run before.
-// Older services say of such a container that it was never started since.
-func (r *Runtime) endedUnseen(ctx context.Context, c types.ListContainer) bool {
-	if c.StartedAt <= 0 || c.ExitedAt > c.StartedAt {
+// exited ended with the host. What is told of its end is that of the run before,
+// if there was one. Older services say of such a container that it was never
+// started since.
+func (r *Runtime) endedUnseen(c types.ListContainer) bool {
+	if c.StartedAt <= 0 {
 		return false
 	}
-	if c.ExitedAt < c.StartedAt {
+	started := time.Unix(c.StartedAt, 0)
+	if c.ExitedAt <= 0 || time.Unix(c.ExitedAt, 0).Add(startTakes).Before(started) {
 		return true
 	}
-	in, err := containers.Inspect(ctx, c.ID, nil) // within one second
-	return err == nil && in.State != nil && in.State.FinishedAt.Before(in.State.StartedAt)
+	if r.remote {
+		return false
+	}
+	booted, err := hostBooted()
+	return err == nil && started.Before(booted)
+}
+
+// hostBooted is when this host was started, by its present clock.
+func hostBooted() (time.Time, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return time.Time{}, err
+	}
+	return bootTime(string(stat))
+}
+
+// bootTime is the line btime of /proc/stat, in whole seconds.
+func bootTime(stat string) (time.Time, error) {
+	for line := range strings.Lines(stat) {
+		if second, ok := strings.CutPrefix(line, "btime "); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(second), 10, 64)
+			return time.Unix(n, 0), err
+		}
+	}
+	return time.Time{}, errors.New("/proc/stat does not say when the host was started")
 }
 
 // withHooks are the instances in whose containers hooks are run: what such a hook

@@ -136,7 +136,7 @@ func (o *observation) containers(ctx context.Context) error {
 		if key := c.Labels[labelChannel]; key != "" {
 			o.channels[obj.Handle] = key
 		}
-		if obj.State == plan.StateExited && o.r.endedUnseen(ctx, c) {
+		if obj.State == plan.StateExited && o.r.endedUnseen(c) {
 			obj.State, obj.ExitCode, obj.Finished = plan.StateCreated, 0, time.Time{}
 		}
 		if obj.State == plan.StateExited && hooked[obj.ID] {
