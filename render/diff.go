@@ -35,7 +35,7 @@ func Diff(w io.Writer, r Report, o Options) error {
 // unified returns the difference of the two specs of a change; "" when they are
 // the same, or nothing is known of them.
 func unified(c plan.Change) string {
-	before, after := specsOf(c.Before, c.After)
+	before, after := plan.SpecTrees(c.Before, c.After)
 	b, a := join(yamlLines(before)), join(yamlLines(after))
 	if b == a {
 		return ""

@@ -23,7 +23,7 @@ type field struct {
 
 // fieldsOf returns what a change changes, by path.
 func fieldsOf(c plan.Change) []field {
-	before, after := specsOf(c.Before, c.After)
+	before, after := plan.SpecTrees(c.Before, c.After)
 	var fs []field
 	if before != nil && after != nil {
 		compare("", before, after, &fs)
@@ -52,8 +52,8 @@ func fieldsOf(c plan.Change) []field {
 
 // fieldsMade returns everything that a created object is made of.
 func fieldsMade(c plan.Change) []field {
-	after, ok := parseSpec(c.After).(map[string]any)
-	if !ok || parseSpec(c.Before) != nil {
+	after, ok := plan.SpecTree(c.After).(map[string]any)
+	if !ok || plan.SpecTree(c.Before) != nil {
 		return nil
 	}
 	var fs []field
@@ -147,7 +147,7 @@ func only(path string, v any, added bool, out *[]field) {
 // unnamed is v without the name that its path says already.
 func unnamed(v any) any {
 	m, ok := v.(map[string]any)
-	if !ok || m["name"] != nil || memberName(v) == "" {
+	if !ok || m["name"] != nil || plan.MemberName(v) == "" {
 		return v
 	}
 	m = maps.Clone(m)

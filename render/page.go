@@ -133,7 +133,7 @@ func placeOf(d schema.Diagnostic) string {
 // forgotten reports whether something is replaced of which it is not known what
 // it was made from, so that there is nothing to compare.
 func forgotten(c plan.Change) bool {
-	return parseSpec(c.Before) == nil && parseSpec(c.After) != nil && slices.Contains(c.Actions, plan.ActionReplace)
+	return plan.SpecTree(c.Before) == nil && plan.SpecTree(c.After) != nil && slices.Contains(c.Actions, plan.ActionReplace)
 }
 
 const forgottenText = "what it was made from is no longer known here"

@@ -3,7 +3,6 @@
 package render
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,91 +10,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"reconcile/reconcile/plan"
 )
 
-// parseSpec returns a spec as a tree of maps, lists, numbers and texts, without
-// the one field around it that says which kind of spec it is; nil = unknown.
-func parseSpec(raw json.RawMessage) any {
-	if len(raw) == 0 {
-		return nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var tree any
-	if dec.Decode(&tree) != nil {
-		return nil
-	}
-	m, ok := tree.(map[string]any)
-	if ok && len(m) == 1 {
-		for _, inner := range m {
-			return inner
-		}
-	}
-	return tree
-}
-
-// specsOf returns both sides of a change, without what differs between them and
-// does not count: where copies of files come from.
-func specsOf(before, after json.RawMessage) (b, a any) {
-	b, a = parseSpec(before), parseSpec(after)
-	if b != nil && a != nil {
-		dropSources(b)
-		dropSources(a)
-	}
-	return b, a
-}
-
-func dropSources(tree any) {
-	spec, _ := tree.(map[string]any)
-	mounts, _ := spec["mounts"].([]any)
-	for _, m := range mounts {
-		if mount, ok := m.(map[string]any); ok && mount["treeHash"] != nil {
-			delete(mount, "from")
-		}
-	}
-}
-
-// memberName is what a person calls a member of a list: a variable by its
-// name, a mount by its target, a port by its number; "" = it has no name.
-func memberName(e any) string {
-	m, ok := e.(map[string]any)
-	if !ok {
-		return ""
-	}
-	for _, key := range []string{"name", "target"} {
-		if s, ok := m[key].(string); ok {
-			return s
-		}
-	}
-	n, ok := m["container"].(json.Number)
-	if !ok {
-		return ""
-	}
-	name := n.String()
-	if p, ok := m["protocol"].(string); ok {
-		name += "/" + p
-	}
-	return name
-}
-
-// members returns the members of an object, or those of a list whose members all
-// have a name of their own.
+// members returns the members of an object, or those of a list that has some and
+// whose members all have a name of their own.
 func members(v any) (map[string]any, bool) {
-	switch v := v.(type) {
-	case map[string]any:
-		return v, true
-	case []any:
-		named := make(map[string]any, len(v))
-		for _, e := range v {
-			name := memberName(e)
-			if _, twice := named[name]; twice || name == "" {
-				return nil, false
-			}
-			named[name] = e
-		}
-		return named, len(v) > 0
-	}
-	return nil, false
+	m, named := plan.Members(v)
+	_, isList := v.([]any)
+	return m, named && (len(m) > 0 || !isList)
 }
 
 // variable returns the text for an environment variable: what it is set to, or

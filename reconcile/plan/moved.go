@@ -4,6 +4,7 @@ package plan
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -81,13 +82,14 @@ func (m *mover) compareDesired() {
 			m.compare("what is known of the workspace", shortSum(was), shortSum(is), m.d.Source)
 			continue
 		}
-		before, r := specTree(m.saved.Specs[id]), m.resource(id)
+		before, r := SpecTree(m.saved.Specs[id]), m.resource(id)
 		var paths []string
+		var spec json.RawMessage
 		if r != nil && before != nil {
-			paths = diffPaths(before, specTree(r.Spec.canonicalJSON()))
+			spec = r.Spec.canonicalJSON()
+			paths = diffPaths(before, SpecTree(spec))
 		}
 		for _, path := range paths {
-			spec := r.Spec.canonicalJSON()
 			m.compareOf(id, path, cmp.Or(ValueAt(m.saved.Specs[id], path), "none"), cmp.Or(ValueAt(spec, path), "none"))
 		}
 		if len(paths) == 0 {

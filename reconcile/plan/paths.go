@@ -5,11 +5,9 @@ package plan
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 )
 
 // replacePaths returns what about the desired resource forces the replacement
@@ -38,17 +36,25 @@ func (v *view) replacePaths(r *Resource, old rival) []string {
 // specPaths returns the fields in which the spec of r differs from the one
 // that o was made from, or nil where that is no longer known.
 func (v *view) specPaths(r *Resource, o Object) []string {
-	before := specTree(v.observed.Specs[o.Digest])
+	before, after := SpecTrees(v.observed.Specs[o.Digest], r.Spec.canonicalJSON())
 	if before == nil {
 		return nil
 	}
-	after := specTree(r.Spec.canonicalJSON())
-	dropOrigins(before)
-	dropOrigins(after)
 	return diffPaths(before, after)
 }
 
-// dropOrigins drops where copies come from, which does not count.
+// SpecTrees returns two specs, as in [Change], as trees of maps, lists, numbers
+// and texts (see [SpecTree]), without what differs between them and does not
+// count: where copies of files come from.
+func SpecTrees(before, after json.RawMessage) (b, a any) {
+	b, a = SpecTree(before), SpecTree(after)
+	if b != nil && a != nil {
+		dropOrigins(b)
+		dropOrigins(a)
+	}
+	return b, a
+}
+
 func dropOrigins(tree any) {
 	spec, _ := tree.(map[string]any)
 	mounts, _ := spec["mounts"].([]any)
@@ -59,13 +65,14 @@ func dropOrigins(tree any) {
 	}
 }
 
-// specTree returns what is inside the one field of a spec, so that paths begin
-// at what a person wrote: env.LOG_LEVEL rather than container.env.LOG_LEVEL.
-func specTree(raw json.RawMessage) any {
+// SpecTree returns what is inside the one field of a spec, so that paths begin
+// at what a person wrote: env.LOG_LEVEL rather than container.env.LOG_LEVEL; nil =
+// the spec is unknown.
+func SpecTree(raw json.RawMessage) any {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	var tree map[string]any
-	if len(raw) == 0 || dec.Decode(&tree) != nil {
+	if len(raw) == 0 || dec.Decode(&tree) != nil || tree == nil {
 		return nil
 	}
 	for _, inner := range tree {
@@ -86,8 +93,8 @@ func diffPaths(a, b any) []string {
 }
 
 func walkDiff(path string, a, b any, out *[]string) {
-	am, aok := children(a)
-	bm, bok := children(b)
+	am, aok := Members(a)
+	bm, bok := Members(b)
 	if isVariable(a) && isVariable(b) {
 		aok = false
 	}
@@ -118,7 +125,7 @@ func walkDiff(path string, a, b any, out *[]string) {
 // named thing as a whole.
 func leaves(path string, v any, out *[]string) {
 	list, ok := v.([]any)
-	members, named := children(v)
+	members, named := Members(v)
 	if !ok || !named || len(list) == 0 {
 		*out = append(*out, path)
 		return
@@ -128,9 +135,9 @@ func leaves(path string, v any, out *[]string) {
 	}
 }
 
-// children returns the members of v by name: those of an object, or those of a
-// list whose members all have a name of their own.
-func children(v any) (map[string]any, bool) {
+// Members returns the members of v, a part of a [SpecTree], by name: those of an
+// object, or those of a list whose members all have a name of their own.
+func Members(v any) (map[string]any, bool) {
 	switch v := v.(type) {
 	case nil:
 		return nil, false
@@ -139,7 +146,7 @@ func children(v any) (map[string]any, bool) {
 	case []any:
 		members := make(map[string]any, len(v))
 		for _, e := range v {
-			name := memberName(e)
+			name := MemberName(e)
 			if _, twice := members[name]; twice || name == "" {
 				return nil, false
 			}
@@ -157,9 +164,9 @@ func isVariable(v any) bool {
 	return ok && m["name"] != nil
 }
 
-// memberName is what a person calls a member of a list: a variable by its
-// name, a mount by its target, a port by its number.
-func memberName(e any) string {
+// MemberName is what a person calls a member of a list: a variable by its
+// name, a mount by its target, a port by its number; "" = it has no name.
+func MemberName(e any) string {
 	m, ok := e.(map[string]any)
 	if !ok {
 		return ""
@@ -169,10 +176,13 @@ func memberName(e any) string {
 			return s
 		}
 	}
-	if n, ok := m["container"].(json.Number); ok {
-		if _, err := strconv.Atoi(n.String()); err == nil {
-			return fmt.Sprintf("%s/%v", n, m["protocol"])
-		}
+	n, ok := m["container"].(json.Number)
+	if !ok {
+		return ""
 	}
-	return ""
+	name := n.String()
+	if p, ok := m["protocol"].(string); ok {
+		name += "/" + p
+	}
+	return name
 }

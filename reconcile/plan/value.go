@@ -12,7 +12,7 @@ import (
 // After, for people: a variable by its value, a secret by its name, anything
 // else as compact JSON. It is "" where there is nothing.
 func ValueAt(spec json.RawMessage, path string) string {
-	v, ok := valueAt(specTree(spec), path)
+	v, ok := valueAt(SpecTree(spec), path)
 	if !ok {
 		return ""
 	}
@@ -34,7 +34,7 @@ func ValueAt(spec json.RawMessage, path string) string {
 
 // valueAt follows the path; names of members may hold dots themselves.
 func valueAt(tree any, path string) (any, bool) {
-	members, ok := children(tree)
+	members, ok := Members(tree)
 	if !ok {
 		return nil, false
 	}
