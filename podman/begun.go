@@ -4,7 +4,6 @@ package podman
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -98,28 +97,28 @@ func (r *Runtime) endedUnseen(c types.ListContainer) bool {
 	if r.remote {
 		return false
 	}
-	booted, err := hostBooted()
+	booted, err := hostBooted(time.Now())
 	return err == nil && started.Before(booted)
 }
 
-// hostBooted is when this host was started, by its present clock.
-func hostBooted() (time.Time, error) {
-	stat, err := os.ReadFile("/proc/stat")
+// hostBooted is when this host was started, by its present clock, to a few
+// hundredths of a second.
+func hostBooted(now time.Time) (time.Time, error) {
+	uptime, err := os.ReadFile("/proc/uptime")
 	if err != nil {
 		return time.Time{}, err
 	}
-	return bootTime(string(stat))
+	return bootTime(string(uptime), now)
 }
 
-// bootTime is the line btime of /proc/stat, in whole seconds.
-func bootTime(stat string) (time.Time, error) {
-	for line := range strings.Lines(stat) {
-		if second, ok := strings.CutPrefix(line, "btime "); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(second), 10, 64)
-			return time.Unix(n, 0), err
-		}
+// bootTime is when a host was started that says now what /proc/uptime does.
+func bootTime(uptime string, now time.Time) (time.Time, error) {
+	up, _, _ := strings.Cut(uptime, " ")
+	seconds, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return time.Time{}, err
 	}
-	return time.Time{}, errors.New("/proc/stat does not say when the host was started")
+	return now.Add(-time.Duration(seconds * float64(time.Second))), nil
 }
 
 // withHooks are the instances in whose containers hooks are run: what such a hook
@@ -149,21 +148,12 @@ func processBegan(pid int, now time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	uptime, err := os.ReadFile("/proc/uptime")
-	if err != nil {
-		return time.Time{}, err
-	}
 	ticks, err := startTicks(string(stat))
 	if err != nil {
 		return time.Time{}, err
 	}
-	up, _, _ := strings.Cut(string(uptime), " ")
-	seconds, err := strconv.ParseFloat(up, 64)
-	if err != nil {
-		return time.Time{}, err
-	}
-	age := seconds - float64(ticks)/ticksPerSecond
-	return now.Add(-time.Duration(age * float64(time.Second))), nil
+	booted, err := hostBooted(now)
+	return booted.Add(time.Duration(ticks) * (time.Second / ticksPerSecond)), err
 }
 
 // startTicks is the 22nd field of /proc/PID/stat. The second one is a name that

@@ -12,7 +12,7 @@ import (
 // TestEndedUnseen: a run of which Podman did not see the end is told from one that
 // ended by itself, also where that was before Podman said that it had started.
 func TestEndedUnseen(t *testing.T) {
-	booted, err := hostBooted()
+	booted, err := hostBooted(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestEndedUnseen(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	if _, err := bootTime("cpu 1 2\n"); err == nil {
+	if _, err := bootTime("cpu 1 2\n", time.Now()); err == nil {
 		t.Error("a boot time is read where there is none")
 	}
 }

@@ -116,15 +116,20 @@ func (r *Runtime) execHelper(ctx context.Context, handle string, o execOptions) 
 	if err != nil {
 		return 0, r.explain("exec", err)
 	}
+	return r.execCode(ctx, id)
+}
+
+// execCode waits for the end of an exec whose output has ended, and returns its exit
+// status.
+func (r *Runtime) execCode(ctx context.Context, id string) (int, error) {
 	for {
 		got, err := containers.ExecInspect(ctx, id, nil)
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, r.explain("inspect exec", err)
-		}
-		if !got.Running {
+		case !got.Running:
 			return got.ExitCode, nil
-		}
-		if !pause(ctx, endPoll) {
+		case !pause(ctx, endPoll):
 			return 0, context.Cause(ctx)
 		}
 	}

@@ -78,9 +78,12 @@ func (s *session) run(ctx context.Context) (code int, err error) {
 		return 0, err
 	}
 	if err = s.attach(ctx, id); err == nil {
-		if code, err = s.exitCode(ctx, id); err == nil {
+		if code, err = s.rt.execCode(ctx, id); err == nil {
 			leash.letGo()
 			return code, nil
+		}
+		if notFound(err) { // with its container
+			err = fmt.Errorf("%s was removed while the command ran", s.container.Name)
 		}
 	}
 	if leash == nil {
@@ -170,23 +173,6 @@ func (s *session) resize(ctx context.Context, id string, done <-chan struct{}) {
 			_ = containers.ResizeExecTTY(ctx, id, new(containers.ResizeExecTTYOptions).WithHeight(size.Rows).WithWidth(size.Columns))
 		case <-done:
 			return
-		}
-	}
-}
-
-// exitCode waits for the end of a command whose output has ended.
-func (s *session) exitCode(ctx context.Context, id string) (int, error) {
-	for {
-		got, err := containers.ExecInspect(ctx, id, nil)
-		switch {
-		case notFound(err): // with its container
-			return 0, fmt.Errorf("%s was removed while the command ran", s.container.Name)
-		case err != nil:
-			return 0, s.rt.explain("inspect exec", err)
-		case !got.Running:
-			return got.ExitCode, nil
-		case !pause(ctx, endPoll):
-			return 0, context.Cause(ctx)
 		}
 	}
 }
