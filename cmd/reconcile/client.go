@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,10 +65,7 @@ func newClientStatusCommand(a *app, f *clientFlags) *cobra.Command {
 		Example: `  reconcile client status explorer`,
 		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check(formatText, formatJSON); err != nil {
-				return err
-			}
-			c, err := a.dialRouter(cmd.Context(), f)
+			c, _, err := a.startClient(cmd.Context(), f, nil)
 			if err != nil {
 				return err
 			}
@@ -92,14 +90,7 @@ supervisor, gets it as the arguments of its MCP tool "process", or "task".`,
   jq -n '{q: 1}' | reconcile client task explorer -`,
 		Args: between(1, 2, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check(formatText, formatJSON); err != nil {
-				return err
-			}
-			input, err := a.inputJSON(args[1:])
-			if err != nil {
-				return err
-			}
-			c, err := a.dialRouter(cmd.Context(), f)
+			c, input, err := a.startClient(cmd.Context(), f, args[1:])
 			if err != nil {
 				return err
 			}
@@ -119,10 +110,7 @@ out of the list of all; the exit code is 1 when one could not be asked.`,
   reconcile client list tools explorer -o json`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check(formatText, formatJSON); err != nil {
-				return err
-			}
-			c, err := a.dialRouter(cmd.Context(), f)
+			c, _, err := a.startClient(cmd.Context(), f, nil)
 			if err != nil {
 				return err
 			}
@@ -144,14 +132,7 @@ and prints the text of the result; -o json prints all of it.`,
 		Example: `  reconcile client tool explorer count '{"text": "a b"}'`,
 		Args:    between(2, 3, "NAME and TOOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check(formatText, formatJSON); err != nil {
-				return err
-			}
-			input, err := a.inputJSON(args[2:])
-			if err != nil {
-				return err
-			}
-			c, err := a.dialRouter(cmd.Context(), f)
+			c, input, err := a.startClient(cmd.Context(), f, args[2:])
 			if err != nil {
 				return err
 			}
@@ -183,6 +164,20 @@ func instanceName(text string) string {
 		return name
 	}
 	return text
+}
+
+// startClient begins a client command: it checks how to print, reads the JSON that
+// the command was given, {} for none, and finds the router.
+func (a *app) startClient(ctx context.Context, f *clientFlags, document []string) (*routerClient, json.RawMessage, error) {
+	if err := a.check(formatText, formatJSON); err != nil {
+		return nil, nil, err
+	}
+	input, err := a.inputJSON(document)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.dialRouter(ctx, f)
+	return c, input, err
 }
 
 // maxInput bounds JSON from the standard input, in bytes.

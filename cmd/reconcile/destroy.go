@@ -59,11 +59,8 @@ type destroyOptions struct{ yes, volumes, data bool }
 
 func (a *app) destroy(ctx context.Context, opt destroyOptions) error {
 	// The workspace may have mistakes or be half gone: only its name counts.
-	src, err := a.load(ctx, reachHost)
+	src, err := a.loadHere(ctx)
 	if err != nil {
-		return err
-	}
-	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	if opt.data && src.NameUnknown {

@@ -41,14 +41,7 @@ those that changed it.`,
 }
 
 func (a *app) history(ctx context.Context, name string, limit int) error {
-	src, err := a.load(ctx, reachHost)
-	if err != nil {
-		return err
-	}
-	if src, err = a.settle(ctx, src); err != nil {
-		return err
-	}
-	store, err := reconcile.OpenArchive(a.workspaceDir(src.name))
+	src, store, err := a.loadToLook(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconcile/podman"
-	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
 
@@ -59,17 +58,6 @@ func newLogsCommand(a *app) *cobra.Command {
 	cmd.Flags().DurationVar(&since, "since", 0, "only what was written in the last `DURATION`")
 	cmd.Flags().BoolVar(&opt.Timestamps, "timestamps", false, "begin each line with its time")
 	return cmd
-}
-
-// loadToLook loads the workspace from what is on this host, and opens what is kept
-// of it for reading.
-func (a *app) loadToLook(ctx context.Context) (source, *reconcile.Archive, error) {
-	src, err := a.loadToOperate(ctx)
-	if err != nil {
-		return source{}, nil, err
-	}
-	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
-	return src, archive, err
 }
 
 func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {

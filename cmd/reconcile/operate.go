@@ -203,16 +203,6 @@ func (a *app) operate(ctx context.Context, src source, w *wish) error {
 	})
 }
 
-// loadToOperate loads the workspace from what is on this host, so that nothing
-// waits for a remote.
-func (a *app) loadToOperate(ctx context.Context) (source, error) {
-	src, err := a.load(ctx, reachHost)
-	if err != nil {
-		return source{}, err
-	}
-	return a.settle(ctx, src)
-}
-
 // operable are the instances that commands may start and stop: those that run on
 // and on.
 func (a *app) operable(ctx context.Context, src source) ([]plan.ID, error) {

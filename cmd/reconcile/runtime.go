@@ -57,6 +57,26 @@ func (a *app) openRuntime(ctx context.Context, name string, store *reconcile.Sto
 	return &hostRuntime{rt, a.hookRunner(name, rt.Secret)}, nil
 }
 
+// loadHere loads the workspace from what is on this host, so that nothing waits for
+// a remote, and makes sure of its name. It may have mistakes.
+func (a *app) loadHere(ctx context.Context) (source, error) {
+	src, err := a.load(ctx, reachHost)
+	if err != nil {
+		return source{}, err
+	}
+	return a.settle(ctx, src)
+}
+
+// loadToLook does the same, and opens what is kept of the workspace for reading.
+func (a *app) loadToLook(ctx context.Context) (source, *reconcile.Archive, error) {
+	src, err := a.loadHere(ctx)
+	if err != nil {
+		return source{}, nil, err
+	}
+	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
+	return src, archive, err
+}
+
 // settle makes sure of the name of the workspace, for commands that look at
 // what runs: a name leads to folders and containers. Where no workspace file
 // says it, what runs from this folder does; otherwise a file that is gone or

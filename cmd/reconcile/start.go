@@ -49,7 +49,7 @@ has changed. What was stopped stays so.`},
 }
 
 func (a *app) operateOn(ctx context.Context, verb string, names []string) error {
-	src, err := a.loadToOperate(ctx)
+	src, err := a.loadHere(ctx)
 	if err != nil {
 		return err
 	}

@@ -48,11 +48,8 @@ reconcile --dry-run --observed FILE on another machine.`,
 // status shows what runs even when the workspace has mistakes: then nothing is
 // known of what should.
 func (a *app) status(ctx context.Context, name string) error {
-	src, err := a.load(ctx, reachHost)
+	src, store, err := a.loadToLook(ctx)
 	if err != nil {
-		return err
-	}
-	if src, err = a.settle(ctx, src); err != nil {
 		return err
 	}
 	d := src.Desired
@@ -61,10 +58,6 @@ func (a *app) status(ctx context.Context, name string) error {
 			Workspace: src.name, Root: src.root,
 			Partial: []plan.Reason{{Code: plan.CodePartial, Text: "the workspace has mistakes", Origin: src.Desired.Source}},
 		}
-	}
-	store, err := reconcile.OpenArchive(a.workspaceDir(src.name))
-	if err != nil {
-		return err
 	}
 	reader, closeReader, err := a.openReader(ctx, src.name, store)
 	if err != nil {

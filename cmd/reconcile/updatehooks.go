@@ -96,7 +96,7 @@ func (a *app) updateHooks(ctx context.Context, names []string) (done bool, err e
 	if len(names) == 0 {
 		return false, nil
 	}
-	src, err := a.loadToOperate(ctx)
+	src, err := a.loadHere(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -122,7 +122,7 @@ func (a *app) runUpdateHooks(ctx context.Context, agents []plan.ID) error {
 		a.output, a.std.out = formatText, a.std.err
 		defer func() { a.output, a.std = formatJSON, std }()
 	}
-	src, err := a.loadToOperate(ctx)
+	src, err := a.loadHere(ctx)
 	if err != nil {
 		return err
 	}
