@@ -75,7 +75,7 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 	if published == nil {
 		published = c.Ports
 	}
-	spec, err := r.generate(s.Name, c, published, img, bundle)
+	spec, err := r.generate(s.Name, c, r.choosePorts(published), img, bundle)
 	if err != nil {
 		return nil, err
 	}

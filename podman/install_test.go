@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,7 +206,7 @@ func configOf(t testing.TB, ref string) config {
 	img, err := images.GetImage(podmantest.Conn(t), ref, nil)
 	must(t, err)
 	c := config{
-		Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
+		Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: slices.Sorted(slices.Values(img.Config.Env)), // a commit orders them anew
 		User: img.Config.User, WorkDir: img.Config.WorkingDir, Labels: map[string]string{},
 	}
 	for p := range img.Config.ExposedPorts {

@@ -100,6 +100,7 @@ type Runtime struct {
 	seen          map[string]identity          // handle → labels as last observed
 	foreign       map[string]bool              // handles that held a name we want when last observed
 	made          map[plan.ID]string           // target → handle of what its last create step made
+	claimed       map[uint16]bool              // host ports that were considered for a container
 	refs          map[string]plan.Fact         // image reference → fact as last observed
 	secretLabels  map[string]map[string]string // by secret ID, for services whose lists lack them
 	helperDirs    map[string]bool              // helper folders that are up to date
@@ -159,7 +160,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	}
 	r := &Runtime{
 		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
-		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, refs: map[string]plan.Fact{},
+		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, claimed: map[uint16]bool{}, refs: map[string]plan.Fact{},
 		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
 		hooking: map[string]bool{}, runs: map[string]runBegun{},
 	}
