@@ -16,6 +16,7 @@ const (
 	livenessFlag  = "--liveness"
 	readinessFlag = "--readiness"
 	secretsFlag   = "--secrets"
+	taskFlag      = "--task"
 	endOfFlags    = "--"
 )
 
@@ -33,17 +34,20 @@ type Config struct {
 	// Secrets names the variables whose values must not get into the output of
 	// probes.
 	Secrets []string
+	// Task: Main is a command that runs once; nil = it is not.
+	Task *Task
 }
 
 // Args returns the arguments that follow /Agent/agent-server:
 //
-//	init [--liveness JSON] [--readiness JSON] [--secrets N NAME1 … NAMEN] [--beside N ARG1 … ARGN] -- [MAIN…]
+//	init [--liveness JSON] [--readiness JSON] [--task JSON] [--secrets N NAME1 … NAMEN] [--beside N ARG1 … ARGN] -- [MAIN…]
 //
 // [ParseArgs] is its inverse.
 func (c Config) Args() []string {
 	args := []string{initCommand}
 	args = appendProbe(args, livenessFlag, c.Liveness)
 	args = appendProbe(args, readinessFlag, c.Readiness)
+	args = appendTask(args, c.Task)
 	args = appendCounted(args, secretsFlag, c.Secrets)
 	args = appendCounted(args, besideFlag, c.Beside)
 	args = append(args, endOfFlags)
@@ -82,6 +86,15 @@ func ParseArgs(args []string) (Config, error) {
 				return Config{}, fmt.Errorf("%s: %w", flag, err)
 			}
 			*into, args = these, rest
+		case taskFlag:
+			if c.Task != nil || len(args) == 0 {
+				return Config{}, fmt.Errorf("%s is given twice, or without a task", flag)
+			}
+			c.Task = new(Task)
+			if err := decode(args[0], c.Task); err != nil || c.Task.Timeout < 0 || c.Task.KeepAlive < 0 {
+				return Config{}, fmt.Errorf("%s: %s is none", flag, args[0])
+			}
+			args = args[1:]
 		case livenessFlag, readinessFlag:
 			into := &c.Liveness
 			if flag == readinessFlag {
@@ -118,6 +131,17 @@ func appendProbe(args []string, flag string, p *Probe) []string {
 		return args // a probe always has a JSON form
 	}
 	return append(args, flag, string(b))
+}
+
+func appendTask(args []string, t *Task) []string {
+	if t == nil {
+		return args
+	}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return args // a task always has a JSON form
+	}
+	return append(args, taskFlag, string(b))
 }
 
 func parseProbe(text string) (*Probe, error) {

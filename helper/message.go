@@ -54,6 +54,28 @@ type Probe struct {
 	SuccessThreshold int           `json:"successThreshold"` // successes in a row, ≥ 1
 }
 
+// Task is how the helper runs a command once. Its exit status is the command's own,
+// 124 after Timeout. When the command has ended it writes an [Outcome] to
+// [OutcomeFile]; then the container stays for KeepAlive, or until it is told to
+// end.
+type Task struct {
+	// KeepAlive is how long the container stays after the end of the command.
+	KeepAlive time.Duration `json:"keepAlive,omitempty"`
+	// Timeout ends the command by SIGTERM, and SIGKILL 10 s later; 0 = none.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
+
+// OutcomeFile is where the end of a task is written down, in a folder that
+// outlives the container and that its user can write.
+const OutcomeFile = "/run/reconcile-task/outcome.json"
+
+// Outcome is how the command of a task ended.
+type Outcome struct {
+	Code     int       `json:"code"`
+	Timeout  bool      `json:"timeout,omitempty"`
+	Finished time.Time `json:"finished"`
+}
+
 // Hook is a lifecycle hook that the helper runs in a container. Its output is
 // that of the commands, with what the variables named in Secrets hold replaced,
 // and cut in the middle beyond Limit bytes. Its exit status is that of the first

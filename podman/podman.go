@@ -46,6 +46,8 @@ type Options struct {
 	// OpenSource opens what a plan.Mount is copied from; nil opens folders of
 	// this host. The caller calls close when it has read the files.
 	OpenSource func(from string) (files fs.FS, close func() error, err error)
+	// Unseal opens a value of a Secret document; nil opens none.
+	Unseal func(ctx context.Context, s plan.Sealed) ([]byte, error)
 
 	// SecretsDir holds one file per secret; "" = none.
 	SecretsDir string

@@ -83,13 +83,6 @@ func FuzzDocument(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) { checkDecode(t, src, "") })
 }
 
-func FuzzSchedule(f *testing.F) {
-	for _, s := range []string{"* * * * *", "TZ=", "0 0 31 2 *", "@every 5s", "0 0 * * 5-7/2", "CRON_TZ=x * * * * *"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) { _ = checkSchedule(s) })
-}
-
 func FuzzPort(f *testing.F) {
 	for _, s := range []string{"80", "1:2", "1.2.3.4:5:6/udp", "[::1]:80:80"} {
 		f.Add(s)

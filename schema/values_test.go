@@ -51,35 +51,6 @@ func TestParseQuantity(t *testing.T) {
 	}
 }
 
-func TestCheckSchedule(t *testing.T) {
-	for _, in := range []string{
-		"* * * * *", "0 9 * * 1-5", "*/5 0-23/2 1,15 JAN-JUN MON", "@hourly", "@every 10s", " 0 0 * * 7 ", "0 0 * * 5-7", "0 0 * * 0-7/2", "0 0 * * 1,7",
-		"0 0 29 2 *", "0 0 * * SUN",
-	} {
-		if err := checkSchedule(in); err != nil {
-			t.Errorf("checkSchedule(%q): %v", in, err)
-		}
-	}
-	for _, in := range []string{
-		"", "*", "* * * *", "* * * * * *", "60 * * * *", "0 0 31 2 *", "0 0 30 2 *", "TZ=", "CRON_TZ=", "TZ=UTC * * * * *", "CRON_TZ=Europe/Paris 0 0 * * *",
-		"@reboot", "@every 1s", "@every -5s", "@every 0s", "@every", "@", "0 0 * * 8", "0 0 * * 7-8", "0 0 * * 7-5", "a b c d e", "@every 10",
-	} {
-		if err := checkSchedule(in); err == nil {
-			t.Errorf("checkSchedule(%q): no error", in)
-		}
-	}
-}
-
-func TestSundayIsZero(t *testing.T) {
-	for in, want := range map[string]string{
-		"0 0 * * 7": "0 0 * * 0", "0 0 * * 5-7": "0 0 * * 0,5,6", "0 0 * * 1-7/3": "0 0 * * 0,1,4", "0 0 7 7 1": "0 0 7 7 1", "0 0 * * 0-7": "0 0 * * 0,1,2,3,4,5,6",
-	} {
-		if got := sundayIsZero(in); got != want {
-			t.Errorf("sundayIsZero(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestNearest(t *testing.T) {
 	options := []string{"container", "image", "install", "postinstall", "agentImage", "env", "enable"}
 	for in, want := range map[string]string{

@@ -21,6 +21,12 @@ type Desired struct {
 	Resources []Resource // sorted by ID, each ID once
 	Approvals Approvals
 
+	// Contents holds what the Digest of each File in Resources stands for, and
+	// Sealed what each reference "doc:…" stands for. Both are too large, or too
+	// secret, to be in a spec: they are never printed, saved or compared.
+	Contents map[string][]byte
+	Sealed   map[string]Sealed
+
 	// Partial lists why part of the desired state is unknown. While it is not
 	// empty nothing is pruned.
 	Partial []Reason
@@ -99,6 +105,8 @@ type Resource struct {
 	// Hooks are what is run for the resource beside its own process, in the order
 	// of the lifecycle.
 	Hooks []Hook
+	// Run says how a resource with WantOnce is run; nil for all others.
+	Run *Run
 	// Own are folders of the host that are made for this resource alone: to
 	// mount them is no grant.
 	Own []string
@@ -187,7 +195,11 @@ const (
 // The name of an image is its reference. The name of a secret is a secret
 // reference: "secret:NAME" is looked up among the runtime's secrets, then in
 // the secrets directory; "env:NAME" is a variable of the operator's
-// environment.
+// environment; "key:NAME/KEY" is one value of a secret with several, the runtime's
+// secret NAME.KEY, else its secret NAME, else the file NAME/KEY of the secrets
+// directory; "keys:NAME" is all of those of the runtime's secrets NAME.* or, where
+// there is none, of the files NAME/*; "doc:NAMESPACE/NAME/KEY" is one value of a
+// document of the workspace, in Desired.Sealed.
 type Input struct {
 	Kind InputKind
 	Name string

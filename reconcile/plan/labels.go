@@ -16,6 +16,7 @@ const (
 	LabelID        = "reconcile.id"
 	LabelOwner     = "reconcile.owner"
 	LabelRole      = "reconcile.role"
+	LabelRun       = "reconcile.run"
 	LabelSession   = "reconcile.session"
 	LabelDigest    = "reconcile.digest"
 	LabelInputs    = "reconcile.inputs"
@@ -65,6 +66,7 @@ func (o Object) Labels() map[string]string {
 		LabelID:        o.ID.String(),
 		LabelOwner:     o.Owner,
 		LabelRole:      string(o.Role),
+		LabelRun:       o.Run,
 		LabelSession:   o.Session,
 		LabelDigest:    o.Digest,
 		LabelInputs:    formatInputs(o.Inputs),
@@ -96,6 +98,7 @@ func ParseLabels(labels map[string]string) (Object, bool) {
 		Root:      labels[LabelRoot],
 		Owner:     labels[LabelOwner],
 		Role:      Role(labels[LabelRole]),
+		Run:       labels[LabelRun],
 		Session:   labels[LabelSession],
 		Digest:    labels[LabelDigest],
 		Inputs:    inputs,

@@ -96,6 +96,7 @@ type Object struct {
 	Root      string
 	Owner     string // id of the record store that made it
 	Role      Role
+	Run       string            // the key of the run that it is, see [Run]; "" = it is none
 	Session   string            // the dispatch session it belongs to; such objects are never planned for
 	Digest    string            // digest of the spec it was made from
 	Inputs    map[string]string // Input.String() → value bound at creation
@@ -120,6 +121,9 @@ type Object struct {
 	// Health is what the helper reports of its probes; nil = it has none, or
 	// nothing has been heard of it.
 	Health *Health
+	// Outcome is how the command of a run ended; nil = it has not, or nothing is
+	// known of it but the ExitCode.
+	Outcome *Outcome
 }
 
 // Health is what the probes of a container say.
@@ -181,6 +185,8 @@ type Backoff struct {
 	Digest string    // of the desired spec; "" when nothing asked for it
 	Until  time.Time // when to try again
 	Detail string    // what failed, in words for a person
+	// Image: no image can be had, or nothing runs in it, however often it is tried.
+	Image bool
 }
 
 // Records is what neither git nor the runtime can hold.
@@ -231,6 +237,18 @@ const (
 	// In a plan a zero At stands for the moment of writing, and a Data without
 	// "container" for the handle of the object of the step.
 	RecordHook RecordKind = "hook"
+	// RecordRun is a run, its Key that of the run. Data has "phase" (a [RunPhase]),
+	// "name", "order" (of runs of one ID, from 1), and, once it was created,
+	// "container", "digest" and "inputs", those of its object; once it runs
+	// "started", and once it has ended "finished", "reason" and "code", and "kept",
+	// which is "true" until what is left of it on the host is removed. Times are RFC
+	// 3339. In a plan a Data without "container" stands for that of the object of
+	// the step.
+	RecordRun RecordKind = "run"
+	// RecordSlot is of a CronTask. Data has "last", the latest slot that was run or
+	// skipped, in Unix seconds, "schedule", what it is a slot of, and "skipped", how
+	// many were.
+	RecordSlot RecordKind = "slot"
 )
 
 // The keys of a [RecordWish]. Any of them but WishUpdate forgives a crash loop.
@@ -239,6 +257,7 @@ const (
 	WishRestart = "restart" // started after At
 	WishRefresh = "refresh" // created after At
 	WishUpdate  = "update"  // its update hook run after At
+	WishRerun   = "rerun"   // run once more after At
 )
 
 // Record is one remembered fact. A record never says that an object exists.
@@ -248,6 +267,8 @@ type Record struct {
 	Key  string            `json:"key,omitempty"`
 	At   time.Time         `json:"at"`
 	Data map[string]string `json:"data"`
+	// Forget: the record is removed.
+	Forget bool `json:"forget,omitempty"`
 }
 
 // Capabilities says what a runtime can do; what it lacks becomes a

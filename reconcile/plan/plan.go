@@ -138,6 +138,12 @@ type Step struct {
 	Bound  map[string]string // Input.String() → value
 	Ports  []Port            // create: ports to publish, chosen ones filled in
 	Record *Record           // record: what to write
+	// Run is the key of the run that prepare, create, start, stop and delete are
+	// for, see [Run]; "" for what is no run. A delete without an Object removes what
+	// is left of the run on the host.
+	Run string
+	// RunName is what the run is called, TASK_NAME in its container.
+	RunName string
 	// Hook is what an exec or host runs. The Digest of one in a copy of the agent's
 	// folder has the hash of its files added: by it the run is known, see [HostHook].
 	Hook   *Hook

@@ -19,6 +19,10 @@ const (
 	CodeWish    Code = "wish"    // somebody asked for it with a command
 	CodeHook    Code = "hook"    // a hook is due, or a restart after one
 
+	CodeRerun Code = "rerun" // somebody asked for another run
+	CodeSlot  Code = "slot"  // a slot of its schedule has come
+	CodeEnded Code = "ended" // a run has ended, or what is left of it is no longer kept
+
 	// Drift: the runtime departed from what was made.
 	CodeMissing    Code = "missing"
 	CodeStopped    Code = "stopped" // exited or never started
@@ -44,7 +48,11 @@ const (
 	CodePartial        Code = "partial" // the desired state is only partly known
 	CodeForeign        Code = "foreign" // the name belongs to somebody else
 	CodeKept           Code = "kept"
-	CodeFinished       Code = "finished" // its restart policy or outcome says it is done
+	CodeFinished       Code = "finished"       // its restart policy or outcome says it is done
+	CodeInputs         Code = "inputs-changed" // of a run that is not repeated for that
+	CodePending        Code = "pending"        // something it refers to is missing
+	CodeQueued         Code = "queued"         // as many runs go on as may
+	CodeSuspended      Code = "suspended"
 	CodeRestartLimit   Code = "restart-limit"
 	CodeCrashLoop      Code = "crash-loop" // exits again and again; restarted later
 	CodeBackoff        Code = "backoff"    // its last step failed; tried again later

@@ -57,19 +57,21 @@ func (o SavedOptions) At(now time.Time) Options {
 
 // savedStep is a Step, without its ID of the form that [stepID] gives it.
 type savedStep struct {
-	ID     string            `json:"id"`
-	Op     Op                `json:"op"`
-	Target ID                `json:"target"`
-	Object string            `json:"object,omitempty"`
-	Until  Until             `json:"until,omitempty"`
-	Name   string            `json:"name,omitempty"`
-	Digest string            `json:"digest,omitempty"`
-	Bound  map[string]string `json:"bound,omitempty"`
-	Ports  []Port            `json:"ports,omitempty"`
-	Record *Record           `json:"record,omitempty"`
-	Hook   *Hook             `json:"hook,omitempty"`
-	After  []string          `json:"after,omitempty"`
-	Reason Reason            `json:"reason"`
+	ID      string            `json:"id"`
+	Op      Op                `json:"op"`
+	Target  ID                `json:"target"`
+	Object  string            `json:"object,omitempty"`
+	Until   Until             `json:"until,omitempty"`
+	Name    string            `json:"name,omitempty"`
+	Digest  string            `json:"digest,omitempty"`
+	Bound   map[string]string `json:"bound,omitempty"`
+	Ports   []Port            `json:"ports,omitempty"`
+	Record  *Record           `json:"record,omitempty"`
+	Run     string            `json:"run,omitempty"`
+	RunName string            `json:"run_name,omitempty"`
+	Hook    *Hook             `json:"hook,omitempty"`
+	After   []string          `json:"after,omitempty"`
+	Reason  Reason            `json:"reason"`
 }
 
 // Save returns p, which [New] made of d, o and opts, to be kept. lock is the

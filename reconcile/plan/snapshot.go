@@ -83,6 +83,7 @@ type objectJSON struct {
 	Root      string            `json:"root,omitempty"`
 	Owner     string            `json:"owner,omitempty"`
 	Role      Role              `json:"role,omitempty"`
+	Run       string            `json:"run,omitempty"`
 	Session   string            `json:"session,omitempty"`
 	Digest    string            `json:"digest,omitempty"`
 	Inputs    map[string]string `json:"inputs,omitempty"`
@@ -100,6 +101,7 @@ type objectJSON struct {
 	UsedBy   string    `json:"used_by,omitempty"`
 	Drift    []Reason  `json:"drift,omitempty"`
 	Health   *Health   `json:"health,omitempty"`
+	Outcome  *Outcome  `json:"outcome,omitempty"`
 }
 
 // objectID is an ID that may lack its name.
@@ -123,15 +125,15 @@ func (id *objectID) UnmarshalText(b []byte) error {
 
 func objectForm(o Object) objectJSON {
 	return objectJSON{
-		objectID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Session, o.Digest, o.Inputs,
-		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created.UTC(), o.Started.UTC(), o.Finished.UTC(), o.Image, o.Ports, o.UsedBy, o.Drift, o.Health,
+		objectID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Run, o.Session, o.Digest, o.Inputs,
+		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created.UTC(), o.Started.UTC(), o.Finished.UTC(), o.Image, o.Ports, o.UsedBy, o.Drift, o.Health, o.Outcome,
 	}
 }
 
 func (o objectJSON) object() Object {
 	return Object{
-		ID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Session, o.Digest, o.Inputs,
-		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created, o.Started, o.Finished, o.Image, o.Ports, o.UsedBy, o.Drift, o.Health,
+		ID(o.ID), o.Handle, o.Name, o.Workspace, o.Root, o.Owner, o.Role, o.Run, o.Session, o.Digest, o.Inputs,
+		o.Revision, o.Version, o.Keep, o.State, o.ExitCode, o.Created, o.Started, o.Finished, o.Image, o.Ports, o.UsedBy, o.Drift, o.Health, o.Outcome,
 	}
 }
 

@@ -31,6 +31,8 @@ type ContainerSpec struct {
 	CapAdd   []string `json:"capAdd,omitempty"`
 	CapDrop  []string `json:"capDrop,omitempty"`
 	Env      []EnvVar `json:"env,omitempty"` // sorted by name, each name once
+	// EnvFrom are references "keys:NAME": each key of them is a variable.
+	EnvFrom []string `json:"envFrom,omitempty"`
 	// Helper makes /Agent/agent-server PID 1; it starts Main. Without Main's
 	// Command and Args it runs the default supervisor.
 	Helper bool `json:"helper,omitempty"`
@@ -54,10 +56,15 @@ type ContainerSpec struct {
 	PidsLimit       int64  `json:"pidsLimit,omitempty"` // 0 = the runtime's default
 	Ports           []Port `json:"ports,omitempty"`     // as written; HostPort 0 = chosen by the runtime
 	ReadOnlyRoot    bool   `json:"readOnlyRoot,omitempty"`
-	Readiness       *Probe `json:"readiness,omitempty"`   // run by the helper
-	StopTimeout     int    `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
-	User            string `json:"user,omitempty"`        // "" = the image's
-	WorkDir         string `json:"workDir,omitempty"`     // "" = the image's
+	Readiness       *Probe `json:"readiness,omitempty"` // run by the helper
+	// SecretFiles are sorted by target.
+	SecretFiles []SecretFile `json:"secretFiles,omitempty"`
+	StopTimeout int          `json:"stopTimeout,omitempty"` // seconds between SIGTERM and SIGKILL; 0 = 10
+	// Task: the main process runs once, and its variable TASK_NAME is the name of
+	// the run.
+	Task    *TaskSpec `json:"task,omitempty"`
+	User    string    `json:"user,omitempty"`    // "" = the image's
+	WorkDir string    `json:"workDir,omitempty"` // "" = the image's
 }
 
 // Probe is a script that the helper runs in the working directory again and
@@ -101,11 +108,35 @@ type EnvVar struct {
 	Value  string `json:"value,omitempty"`
 }
 
+// SecretFile is a secret as a file that belongs to the user of the container, or,
+// for a reference "keys:NAME", a folder with a file for each key. Only the runtime
+// reads the value, at creation.
+type SecretFile struct {
+	Mode   uint32 `json:"mode"`   // permission bits
+	Ref    string `json:"ref"`    // a secret reference, see [Input]
+	Target string `json:"target"` // absolute path in the container
+}
+
+// TaskSpec is what the helper does for a command that runs once. Times are in
+// milliseconds.
+type TaskSpec struct {
+	// Dir is an absolute folder of the host, with one folder for each run, named by
+	// its key: what its files are made in, its log and its outcome.
+	Dir string `json:"dir"`
+	// KeepAlive is how long the container stays after the command has ended.
+	KeepAlive int64 `json:"keepAlive,omitempty"`
+	// Timeout ends the command, by SIGTERM first; 0 = none.
+	Timeout int64 `json:"timeout,omitempty"`
+}
+
 // MountType says how the source of a mount comes to be.
 type MountType string
 
 // Mount types.
 const (
+	// MountFiles is a private folder, or a private file, made of Files once for each
+	// run in TaskSpec.Dir; it belongs to the user of the container. It has no Source.
+	MountFiles  MountType = "files"
 	MountDir    MountType = "dir"    // host folder; created when missing, owned by the image's user
 	MountCopy   MountType = "copy"   // private writable copy of From in a folder below Source, made once per TreeHash
 	MountHelper MountType = "helper" // the helper folder, read only
@@ -115,6 +146,9 @@ const (
 
 // Mount is one mount of a container.
 type Mount struct {
+	// Files are what a MountFiles is made of, sorted by path, each path once and
+	// none below another that is a file.
+	Files []File `json:"files,omitempty"`
 	// From is what a MountCopy is made of, and TreeHash its content: an absolute
 	// folder, or git+file:///REPOSITORY#TREE for a folder of a git repository, TREE
 	// being git's hash of that folder.
@@ -127,6 +161,18 @@ type Mount struct {
 	Target    string    `json:"target"`           // absolute path in the container
 	TreeHash  string    `json:"treeHash,omitempty"`
 	Type      MountType `json:"type"`
+}
+
+// File is a file or a folder of a MountFiles.
+type File struct {
+	// Digest is sha256:HEX of the content of a file, which is in Desired.Contents;
+	// "" for a folder.
+	Digest string `json:"digest,omitempty"`
+	// From and TreeHash are of a folder that is copied, as in [Mount].
+	From     string `json:"from,omitempty"`
+	Mode     uint32 `json:"mode,omitempty"` // permission bits of a file; 0 = 0644
+	Path     string `json:"path"`           // slash path below the target; "" = the target itself
+	TreeHash string `json:"treeHash,omitempty"`
 }
 
 // Port publishes a container port on the host.
