@@ -33,6 +33,9 @@ func (a *Archive) Load() (plan.Records, error) { return a.store.Load() }
 // Specs is [Store.Specs].
 func (a *Archive) Specs(digests []string) map[string]json.RawMessage { return a.store.Specs(digests) }
 
+// Content is [Store.Content].
+func (a *Archive) Content(digest string) ([]byte, bool) { return a.store.Content(digest) }
+
 // Converged is [Store.Converged].
 func (a *Archive) Converged() []plan.ID { return a.store.Converged() }
 

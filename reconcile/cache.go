@@ -20,6 +20,7 @@ import (
 // What is missing or damaged in it reads as absent, never as an error:
 //
 //	cache/specs/DIGEST.json  specs, for before → after
+//	cache/files/DIGEST       texts that specs name, see contents.go
 //	cache/blobs/NAME         bytes that other packages keep
 //	cache/history.jsonl      the last passes, see history.go
 //	cache/converged.json     IDs that existed after the last pass
@@ -51,7 +52,8 @@ func (s *Store) Specs(digests []string) map[string]json.RawMessage {
 	return out
 }
 
-// KeepSpecs forgets every spec but those with the digests.
+// KeepSpecs forgets every spec but those with the digests, and the contents that
+// none of these names.
 func (s *Store) KeepSpecs(digests []string) error {
 	if s.readOnly {
 		return fmt.Errorf("keep specs: %w", errReadOnly)
@@ -71,6 +73,9 @@ func (s *Store) KeepSpecs(digests []string) error {
 		if err := os.Remove(filepath.Join(s.specsDir(), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("keep specs: %w", err)
 		}
+	}
+	if err := s.keepContents(s.Specs(digests)); err != nil {
+		return fmt.Errorf("keep contents: %w", err)
 	}
 	return nil
 }

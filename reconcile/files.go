@@ -76,6 +76,15 @@ func (s *Store) durable(path string, b []byte) error {
 	return atomicfile.Write(path, b, atomicfile.Options{Sync: true, Fill: s.fill})
 }
 
+// forget removes a file of the store, if it is there, and returns when that is on
+// disk.
+func (s *Store) forget(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Dir(path))
+}
+
 // quick replaces a file that may be lost.
 func (s *Store) quick(path string, b []byte) error {
 	return atomicfile.Write(path, b, atomicfile.Options{Fill: s.fill})

@@ -30,9 +30,10 @@ type PassRecord struct {
 	Causes   []Cause      `json:"causes"`
 	Revision string       `json:"revision"` // of the workspace; "" without git
 	Result   Result       `json:"result"`
-	ExitCode int          `json:"exit_code"` // what the same pass would have exited with at a command line
-	Changes  []PassChange `json:"changes"`   // what was done, or was tried
-	Errors   []string     `json:"errors"`    // of failed steps, of diagnostics, of loading, of what stands in the way
+	ExitCode int          `json:"exit_code"`      // what the same pass would have exited with at a command line
+	Changes  []PassChange `json:"changes"`        // what was done, or was tried
+	Runs     []PassRun    `json:"runs,omitempty"` // that were started, or have ended
+	Errors   []string     `json:"errors"`         // of failed steps, of diagnostics, of loading, of what stands in the way
 	// Omitted counts the changes and errors that were too many to keep.
 	Omitted int `json:"omitted,omitempty"`
 }
@@ -125,7 +126,7 @@ func parseRecord(line []byte) (PassRecord, bool) {
 // worthKeeping reports whether r says anything that last, the record before
 // it, does not.
 func (r PassRecord) worthKeeping(last PassRecord) bool {
-	return len(r.Changes) > 0 || r.Revision != last.Revision || r.ExitCode != last.ExitCode ||
+	return len(r.Changes)+len(r.Runs) > 0 || r.Revision != last.Revision || r.ExitCode != last.ExitCode ||
 		r.Result.fine() != last.Result.fine() || !slices.Equal(r.cut().Errors, last.Errors)
 }
 

@@ -3,7 +3,9 @@
 package reconcile
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -48,8 +50,21 @@ func (in intent) supervised(good plan.Desired) *plan.Desired {
 }
 
 // sameDesired reports whether the same should be. Why part of it is unknown
-// counts for what is pruned alone, see [bases].
+// counts for what is pruned alone, see [bases]; of the contents of files the specs
+// have the digests.
 func sameDesired(a, b plan.Desired) bool {
+	if !maps.EqualFunc(a.Sealed, b.Sealed, sameSealed) {
+		return false
+	}
 	a.Partial, b.Partial = nil, nil
+	a.Contents, b.Contents = nil, nil
+	a.Sealed, b.Sealed = nil, nil
 	return reflect.DeepEqual(a, b)
+}
+
+// sameSealed reports whether two values are sealed alike, which says that they are
+// the same, and not that they differ.
+func sameSealed(a, b plan.Sealed) bool {
+	return a.Format == b.Format && a.File == b.File && a.Namespace == b.Namespace && a.Name == b.Name &&
+		a.Key == b.Key && bytes.Equal(a.Data, b.Data)
 }

@@ -35,6 +35,7 @@ type memory struct {
 	accepted  []string
 	records   map[string]plan.Record
 	specs     map[string]json.RawMessage
+	contents  map[string]string
 	converged []plan.ID
 	putErr    error
 	loadErr   error
@@ -43,7 +44,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{owner: "owner-1", records: map[string]plan.Record{}, specs: map[string]json.RawMessage{}}
+	return &memory{owner: "owner-1", records: map[string]plan.Record{}, specs: map[string]json.RawMessage{}, contents: map[string]string{}}
 }
 
 func (m *memory) Load() (plan.Records, error) {
@@ -63,7 +64,10 @@ func (m *memory) Put(ctx context.Context, r plan.Record) error {
 	if m.putErr != nil {
 		return m.putErr
 	}
-	m.records[fmt.Sprint(r.ID, r.Kind, r.Key)] = r
+	key := fmt.Sprint(r.ID, r.Kind, r.Key)
+	if m.records[key] = r; r.Forget {
+		delete(m.records, key)
+	}
 	return ctx.Err()
 }
 
@@ -91,6 +95,13 @@ func (m *memory) PutSpec(digest string, spec json.RawMessage) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.specs[digest] = spec
+	return nil
+}
+
+func (m *memory) PutContent(digest string, b []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.contents[digest] = string(b)
 	return nil
 }
 

@@ -17,7 +17,10 @@ type Keeper interface {
 	Memory
 	Records
 	PutSpec(digest string, spec json.RawMessage) error
-	// KeepSpecs forgets every spec but those with the digests.
+	// PutContent keeps the text with the digest, sha256:HEX, or not.
+	PutContent(digest string, b []byte) error
+	// KeepSpecs forgets every spec but those with the digests, and the contents that
+	// none of these names.
 	KeepSpecs(digests []string) error
 	PutConverged(ids []plan.ID) error
 	// AppendHistory keeps what is worth keeping of a pass, and numbers it.

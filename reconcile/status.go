@@ -71,6 +71,17 @@ type Status struct {
 	// Health is what the probes say of what runs; null where there are none, or
 	// nothing has been heard of them.
 	Health *plan.Health `json:"health,omitempty"`
+
+	// Of what is run once, or by a schedule: the phase of its last run, or of the one
+	// that is to come, and why it is in that.
+	Phase       plan.RunPhase `json:"phase,omitempty"`
+	PhaseReason string        `json:"phase_reason,omitempty"`
+	Runs        []RunStatus   `json:"runs,omitempty"` // newest first
+	// Of a CronTask.
+	NextSlot  time.Time `json:"next_slot,omitzero"`
+	LastSlot  time.Time `json:"last_slot,omitzero"`
+	Skipped   int       `json:"skipped,omitempty"` // slots that were not run
+	Suspended bool      `json:"suspended,omitempty"`
 }
 
 // Summarize compares desired with observed, resource by resource, sorted by

@@ -108,13 +108,20 @@ func (s *Store) Load() (plan.Records, error) {
 	return out, errors.Join(errs...)
 }
 
-// Put writes r in place of an earlier record of the same ID, kind and key.
+// Put writes r in place of an earlier record of the same ID, kind and key, or, when
+// it is to be forgotten, removes that.
 func (s *Store) Put(ctx context.Context, r plan.Record) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("put record of %s: %w", r.ID, err)
 	}
 	if s.readOnly {
 		return fmt.Errorf("put record of %s: %w", r.ID, errReadOnly)
+	}
+	if r.Forget {
+		if err := s.forget(s.recordFile(r)); err != nil {
+			return fmt.Errorf("forget record of %s: %w", r.ID, err)
+		}
+		return nil
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -167,7 +174,7 @@ func (s *Store) recordFile(r plan.Record) string {
 func (s *Store) acceptedFile() string { return filepath.Join(s.dir, "data", "accepted") }
 
 func (s *Store) make() error {
-	for _, dir := range []string{s.dataDir(), s.recordsDir(), s.specsDir(), s.blobsDir()} {
+	for _, dir := range []string{s.dataDir(), s.recordsDir(), s.specsDir(), s.contentsDir(), s.blobsDir()} {
 		if err := makeDir(dir); err != nil {
 			return err
 		}
