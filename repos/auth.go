@@ -30,9 +30,14 @@ func (a Auth) login(u URL, secret string) (login, bool, error) {
 	if secret == "" {
 		return a.stored(u)
 	}
-	content, err := a.secret(secret)
+	s, err := a.secret(secret)
 	if err != nil {
 		return login{}, false, err
+	}
+	content, single := s[""]
+	if !single {
+		l, err := s.login(u, secret)
+		return l, err == nil, err
 	}
 	text := strings.TrimRight(string(content), "\r\n")
 	switch {
@@ -47,7 +52,7 @@ func (a Auth) login(u URL, secret string) (login, bool, error) {
 	return login{tokenUser, text}, true, nil
 }
 
-func (a Auth) secret(name string) ([]byte, error) {
+func (a Auth) secret(name string) (Secret, error) {
 	if a.Secret == nil {
 		return nil, fmt.Errorf("%w: the secret %q is asked for, and there are no secrets", ErrAuth, name)
 	}

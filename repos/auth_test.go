@@ -37,12 +37,12 @@ func TestHTTPCredentials(t *testing.T) {
 	repo := srv.Repo(t, "org/a")
 	first := repo.Commit(t, repostest.Commit{Files: files("a")})
 	host := strings.TrimPrefix(srv.URL, "http://")
-	secret := func(text string) func(string) ([]byte, error) {
-		return func(name string) ([]byte, error) {
+	secret := func(text string) func(string) (Secret, error) {
+		return func(name string) (Secret, error) {
 			if name != "git" {
 				return nil, errors.New("there is no such secret")
 			}
-			return []byte(text), nil
+			return Secret{"": []byte(text)}, nil
 		}
 	}
 	line := func(format string, a ...any) string {
@@ -179,8 +179,8 @@ func TestSSHKeys(t *testing.T) {
 		{name: "home", auth: Auth{LookupEnv: env("HOME", home)}},
 		{name: "agent", auth: Auth{LookupEnv: env("SSH_AUTH_SOCK", agentWith(t, key))}},
 		{name: "agent that is gone", auth: Auth{LookupEnv: env("SSH_AUTH_SOCK", "/nonexistent", "HOME", home)}},
-		{name: "secret", auth: Auth{LookupEnv: noEnv, Secret: func(string) ([]byte, error) { return key, nil }}, ref: "k"},
-		{name: "secret that is none", auth: Auth{LookupEnv: noEnv, Secret: func(string) ([]byte, error) { return []byte(planted), nil }}, ref: "k", text: "not a private key"},
+		{name: "secret", auth: Auth{LookupEnv: noEnv, Secret: func(string) (Secret, error) { return Secret{"": key}, nil }}, ref: "k"},
+		{name: "secret that is none", auth: Auth{LookupEnv: noEnv, Secret: func(string) (Secret, error) { return Secret{"": []byte(planted)}, nil }}, ref: "k", text: "not a private key"},
 		{name: "none", auth: Auth{LookupEnv: noEnv}, text: "takes none of our keys; offered were no keys"},
 		{name: "stranger", auth: Auth{SSHKey: stranger, LookupEnv: noEnv}, text: "takes none of our keys; offered were the key " + stranger},
 		{name: "passphrase", auth: Auth{SSHKey: passphrase, LookupEnv: noEnv}, text: "has a passphrase; add it to an ssh agent"},

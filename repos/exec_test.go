@@ -101,7 +101,7 @@ func TestGitProgram(t *testing.T) {
 		},
 		"token": func(t *testing.T) (*repostest.Repo, StoreOptions, Source) {
 			r := repostest.HTTP(t, repostest.HTTPOptions{Token: "tok"}).Repo(t, "a")
-			secret := func(string) ([]byte, error) { return []byte("tok\n"), nil }
+			secret := func(string) (Secret, error) { return Secret{"": []byte("tok\n")}, nil }
 			return r, StoreOptions{Auth: Auth{Secret: secret}}, Source{SecretRef: "x"}
 		},
 		"ssh key file": func(t *testing.T) (*repostest.Repo, StoreOptions, Source) {
@@ -110,7 +110,7 @@ func TestGitProgram(t *testing.T) {
 		},
 		"ssh secret": func(t *testing.T) (*repostest.Repo, StoreOptions, Source) {
 			srv := repostest.SSH(t)
-			secret := func(string) ([]byte, error) { return os.ReadFile(srv.Key) }
+			secret := func(string) (Secret, error) { return Secret{keySSH: []byte(read(t, srv.Key))}, nil }
 			return srv.Repo(t, "a"), StoreOptions{Auth: Auth{Secret: secret, KnownHosts: []string{srv.KnownHosts}}}, Source{SecretRef: "x"}
 		},
 		"ssh home": func(t *testing.T) (*repostest.Repo, StoreOptions, Source) {

@@ -90,13 +90,19 @@ func (g *gitProgram) prepareHTTP(src Source) error {
 
 // prepareSSH writes a configuration for ssh, so that nobody's counts.
 func (g *gitProgram) prepareSSH(src Source) error {
-	hosts, err := g.auth.hosts(g.u)
+	hosts, err := g.auth.hosts(g.u, src.SecretRef)
 	if err != nil {
 		return err
 	}
 	dir, err := g.gate.folder()
 	if err != nil {
 		return err
+	}
+	if hosts.content != nil {
+		hosts.files = []string{filepath.Join(dir, keyKnownHosts)}
+		if err := os.WriteFile(hosts.files[0], hosts.content, 0o600); err != nil {
+			return err
+		}
 	}
 	socket, identities, err := g.identities(src)
 	if err != nil {
@@ -143,7 +149,7 @@ func (g *gitProgram) identities(src Source) (socket string, files []string, err 
 	switch {
 	case src.SecretRef != "":
 		name = fmt.Sprintf("the secret %q", src.SecretRef)
-		content, err = g.auth.secret(src.SecretRef)
+		content, err = g.auth.sshKey(src.SecretRef)
 	case name != "":
 		if content, err = private(name); err != nil {
 			err = fmt.Errorf("%w: ssh key: %w", ErrAuth, err)

@@ -22,12 +22,14 @@ import (
 // [fs.ReadDirFS], [fs.ReadFileFS], [fs.ReadLinkFS] and [fs.SubFS].
 //
 // Symlinks are listed and can be read with ReadLink, but no path leads through
-// one. Submodules are folders in what [Store.FS] returns, and elsewhere left out.
+// one. Submodules are folders in what [Store.FS] returns, empty ones where the
+// source is without them, and elsewhere left out.
 type FS struct {
 	treeIn
 	folders map[string]treeIn // by path; folders that were opened
 	store   *Store            // opens submodules; nil = there are none
 	modules map[string]module // by path
+	hollow  bool              // submodules are empty folders
 }
 
 // treeIn is a folder; that of a submodule is in a repository of its own.
@@ -141,7 +143,7 @@ func (f *FS) Sub(dir string) (fs.FS, error) {
 		return nil, &fs.PathError{Op: "sub", Path: dir, Err: err}
 	}
 	sub := newFS(n)
-	sub.store, sub.modules = f.store, f.modulesBelow(dir)
+	sub.store, sub.modules, sub.hollow = f.store, f.modulesBelow(dir), f.hollow
 	return sub, nil
 }
 
@@ -186,10 +188,12 @@ func (f *FS) folder(name string) (treeIn, error) {
 	te := find(parent.tree, path.Base(name))
 	m, isModule := f.modules[name]
 	switch {
-	case te == nil, te.Mode == filemode.Submodule && !isModule:
+	case te == nil, te.Mode == filemode.Submodule && !isModule && !f.hollow:
 		return treeIn{}, fs.ErrNotExist
 	case te.Mode == filemode.Symlink:
 		return treeIn{}, errSymlink
+	case te.Mode == filemode.Submodule && f.hollow:
+		return treeIn{parent.repo, &object.Tree{}}, nil
 	case te.Mode == filemode.Submodule:
 		return f.enter(name, m)
 	case te.Mode != filemode.Dir:
@@ -266,7 +270,7 @@ func (f *FS) describe(in treeIn, dir string, te object.TreeEntry) (*info, bool) 
 	case filemode.Dir:
 		e.mode = fs.ModeDir | 0o755
 	case filemode.Submodule:
-		if _, ok := f.modules[path.Join(dir, te.Name)]; !ok {
+		if _, ok := f.modules[path.Join(dir, te.Name)]; !ok && !f.hollow {
 			return nil, false
 		}
 		e.mode = fs.ModeDir | 0o755

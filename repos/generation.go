@@ -149,7 +149,7 @@ func (m *mirror) rebuild(ctx context.Context, r remote, l listing, st mirrorStat
 			continue
 		}
 		keep[e.Commit] = true
-		if t, err := l.resolve(e.Ref); err == nil && (key == e.Ref || t.commit == e.Commit) {
+		if t, err := l.resolve(e.Ref); err == nil && (e.follows(key) || t.commit == e.Commit) {
 			all = append(all, t)
 		}
 	}

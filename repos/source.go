@@ -15,19 +15,26 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-const sourcePrefix = "git+"
+const (
+	sourcePrefix = "git+"
+	hollow       = "-" // instead of submodules: they are empty folders
+)
 
 // Source names the folder dir of f by its content: the repository's URL with
 // git's hash of that folder's tree, git+URL#TREE. A commit that does not touch
 // the folder does not change it, and neither does the place of a mirror.
 // [Store.OpenSource] is the inverse. Where the folder has submodules below it,
-// their commits and URLs follow, &PATH=COMMIT@URL.
+// their commits and URLs follow, &PATH=COMMIT@URL, or &- where they are empty
+// folders.
 func (f *FS) Source(dir string) (string, error) {
 	n, err := f.folder(dir)
 	if err != nil {
 		return "", &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
 	text := sourcePrefix + n.repo.url.String() + "#" + n.tree.Hash.String()
+	if f.hollow {
+		return text + "&" + hollow, nil
+	}
 	below := f.modulesBelow(dir)
 	for _, p := range slices.Sorted(maps.Keys(below)) {
 		text += "&" + url.QueryEscape(p) + "=" + below[p].commit + "@" + url.QueryEscape(below[p].u.String())
@@ -70,9 +77,11 @@ func (s *Store) openSource(from string) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	modules, err := sourceModules(rest)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", from, err)
+	modules := map[string]module{}
+	if rest != hollow {
+		if modules, err = sourceModules(rest); err != nil {
+			return nil, fmt.Errorf("%q: %w", from, err)
+		}
 	}
 	tree := plumbing.NewHash(hash)
 	repo, err := s.anywhere(u, func(r *Repo) bool { return r.git.Storer.HasEncodedObject(tree) == nil })
@@ -83,7 +92,7 @@ func (s *Store) openSource(from string) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.store, f.modules = s, modules
+	f.store, f.modules, f.hollow = s, modules, rest == hollow
 	return f, nil
 }
 

@@ -36,7 +36,7 @@ func (s *Store) openSSH(ctx context.Context, u URL, src Source, h *heed) (sessio
 		return nil, err
 	}
 	defer keys.close()
-	hosts, err := s.opt.Auth.hosts(u)
+	hosts, err := s.opt.Auth.hosts(u, src.SecretRef)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ var defaultKeys = []string{"id_ed25519", "id_ecdsa", "id_rsa"}
 func (a Auth) sshKeys(u URL, secret string) (sshKeys, error) {
 	switch {
 	case secret != "":
-		content, err := a.secret(secret)
+		content, err := a.sshKey(secret)
 		if err != nil {
 			return sshKeys{}, err
 		}
@@ -147,9 +147,21 @@ type hostKeys struct {
 	algorithms []string // those of the known keys first; nil = any
 	db         *knownhosts.HostKeyDB
 	u          URL
+	// content is what a secret says, in the place of files, which then is its name.
+	content []byte
 }
 
-func (a Auth) hosts(u URL) (hostKeys, error) {
+// hosts returns the keys of servers that are known: those that the secret has, or
+// those in files.
+func (a Auth) hosts(u URL, secret string) (hostKeys, error) {
+	content, err := a.knownHosts(secret)
+	switch {
+	case err != nil:
+		return hostKeys{}, err
+	case len(content) > 0:
+		k := hostKeys{u: u, content: content, files: []string{fmt.Sprintf("%s of the secret %q", keyKnownHosts, secret)}}
+		return k, asFile(content, func(name string) error { return k.read([]string{name}) })
+	}
 	files := a.KnownHosts
 	if files == nil {
 		if home := a.env("HOME"); home != "" {
@@ -166,12 +178,27 @@ func (a Auth) hosts(u URL) (hostKeys, error) {
 			return hostKeys{}, fmt.Errorf("%w: known hosts: %w", ErrAuth, err)
 		}
 	}
-	db, err := knownhosts.NewDB(there...)
-	if err != nil {
-		return hostKeys{}, fmt.Errorf("%w: known hosts: %w", ErrAuth, err)
+	return k, k.read(there)
+}
+
+func (k *hostKeys) read(files []string) error {
+	db, err := knownhosts.NewDB(files...)
+	switch {
+	case err != nil && k.content != nil: // the name of a file that is gone says nothing
+		return fmt.Errorf("%w: known hosts: %s cannot be read", ErrAuth, k.files[0])
+	case err != nil:
+		return fmt.Errorf("%w: known hosts: %w", ErrAuth, err)
 	}
-	k.db, k.algorithms = db, db.HostKeyAlgorithms(u.addr())
-	return k, nil
+	k.db, k.algorithms = db, db.HostKeyAlgorithms(k.u.addr())
+	return nil
+}
+
+// place is a line of a file of known keys.
+func (k hostKeys) place(key xknownhosts.KnownKey) string {
+	if k.content != nil {
+		return fmt.Sprintf("%s, line %d", k.files[0], key.Line)
+	}
+	return fmt.Sprintf("%s:%d", key.Filename, key.Line)
 }
 
 func (k hostKeys) check(name string, addr net.Addr, key ssh.PublicKey) error {
@@ -183,10 +210,10 @@ func (k hostKeys) check(name string, addr net.Addr, key ssh.PublicKey) error {
 	known, revoked := (*xknownhosts.KeyError)(nil), (*xknownhosts.RevokedError)(nil)
 	switch {
 	case errors.As(err, &revoked):
-		return fmt.Errorf("%w: the host key of %s (%s) is revoked by %s:%d", ErrAuth, k.u.host(), fingerprint, revoked.Revoked.Filename, revoked.Revoked.Line)
+		return fmt.Errorf("%w: the host key of %s (%s) is revoked by %s", ErrAuth, k.u.host(), fingerprint, k.place(revoked.Revoked))
 	case errors.As(err, &known) && len(known.Want) > 0:
-		return fmt.Errorf("%w: the host key of %s has changed: it is %s now, and %s:%d has another; somebody may be in between",
-			ErrAuth, k.u.host(), fingerprint, known.Want[0].Filename, known.Want[0].Line)
+		return fmt.Errorf("%w: the host key of %s has changed: it is %s now, and %s has another; somebody may be in between",
+			ErrAuth, k.u.host(), fingerprint, k.place(known.Want[0]))
 	case errors.As(err, &known):
 		return fmt.Errorf("%w: the host key of %s (%s %s) is in none of %s; once you have checked it, add what ssh-keyscan prints",
 			ErrAuth, k.u.host(), key.Type(), fingerprint, strings.Join(k.files, ", "))

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,13 +56,25 @@ type recorded struct {
 	At   time.Time `json:"at"`
 }
 
+// withoutModules is at the end of the keys of sources without their submodules.
+// No ref has a space in it.
+const withoutModules = " without submodules"
+
 // entryKey is the ref, or ref@commit for a pinned commit.
 func entryKey(src Source) string {
-	if src.Commit == "" {
-		return src.Ref
+	key := src.Ref
+	if src.Commit != "" {
+		key += "@" + src.Commit
 	}
-	return src.Ref + "@" + src.Commit
+	if src.NoModules {
+		key += withoutModules
+	}
+	return key
 }
+
+// follows reports whether the key of an entry is that of a source that goes where
+// its ref does.
+func (e entry) follows(key string) bool { return strings.TrimSuffix(key, withoutModules) == e.Ref }
 
 // kinds are the sentinels that are told apart after a restart, too. Of several
 // the first counts.

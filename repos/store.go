@@ -37,6 +37,8 @@ type Source struct {
 	// SecretRef names the credentials; "" = those of the credentials file, or the
 	// usual keys for ssh.
 	SecretRef string
+	// NoModules: submodules are not fetched, and are empty folders.
+	NoModules bool
 }
 
 // Fetched is what could be had of a source.
@@ -84,11 +86,8 @@ type Auth struct {
 	// Credentials is a file in the format of git-credential-store, one URL with
 	// user and password or token a line, readable by its owner only; "" = none.
 	Credentials string
-	// Secret returns the content of a secret that Source.SecretRef names: a
-	// private key (PEM), user:password, or a token, which is sent as the password
-	// of a user that GitHub, GitLab, Gitea and Forgejo accept; nil = there are
-	// none.
-	Secret     func(name string) ([]byte, error)
+	// Secret returns the secret that Source.SecretRef names; nil = there are none.
+	Secret     func(name string) (Secret, error)
 	SSHKey     string   // private key file; "" = the agent, then ~/.ssh/id_*
 	KnownHosts []string // files; nil = ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
 	// LookupEnv is where HOME and SSH_AUTH_SOCK come from; nil = os.LookupEnv.
@@ -214,6 +213,11 @@ func (s *Store) FS(src Source, commit string) (*FS, error) {
 		return nil, err
 	}
 	files.store = s
+	if src.NoModules {
+		_, err := files.Lstat(".gitmodules")
+		files.hollow = err == nil
+		return files, nil
+	}
 	if files.modules, err = s.modules(u, src, files, nil); err != nil {
 		return nil, err
 	}

@@ -142,6 +142,9 @@ func (s *Store) fetchModules(ctx context.Context, u URL, src Source, commit stri
 // directly returns the submodules of a commit, without theirs, and the way to
 // them.
 func (s *Store) directly(u URL, src Source, commit string, way chain) ([]placed, chain, error) {
+	if src.NoModules {
+		return nil, nil, s.here(u, src, commit)
+	}
 	repo, err := s.at(u, src, commit)
 	if err != nil {
 		return nil, nil, err
@@ -156,6 +159,12 @@ func (s *Store) directly(u URL, src Source, commit string, way chain) ([]placed,
 	}
 	way, err = way.with(u, commit)
 	return mods, way, err
+}
+
+// here returns nil when a commit is.
+func (s *Store) here(u URL, src Source, commit string) error {
+	_, err := s.at(u, src, commit)
+	return err
 }
 
 // complete returns nil when a commit is here, and so are its submodules.

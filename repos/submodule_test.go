@@ -197,7 +197,7 @@ func TestSubmoduleCredentials(t *testing.T) {
 	inner, far, outer := a.Repo(t, "inner"), b.Repo(t, "far"), a.Repo(t, "outer")
 	innerCommit := inner.Commit(t, repostest.Commit{Files: files("inner")})
 	farCommit := far.Commit(t, repostest.Commit{Files: files("far")})
-	s := newStore(t, StoreOptions{Retries: -1, Auth: Auth{Secret: func(string) ([]byte, error) { return []byte(planted), nil }}})
+	s := newStore(t, StoreOptions{Retries: -1, Auth: Auth{Secret: func(string) (Secret, error) { return Secret{"": []byte(planted)}, nil }}})
 	src := Source{URL: outer.URL, SecretRef: "git"}
 	first := outer.Commit(t, repostest.Commit{
 		Files: map[string]string{".gitmodules": gitmodules("inner", "./../inner.git")}, Submodules: map[string]string{"inner": innerCommit},

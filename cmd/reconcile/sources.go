@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -37,7 +35,7 @@ func (a *app) openStore(to reach) *repos.Store {
 			Dir:      filepath.Join(a.stateDir, "cache", "mirrors"),
 			ReadOnly: to != reachFetch,
 			Auth: repos.Auth{
-				Credentials: a.gitCredentials, Secret: a.readSecret,
+				Credentials: a.gitCredentials, Secret: a.gitSecret,
 				SSHKey: a.gitSSHKey, KnownHosts: a.gitKnownHosts, LookupEnv: a.lookupEnv,
 			},
 			Log: a.logger(),
@@ -58,34 +56,6 @@ func (a *app) close() {
 			fmt.Fprintln(a.std.err, "warning: "+escapeLines(err.Error()))
 		}
 	}
-}
-
-// maxSecret bounds a file of the secrets directory, as Podman bounds a secret.
-const maxSecret = 512_000
-
-// readSecret reads a file of the secrets directory.
-func (a *app) readSecret(name string) ([]byte, error) {
-	if a.secretsDir == "" {
-		return nil, fmt.Errorf("secret %s: there is no --secrets-dir", name)
-	}
-	root, err := os.OpenRoot(a.secretsDir)
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", name, err)
-	}
-	defer root.Close()
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", name, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err == nil && len(b) > maxSecret {
-		err = errors.New("larger than 500 KiB")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", name, err)
-	}
-	return b, nil
 }
 
 // gitSources gives a workspace the files of git repositories, and remembers
