@@ -34,7 +34,8 @@ type Config struct {
 	// Secrets names the variables whose values must not get into the output of
 	// probes.
 	Secrets []string
-	// Task: Main is a command that runs once; nil = it is not.
+	// Task: Main is a command that runs once, with neither Beside nor probes; nil =
+	// it is not.
 	Task *Task
 }
 
@@ -71,6 +72,9 @@ func ParseArgs(args []string) (Config, error) {
 		case endOfFlags:
 			if len(args) > 0 {
 				c.Main = args
+			}
+			if c.Task != nil && (c.Beside != nil || c.Liveness != nil || c.Readiness != nil) {
+				return Config{}, fmt.Errorf("%s is given with something that runs beside it", taskFlag)
 			}
 			return c, nil
 		case besideFlag, secretsFlag:

@@ -48,6 +48,9 @@ func runInit(c helper.Config, logger *slog.Logger, stderr io.Writer) int {
 	if err := setDefaultPath(); err != nil {
 		return fail(err)
 	}
+	if c.Task != nil {
+		return runTask(c, signals, logger, stderr)
+	}
 	if err := enterCode(); err != nil {
 		return fail(err)
 	}
@@ -71,6 +74,19 @@ func runInit(c helper.Config, logger *slog.Logger, stderr io.Writer) int {
 		return fail(err)
 	}
 	return status
+}
+
+// runTask is runInit for a command that runs once, where the image has it run.
+func runTask(c helper.Config, signals <-chan os.Signal, logger *slog.Logger, stderr io.Writer) int {
+	argv := c.Main
+	if len(argv) == 0 {
+		argv = []string{""} // which cannot be started, and is said so
+	}
+	r := &taskRun{
+		task: *c.Task, argv: argv, outcome: helper.OutcomeFile,
+		family: newFamily(), signals: signals, log: logger, stderr: stderr,
+	}
+	return r.run()
 }
 
 // self is the path of this very program.

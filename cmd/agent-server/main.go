@@ -4,6 +4,7 @@
 // containers of agents.
 //
 //	agent-server init [--liveness JSON] [--readiness JSON] [--beside N ARG…] -- [MAIN…]
+//	agent-server init --task JSON -- COMMAND ARG…
 //	agent-server serve
 //	agent-server hook JSON
 //	agent-server session NAME -- COMMAND ARG…
@@ -14,6 +15,16 @@
 // running, the default supervisor: HTTP on $PORT with /mcp/status, /health and
 // MCP at /mcp, whose tools are described by /code/mcp-config.json. Probes are
 // scripts that init runs again and again; it reports what they say to reconcile.
+//
+// With --task, init runs a command once, in the folder the container has it start
+// in and with nothing to read. A command that takes longer than the task's timeout
+// gets SIGTERM, with all that it has started, and SIGKILL 10 s later; the status is
+// 124 then, and otherwise the command's own: 126 or 127 when it cannot be started.
+// A signal is passed on; whoever does not end 8 s after SIGTERM, SIGINT or SIGQUIT
+// is killed. The end is written to /run/reconcile-task/outcome.json, as
+// {"code","timeout","finished"}, by a rename. With a keep-alive, the container and
+// what the command left in it stay that long from the end on, or until SIGTERM,
+// SIGINT or SIGQUIT.
 //
 // Hook runs the commands of a lifecycle hook, and ends everything they started.
 // Session becomes a command that somebody runs from outside, and leash ends what
@@ -41,6 +52,7 @@ const (
 )
 
 const usage = `usage: agent-server init [--liveness JSON] [--readiness JSON] [--beside N ARG…] -- [MAIN…]
+       agent-server init --task JSON -- COMMAND ARG…
        agent-server serve
        agent-server hook JSON
        agent-server session NAME -- COMMAND ARG…
