@@ -25,7 +25,7 @@ func Diff(w io.Writer, r Report, o Options) error {
 			p.line("#     " + forgottenText + "; this is what it will be made from")
 		}
 		p.hooks(hookRuns(r.Plan, c, false), "# ")
-		p.raw(p.ascii(unified(c)))
+		p.raw(p.ascii(r.unified(c) + r.contentDiffs(c)))
 	}
 	p.drift(r, "# ")
 	p.line("# " + Counts(r.Plan))
@@ -34,8 +34,11 @@ func Diff(w io.Writer, r Report, o Options) error {
 
 // unified returns the difference of the two specs of a change; "" when they are
 // the same, or nothing is known of them.
-func unified(c plan.Change) string {
+func (r Report) unified(c plan.Change) string {
 	before, after := plan.SpecTrees(c.Before, c.After)
+	if after != nil { // else what was in them is told by nothing but this
+		splitFiles(before, after)
+	}
 	b, a := join(yamlLines(before)), join(yamlLines(after))
 	if b == a {
 		return ""

@@ -22,10 +22,13 @@ type field struct {
 }
 
 // fieldsOf returns what a change changes, by path.
-func fieldsOf(c plan.Change) []field {
+func (r Report) fieldsOf(c plan.Change) []field {
 	before, after := plan.SpecTrees(c.Before, c.After)
 	var fs []field
 	if before != nil && after != nil {
+		for _, f := range splitFiles(before, after) {
+			fs = append(fs, r.fileField(f))
+		}
 		compare("", before, after, &fs)
 	}
 	slices.SortStableFunc(fs, func(a, b field) int { return strings.Compare(a.path, b.path) })
@@ -33,7 +36,7 @@ func fieldsOf(c plan.Change) []field {
 		fs[i].forces = slices.ContainsFunc(c.ReplacePaths, func(p string) bool { return covers(p, fs[i].path) })
 	}
 	for _, p := range c.ReplacePaths {
-		if slices.ContainsFunc(fs, func(f field) bool { return covers(p, f.path) }) {
+		if ofFiles(p) || slices.ContainsFunc(fs, func(f field) bool { return covers(p, f.path) }) {
 			continue
 		}
 		f := field{path: p, forces: true}
@@ -50,12 +53,18 @@ func fieldsOf(c plan.Change) []field {
 	return fs
 }
 
+// ofFiles reports whether a path is of files, which have fields of their own.
+func ofFiles(path string) bool {
+	return strings.HasPrefix(path, "mounts.") && strings.HasSuffix(path, ".files")
+}
+
 // fieldsMade returns everything that a created object is made of.
-func fieldsMade(c plan.Change) []field {
+func (r Report) fieldsMade(c plan.Change) []field {
 	after, ok := plan.SpecTree(c.After).(map[string]any)
 	if !ok || plan.SpecTree(c.Before) != nil {
 		return nil
 	}
+	files := splitFiles(nil, after)
 	var fs []field
 	for _, k := range keysOf(after) {
 		below, named := members(after[k])
@@ -70,6 +79,9 @@ func fieldsMade(c plan.Change) []field {
 		for _, name := range slices.Sorted(maps.Keys(below)) {
 			fs = append(fs, field{path: k + "." + name, new: unnamed(below[name]), made: true})
 		}
+	}
+	for _, f := range files {
+		fs = append(fs, r.fileField(f))
 	}
 	return fs
 }

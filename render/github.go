@@ -52,7 +52,7 @@ func GitHub(w io.Writer, r Report, o Options) error {
 		g.add(levelWarning, firstOrigin(c), c.ID.String()+" drifted", reasons(c))
 	}
 	for _, c := range r.Plan.Changes {
-		g.add(levelNotice, firstOrigin(c), c.ID.String()+" "+actionWords(c.Actions), reasons(c))
+		g.add(levelNotice, firstOrigin(c), c.ID.String()+" "+actionWords(c.Actions), reasons(c)+r.fileLines(c))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

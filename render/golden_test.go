@@ -4,6 +4,7 @@ package render_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"io"
@@ -36,6 +37,8 @@ type scene struct {
 	Steps               []plan.Step
 	Diagnostics         []plan.Diagnostic
 	Options             render.Options
+	// Contents are what is in files, by digest; "base64:…" for bytes.
+	Contents map[string]string
 }
 
 type sceneChange struct {
@@ -62,6 +65,14 @@ func (s scene) report() render.Report {
 	}
 	r := render.Report{
 		Mode: s.Mode, Against: s.Against,
+		Content: func(digest string) ([]byte, bool) {
+			text, known := s.Contents[digest]
+			if encoded, ok := strings.CutPrefix(text, "base64:"); ok {
+				b, err := base64.StdEncoding.DecodeString(encoded)
+				return b, err == nil
+			}
+			return []byte(text), known
+		},
 		Plan: plan.Plan{
 			Workspace: s.Workspace, Revision: s.Revision, Complete: s.Complete, Unchanged: s.Unchanged,
 			Changes: changes(s.Changes), Drift: changes(s.Drift), Held: changes(s.Held),

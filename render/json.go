@@ -11,7 +11,7 @@ import (
 // JSON writes the report in the published form of a plan (`reconcile schema
 // plan`).
 func JSON(w io.Writer, r Report, _ Options) error {
-	b, err := r.Plan.JSON(r.Mode, Diagnostics(r.Diagnostics))
+	b, err := r.filledPlan().JSON(r.Mode, Diagnostics(r.Diagnostics))
 	if err != nil {
 		return err
 	}

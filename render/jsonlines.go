@@ -39,7 +39,7 @@ func JSONLines(w io.Writer, r Report, o Options) error {
 // diagnostics, changes, drift and what is held, an event each. Their keys are
 // those of the json view beside a type.
 func PlanEvents(w io.Writer, r Report, _ Options) error {
-	b, err := r.Plan.JSON(r.Mode, Diagnostics(r.Diagnostics))
+	b, err := r.filledPlan().JSON(r.Mode, Diagnostics(r.Diagnostics))
 	if err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func (r Report) grants() []item {
 func (r Report) changes() []item {
 	var out []item
 	for _, c := range r.Plan.Changes {
-		out = append(out, changeItem(c, hookRuns(r.Plan, c, false)))
+		out = append(out, r.changeItem(c, hookRuns(r.Plan, c, false)))
 	}
 	return out
 }
@@ -210,7 +210,7 @@ func bullet(head, text, at string) item {
 }
 
 // changeItem folds what a change does below what and why.
-func changeItem(c plan.Change, hooks []hookRun) item {
+func (r Report) changeItem(c plan.Change, hooks []hookRun) item {
 	summary := htmlCode(clip(c.ID.String(), markdownText)) + " " + actionWords(c.Actions)
 	if len(c.Reasons) > 0 {
 		summary += ": " + htmlCode(clip(c.Reasons[0].Text, markdownText))
@@ -224,8 +224,11 @@ func changeItem(c plan.Change, hooks []hookRun) item {
 	if forgotten(c) {
 		why.WriteString("- " + forgottenText + "; this is what it will be made from\n")
 	}
+	for _, f := range r.filesIn(c) {
+		why.WriteString(bullet("file "+code(f.one().name), r.fileWords(f), "").full)
+	}
 	why.WriteString(fencedHooks(hooks))
-	diff := unified(c)
+	diff := r.unified(c) + r.contentDiffs(c)
 	if diff == "" {
 		return item{full: head + why.String() + end, short: head + end}
 	}
@@ -237,8 +240,10 @@ func changeItem(c plan.Change, hooks []hookRun) item {
 }
 
 // clip cuts a text to limit bytes in the form that is shown.
-func clip(s string, limit int) string {
-	s = Escape(s)
+func clip(s string, limit int) string { return clipEscaped(Escape(s), limit) }
+
+// clipEscaped is [clip] for a text that is escaped already.
+func clipEscaped(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

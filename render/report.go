@@ -17,6 +17,9 @@ type Report struct {
 	Mode        string             // plan.ModeLive, plan.ModeAgainst or plan.ModeObserved
 	Against     string             // what the plan was made against: a revision, folder or file; "" live
 	Diagnostics schema.Diagnostics // sorted
+	// Content returns what is in a file of a container by the digest in its spec;
+	// false: that is not known. Nil = nothing is known of any.
+	Content func(digest string) ([]byte, bool)
 }
 
 // Options say what the reader of a view can take. The zero value is for a file.

@@ -43,6 +43,8 @@ func everywhere(s string) render.Report {
 		raw, err := json.Marshal(map[string]any{"container": map[string]any{
 			"env":   []any{map[string]any{"name": s, "value": v + s}, map[string]any{"name": "F", "value": "first\n" + s + "\nlast " + v}},
 			"image": s, "labels": map[string]any{s: v}, "main": map[string]any{"args": []any{s, v}},
+			"mounts":      []any{map[string]any{"target": "/w", "type": "files", "files": []any{map[string]any{"path": s, "digest": v}}}},
+			"secretFiles": []any{map[string]any{"target": s, "ref": "key:" + s + "/" + v, "mode": 0o400}},
 		}})
 		if err != nil {
 			panic(err)
@@ -63,6 +65,7 @@ func everywhere(s string) render.Report {
 	pos := schema.Pos{File: s, Line: 1, Col: 2}
 	return render.Report{
 		Mode: plan.ModeAgainst, Against: s,
+		Content: func(digest string) ([]byte, bool) { return []byte(s + "\n" + digest + s), true },
 		Plan: plan.Plan{
 			Workspace: s, Revision: s, Changes: []plan.Change{change, made}, Drift: []plan.Change{found}, Held: []plan.Change{held},
 			Steps:   []plan.Step{{ID: "exec:" + s, Op: plan.OpExec, Target: id, Hook: &hook}},

@@ -25,7 +25,7 @@ func Text(w io.Writer, r Report, o Options) error {
 		p.heading("Changes")
 		for _, c := range r.Plan.Changes {
 			p.change(c, "  ")
-			p.fields(c)
+			p.fields(r, c)
 			p.hooks(hookRuns(r.Plan, c, false), "  ")
 		}
 	}
@@ -47,10 +47,10 @@ func Stops(w io.Writer, pl plan.Plan, o Options) error {
 func (p *page) heading(text string) { p.line("\n" + p.bold(text)) }
 
 // fields writes what a change changes, a line each.
-func (p *page) fields(c plan.Change) {
-	fs := fieldsOf(c)
+func (p *page) fields(r Report, c plan.Change) {
+	fs := r.fieldsOf(c)
 	if len(fs) == 0 && p.o.Verbose {
-		fs = fieldsMade(c)
+		fs = r.fieldsMade(c)
 	}
 	if forgotten(c) {
 		p.line("      " + forgottenText)
@@ -65,7 +65,7 @@ func (p *page) field(f field) {
 	text := "      " + p.esc(path)
 	switch {
 	case f.note != "":
-		text += f.note
+		text += p.ascii(f.note)
 	case f.made:
 		text += ": " + p.esc(after)
 	default:

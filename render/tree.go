@@ -44,6 +44,12 @@ func secretText(ref string) string {
 		return "secret " + name
 	case ok && kind == "env":
 		return "variable " + name + " of the operator"
+	case ok && kind == "key":
+		return "secret " + name
+	case ok && kind == "keys":
+		return "each key of secret " + name
+	case ok && kind == "doc":
+		return "secret " + name + " of the workspace"
 	}
 	return "secret " + ref
 }

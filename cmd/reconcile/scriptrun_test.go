@@ -148,6 +148,11 @@ type planKeys struct {
 		Before       json.RawMessage `json:"before"`
 		After        json.RawMessage `json:"after"`
 		ReplacePaths []string        `json:"replace_paths"`
+		Files        []struct {
+			Path   string `json:"path"`
+			Action string `json:"action"`
+			Text   string `json:"text"`
+		} `json:"files"`
 	} `json:"changes"`
 	Drift     []findingKeys `json:"drift"`
 	Held      []findingKeys `json:"held"`

@@ -31,7 +31,7 @@ var (
 	countsLine      = regexp.MustCompile(`^(nothing (to do|planned)|\d+ (to [a-z]+|drifted|blocked)(, \d+ (to [a-z]+|drifted|blocked))*) \(\d+ unchanged\)$`)
 	workflowCommand = regexp.MustCompile(`^::(error|warning|notice) ([a-z]+=[^:,]*,)*title=[^:,]+::.+$`)
 	markerLine      = regexp.MustCompile(`^<!-- reconcile:[A-Za-z0-9._%-]+ -->$`)
-	diffLine        = regexp.MustCompile(`^([ +-]|# |@@ -\d)`)
+	diffLine        = regexp.MustCompile(`^([ +-]|# |@@ -\d|\\ No newline)`)
 )
 
 // checkView holds the output of a plan or of diagnostics to the rules of its

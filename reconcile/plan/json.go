@@ -56,6 +56,8 @@ type changeJSON struct {
 	After        json.RawMessage `json:"after"`
 	ReplacePaths []string        `json:"replace_paths"`
 	Hook         *hookJSON       `json:"hook"`
+	// Files are only there where some differ, as before a run.
+	Files []FileChange `json:"files,omitempty"`
 }
 
 // hookJSON is a hook on the host that is run, or held for want of approval.
@@ -118,7 +120,7 @@ func (p Plan) JSON(mode string, diags []Diagnostic) ([]byte, error) {
 		out.Changes = append(out.Changes, changeJSON{
 			ID: c.ID.String(), Kind: string(c.ID.Kind), Name: c.ID.Name,
 			Actions: list(c.Actions), Reasons: list(c.Reasons),
-			Before: c.Before, After: c.After, ReplacePaths: list(c.ReplacePaths), Hook: c.Hook.form(),
+			Before: c.Before, After: c.After, ReplacePaths: list(c.ReplacePaths), Hook: c.Hook.form(), Files: c.Files,
 		})
 	}
 	for _, g := range p.Authority {

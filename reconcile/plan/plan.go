@@ -71,6 +71,9 @@ type Change struct {
 	After  json.RawMessage
 	// ReplacePaths are the fields that force a replacement, as dotted paths.
 	ReplacePaths []string
+	// Files are those of the container that differ. Views fill it in: a plan knows no
+	// contents.
+	Files []FileChange
 	// Hook is the hook on the host that is run, or held for want of approval; nil =
 	// there is none.
 	Hook *HookChange
@@ -78,6 +81,13 @@ type Change struct {
 	Policy bool
 	// Benign: held as somebody wished; a plan with nothing else is empty.
 	Benign bool
+}
+
+// FileChange is a file, or a folder, that differs.
+type FileChange struct {
+	Path   string `json:"path"`   // in the container
+	Action Action `json:"action"` // create, update or delete
+	Text   string `json:"text"`   // for people, as in "3 lines changed"
 }
 
 // HookChange is a hook on the host beside what was approved of it.
