@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -240,52 +239,20 @@ func (x *executor) dispatch(ctx context.Context, d plan.Desired, s plan.Step, ma
 		}
 		return plan.Object{}, x.rec.Put(ctx, r)
 	}
-	if s.Object == "" && needsObject(s.Op) {
+	if s.Object == "" && needsObject(s) {
 		return plan.Object{}, errors.New("the plan names no object and creates none")
 	}
 	return x.rt.Do(ctx, s, d)
 }
 
-// needsObject reports whether steps of the op act on an object that exists.
-func needsObject(op plan.Op) bool {
-	return op != plan.OpPrepare && op != plan.OpCreate && op != plan.OpHost
-}
-
-// record returns what a record step writes. What only the runtime knew is of the
-// object acted on: the ports of one just made, the container that a hook ran in,
-// which owes a restart if it was started before now.
-func record(s plan.Step, made plan.Object) (plan.Record, error) {
-	if s.Record == nil {
-		return plan.Record{}, errors.New("the plan says nothing to record")
+// needsObject reports whether a step acts on an object that exists. A delete may be
+// of what is left of a run whose object is gone.
+func needsObject(s plan.Step) bool {
+	switch s.Op {
+	case plan.OpPrepare, plan.OpCreate, plan.OpHost:
+		return false
+	case plan.OpDelete:
+		return s.Run == ""
 	}
-	switch r := *s.Record; r.Kind {
-	case plan.RecordPorts:
-		if r.Data == nil && made.Handle == "" {
-			return plan.Record{}, errors.New("no object was created whose ports could be recorded")
-		}
-		if r.Data == nil {
-			r.Data = plan.PortData(made.Ports)
-		}
-		return r, nil
-	case plan.RecordHook:
-		return hookRecord(r, s.Object)
-	default:
-		return r, nil
-	}
-}
-
-func hookRecord(r plan.Record, container string) (plan.Record, error) {
-	if r.At.IsZero() {
-		r.At = time.Now().UTC()
-	}
-	if _, known := r.Data["container"]; known {
-		return r, nil
-	}
-	if container == "" {
-		return plan.Record{}, errors.New("there is no container in which the hook ran")
-	}
-	data := map[string]string{"container": container}
-	maps.Copy(data, r.Data)
-	r.Data = data
-	return r, nil
+	return true
 }

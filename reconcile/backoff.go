@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -50,6 +51,7 @@ type failure struct {
 	count  int // in a row
 	until  time.Time
 	detail string
+	image  bool // no image can be had, see plan.ImageError
 	// hooked is when a hook on the host failed, which may have changed what the
 	// resource is made of. What the next look finds of that is not asked for by
 	// anybody. Zero = no such hook failed, or that look has been.
@@ -68,13 +70,18 @@ func (fs failures) add(s plan.Step, err error, d plan.Desired, inputs map[plan.I
 		f = &failure{}
 		fs[key] = f
 	}
-	f.id, f.detail = s.Target, err.Error()
+	f.id, f.detail, f.image = s.Target, err.Error(), isImageError(err)
 	f.asked = asked(s.Target, d, inputs)
 	if s.Op == plan.OpHost {
 		f.hooked = now
 	}
 	f.count++
 	f.until = now.Add(backoffDelay(f.count))
+}
+
+func isImageError(err error) bool {
+	var of *plan.ImageError
+	return errors.As(err, &of)
 }
 
 // request is what is wanted of one resource.
@@ -141,7 +148,7 @@ func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, hooke
 func (fs failures) facts() []plan.Backoff {
 	var out []plan.Backoff
 	for _, f := range fs {
-		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, Until: f.until, Detail: oneLine(f.detail)})
+		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, Until: f.until, Detail: oneLine(f.detail), Image: f.image})
 	}
 	slices.SortFunc(out, func(a, b plan.Backoff) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 	return out

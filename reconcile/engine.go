@@ -189,6 +189,7 @@ func (e *engine) bookStep(t *task, r StepResult) {
 		}
 		e.failed.add(r.Step, r.Err, t.walk.desired, inputs, now)
 		e.wakeAt = earlier(e.wakeAt, e.failed.next(now))
+		e.again = e.again || t.walk.givenUp(r) // to record it
 	case e.x.walk.done(t.target):
 		delete(e.failed, t.target)
 	}

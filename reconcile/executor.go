@@ -180,8 +180,8 @@ func (x *executor) start(ctx context.Context) {
 
 func (x *executor) begin(ctx context.Context, i int) {
 	w, target := x.walk, x.walk.targets[i]
-	s, made := w.steps[i], w.made[target]
-	if s.Object == "" && needsObject(s.Op) {
+	s, made := w.steps[i], w.made[madeFor(w.steps[i])]
+	if s.Object == "" && needsObject(s) {
 		s.Object = made.Handle
 		w.steps[i] = s
 	}
@@ -236,7 +236,7 @@ func (x *executor) finish(e ending) (r StepResult, ok bool) {
 		return r, true
 	}
 	if t.step.Op == plan.OpCreate {
-		x.walk.made[t.target] = e.obj
+		x.walk.made[madeFor(t.step)] = e.obj
 	}
 	for _, user := range x.walk.users[t.index] {
 		x.walk.missing[user]--

@@ -34,7 +34,7 @@ type PassRecord struct {
 	Changes  []PassChange `json:"changes"`        // what was done, or was tried
 	Runs     []PassRun    `json:"runs,omitempty"` // that were started, or have ended
 	Errors   []string     `json:"errors"`         // of failed steps, of diagnostics, of loading, of what stands in the way
-	// Omitted counts the changes and errors that were too many to keep.
+	// Omitted counts the changes, runs and errors that were too many to keep.
 	Omitted int `json:"omitted,omitempty"`
 }
 
@@ -136,7 +136,9 @@ func (r Result) fine() bool { return r == ResultUnchanged || r == ResultConverge
 // cut bounds what is kept of a record. Lists are never null.
 func (r PassRecord) cut() PassRecord {
 	changes, errs := r.Changes[:min(len(r.Changes), maxRecordChanges)], r.Errors[:min(len(r.Errors), maxRecordErrors)]
-	r.Omitted += len(r.Changes) - len(changes) + len(r.Errors) - len(errs)
+	runs := r.Runs[:min(len(r.Runs), maxRecordRuns)]
+	r.Omitted += len(r.Changes) - len(changes) + len(r.Runs) - len(runs) + len(r.Errors) - len(errs)
+	r.Runs = runs
 	r.Changes = append([]PassChange{}, changes...)
 	r.Errors = make([]string, 0, len(errs))
 	for _, text := range errs {

@@ -197,9 +197,10 @@ func (e *engine) lookAgainLater(now time.Time) {
 }
 
 // churns reports whether pass after pass finds something to do although nobody
-// asks for anything and nothing fails. The next one then waits.
+// asks for anything and nothing fails. The next one then waits. Runs that begin
+// and end are none of that: each does so once.
 func (e *engine) churns(l look, p plan.Plan, now time.Time) bool {
-	if len(p.Steps) == 0 || slices.ContainsFunc(l.causes, Cause.fresh) {
+	if len(p.Steps) == 0 || recordsRuns(p.Steps) || slices.ContainsFunc(l.causes, Cause.fresh) {
 		e.churn = 0
 		return false
 	}

@@ -66,6 +66,11 @@ func decide(m Memory, d plan.Desired, o plan.Observed, opts plan.Options) (plan.
 			digests = append(digests, obj.Digest)
 		}
 	}
+	for id, digest := range ranLast(o.Records) {
+		if changed[id.String()] {
+			digests = append(digests, digest)
+		}
+	}
 	if len(digests) == 0 {
 		return p, o
 	}

@@ -196,14 +196,14 @@ func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 	if len(res.Plan.Steps) > 0 {
 		res.Outcome = Apply(ctx, rt, k, res.Plan, d, o.Apply)
 		settle(ctx, res.Outcome, o.Settle)
-		lookCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTimeout)
-		defer cancel()
-		after, err := Observe(lookCtx, rt, k, d)
+		err := res.lookAround(ctx, rt, k, d)
+		if err == nil {
+			err = res.giveUp(ctx, rt, k, d, o)
+		}
 		if err != nil {
 			res.Status = Summarize(d, res.After, res.Plan)
 			return res, err
 		}
-		res.After = after
 	}
 	next := res.Plan
 	if len(res.Plan.Steps) > 0 {
@@ -214,6 +214,46 @@ func pass(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptio
 		return res, err
 	}
 	return res, nil
+}
+
+// lookAround observes what is after the steps.
+func (r *PassResult) lookAround(ctx context.Context, rt Runtime, k Keeper, d plan.Desired) error {
+	lookCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTimeout)
+	defer cancel()
+	after, err := Observe(lookCtx, rt, k, d)
+	if err == nil {
+		r.After = after
+	}
+	return err
+}
+
+// giveUp records of each run for which there was no image that it has failed: it
+// is not tried again for that.
+func (r *PassResult) giveUp(ctx context.Context, rt Runtime, k Keeper, d plan.Desired, o PassOptions) error {
+	w := newWalk(plan.Plan{}, d)
+	failed, given := failures{}, map[plan.ID]bool{}
+	for _, st := range r.Outcome.Steps {
+		if w.givenUp(st) {
+			given[st.Step.Target] = true
+		}
+	}
+	if len(given) == 0 || ctx.Err() != nil {
+		return nil
+	}
+	failed.addAll(r.Outcome, d, r.Before.Inputs, time.Now())
+	seen := r.After
+	seen.Backoff = failed.facts()
+	p, _ := decide(k, d, seen, o.Plan)
+	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s plan.Step) bool {
+		return !given[s.Target] || s.Op != plan.OpRecord || len(s.After) > 0
+	})
+	if len(p.Steps) == 0 {
+		return nil
+	}
+	more := Apply(ctx, rt, k, p, d, o.Apply)
+	r.Outcome.Steps = slices.Concat(r.Outcome.Steps, more.Steps)
+	r.Outcome.Interrupted = r.Outcome.Interrupted || more.Interrupted
+	return r.lookAround(ctx, rt, k, d)
 }
 
 // settle waits until everything that was started has run for a while.
@@ -272,6 +312,9 @@ func remember(k Keeper, d plan.Desired, res PassResult) error {
 			ids = append(ids, obj.ID)
 		}
 	}
+	for _, digest := range ranLast(res.After.Records) {
+		digests = append(digests, digest)
+	}
 	if len(res.Plan.Steps) == 0 && sameIDs(ids, res.After.Converged) {
 		return nil
 	}
@@ -284,6 +327,9 @@ func remember(k Keeper, d plan.Desired, res PassResult) error {
 			return fmt.Errorf("remember %s: %w", r.ID, err)
 		}
 		if err := k.PutSpec(r.Spec.Digest(), spec); err != nil {
+			return err
+		}
+		if err := putContents(k, d, r); err != nil {
 			return err
 		}
 	}
@@ -306,6 +352,7 @@ func putSpecs(k Keeper, d plan.Desired, steps []plan.Step) {
 		}
 		if spec, err := json.Marshal(r.Spec); err == nil {
 			_ = k.PutSpec(r.Spec.Digest(), spec)
+			_ = putContents(k, d, r)
 		}
 	}
 }

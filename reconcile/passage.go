@@ -159,7 +159,7 @@ func bases(o plan.Observed, d plan.Desired) map[string]string {
 	all := map[string]string{}
 	for _, objs := range [][]plan.Object{o.Objects, o.Foreign} {
 		for _, obj := range objs {
-			all[obj.ID.String()] += fmt.Sprintf("%s %s %s %s %d\n", obj.Handle, obj.Name, obj.State, obj.Digest, len(obj.Drift))
+			all[obj.ID.String()] += fmt.Sprintf("%s %s %s %s %d %t\n", obj.Handle, obj.Name, obj.State, obj.Digest, len(obj.Drift), obj.Outcome != nil)
 		}
 	}
 	for _, r := range o.Records.Records {

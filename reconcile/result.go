@@ -78,7 +78,7 @@ func (r PassResult) Unready() []Status {
 func RecordOf(r PassResult, l Loaded, causes []Cause, began time.Time) PassRecord {
 	rec := PassRecord{
 		Began: began, Ended: time.Now(), Causes: slices.Clone(causes), Revision: l.Desired.Revision,
-		ExitCode: r.ExitCode(l.Diagnostics), Changes: r.changes(), Errors: r.errors(l),
+		ExitCode: r.ExitCode(l.Diagnostics), Changes: r.changes(), Runs: r.runs(), Errors: r.errors(l),
 	}
 	switch {
 	case rec.ExitCode == plan.ExitDone && len(l.Refused) > 0:

@@ -25,11 +25,24 @@ type walk struct {
 	depth   []int          // by step: length of the longest chain that leads to it
 	chain   []int          // by step: length of the longest chain that it is part of
 
-	made    map[string]plan.Object
+	made    map[made]plan.Object
 	open    map[string]int  // by resource: its steps that have not ended
 	begun   map[string]bool // resources of which a step that is not cuttable has started
 	failed  map[string]bool // resources of which a step failed or was skipped
 	carried []StepResult    // of steps of earlier plans that ended meanwhile
+}
+
+// made names what a create step makes: the object of a resource, or, of those that
+// are run, of one run.
+type made struct{ target, run string }
+
+// madeFor names the object that a step acts on when it gives none.
+func madeFor(s plan.Step) made {
+	run := s.Run
+	if run == "" && s.Record != nil && s.Record.Kind == plan.RecordRun {
+		run = s.Record.Key
+	}
+	return made{s.Target.String(), run}
 }
 
 func newWalk(p plan.Plan, d plan.Desired) *walk {
@@ -37,7 +50,7 @@ func newWalk(p plan.Plan, d plan.Desired) *walk {
 		desired:   d,
 		resources: make(map[string]plan.Resource, len(d.Resources)),
 		index:     make(map[string]int, len(p.Steps)),
-		made:      map[string]plan.Object{},
+		made:      map[made]plan.Object{},
 		open:      map[string]int{},
 		begun:     map[string]bool{},
 		failed:    map[string]bool{},
@@ -79,6 +92,11 @@ func (w *walk) add(steps []plan.Step) (first int) {
 		w.index[s.ID] = first + i
 		w.open[target]++
 		delete(w.failed, target)
+	}
+	for _, r := range w.results[:first] {
+		if w.givenUp(r) {
+			delete(again, r.Step.Target.String()) // what is added only records it
+		}
 	}
 	for i := range w.results[:first] {
 		if again[w.targets[i]] && (w.results[i].State == StepFailed || w.results[i].State == StepSkipped) {
@@ -133,7 +151,7 @@ func (w *walk) less(a, b int) bool {
 func (w *walk) find(s plan.Step) int {
 	return slices.IndexFunc(w.steps, func(t plan.Step) bool {
 		return t.Op == s.Op && t.Target == s.Target && t.Object == s.Object && t.Until == s.Until &&
-			t.Name == s.Name && t.Digest == s.Digest && maps.Equal(t.Bound, s.Bound) &&
+			t.Name == s.Name && t.Run == s.Run && t.RunName == s.RunName && t.Digest == s.Digest && maps.Equal(t.Bound, s.Bound) &&
 			sameHook(t.Hook, s.Hook) && t.Record == nil && w.past(t)
 	})
 }
@@ -165,6 +183,12 @@ func (w *walk) end(i int, state StepState) {
 	if state != StepDone {
 		w.failed[w.targets[i]] = true
 	}
+}
+
+// givenUp reports whether a step failed for want of an image of a run, which is not
+// tried again for that.
+func (w *walk) givenUp(r StepResult) bool {
+	return w.resources[r.Step.Target.String()].Run != nil && isImageError(r.Err)
 }
 
 // onlyWaits reports whether nothing but waits is left of the steps of a resource.
