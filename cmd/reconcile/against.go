@@ -45,7 +45,7 @@ func (a *app) previewAgainst(ctx context.Context) (preview, error) {
 		return preview{}, err
 	}
 	defer other.close()
-	observed, ds, err := a.assume(ctx, at, now, other, ask)
+	observed, was, ds, err := a.assume(ctx, at, now, other, ask)
 	if err != nil {
 		return preview{}, err
 	}
@@ -55,6 +55,7 @@ func (a *app) previewAgainst(ctx context.Context) (preview, error) {
 	return preview{report: render.Report{
 		Plan: plan.New(now.Desired, observed, opt), Mode: plan.ModeAgainst, Against: other.text,
 		Diagnostics: append(now.Diagnostics, ds...).Sort(),
+		Content:     contentOf(now.Desired.Contents, contentOf(was, nil)),
 	}}, nil
 }
 
@@ -69,10 +70,10 @@ type otherSide struct {
 
 // assume is the host on which the other side has converged. It stands in the
 // same place and has the same name as the workspace, so that nothing but what it
-// asks for can differ.
-func (a *app) assume(ctx context.Context, at location, now source, other otherSide, ask asker) (plan.Observed, schema.Diagnostics, error) {
+// asks for can differ. It comes with what is in files there.
+func (a *app) assume(ctx context.Context, at location, now source, other otherSide, ask asker) (plan.Observed, map[string][]byte, schema.Diagnostics, error) {
 	if other.files == nil {
-		return plan.Observed{}, schema.Diagnostics{{
+		return plan.Observed{}, nil, schema.Diagnostics{{
 			Severity: schema.Warning, Summary: "the workspace is new", Pos: schema.ParsePos(now.Desired.Source),
 			Detail: "it is not in " + other.text,
 		}}, nil
@@ -85,7 +86,7 @@ func (a *app) assume(ctx context.Context, at location, now source, other otherSi
 	}
 	old, err := load("")
 	if err != nil {
-		return plan.Observed{}, nil, fmt.Errorf("%s: %w", other.text, err)
+		return plan.Observed{}, nil, nil, fmt.Errorf("%s: %w", other.text, err)
 	}
 	var ds schema.Diagnostics
 	if old.name != now.name {
@@ -95,7 +96,7 @@ func (a *app) assume(ctx context.Context, at location, now source, other otherSi
 			Hint:   "the plan compares the two as if they had one name",
 		})
 		if old, err = load(now.name); err != nil {
-			return plan.Observed{}, nil, fmt.Errorf("%s: %w", other.text, err)
+			return plan.Observed{}, nil, nil, fmt.Errorf("%s: %w", other.text, err)
 		}
 	}
 	// Of what has mistakes the spec is not known.
@@ -103,7 +104,7 @@ func (a *app) assume(ctx context.Context, at location, now source, other otherSi
 		return len(r.Blocked) > 0 && r.Spec == (plan.Spec{})
 	})
 	observed := plan.Assume(old.Desired, nil)
-	return observed, append(ds, uncompared(other, old, &observed)...), nil
+	return observed, old.Desired.Contents, append(ds, uncompared(other, old, &observed)...), nil
 }
 
 // uncompared warns of what is not known of the other side, and has it count as

@@ -85,6 +85,7 @@ func (a *app) previewPlan(ctx context.Context) (preview, error) {
 	}
 	v := preview{report: render.Report{
 		Plan: l.plan, Mode: plan.ModeLive, Diagnostics: append(src.Diagnostics, l.warnings...).Sort(),
+		Content: contentOf(src.Desired.Contents, l.content),
 	}}
 	if a.preview.save != "" {
 		v.save = func() error { return a.savePlan(src, l) }
@@ -98,6 +99,17 @@ type live struct {
 	observed plan.Observed
 	options  plan.Options
 	warnings schema.Diagnostics
+	content  func(digest string) ([]byte, bool) // of files that runs were made with before
+}
+
+// contentOf looks for what is in a file among what is wanted, then among what was.
+func contentOf(wanted map[string][]byte, was func(string) ([]byte, bool)) func(string) ([]byte, bool) {
+	return func(digest string) ([]byte, bool) {
+		if b, known := wanted[digest]; known || was == nil {
+			return b, known
+		}
+		return was(digest)
+	}
 }
 
 // planLive observes and plans, and changes nothing.
@@ -111,7 +123,7 @@ func (a *app) planLive(ctx context.Context, d plan.Desired) (live, error) {
 		return live{}, err
 	}
 	defer closeReader()
-	l := live{options: a.planOptions()}
+	l := live{options: a.planOptions(), content: store.Content}
 	// A daemon restarts on a curve, and one that runs would do the pass. What
 	// failed under it would be tried again.
 	daemon := a.askDaemon(ctx, d.Root)

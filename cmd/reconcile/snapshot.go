@@ -67,6 +67,7 @@ func (a *app) previewObserved(ctx context.Context) (preview, error) {
 		Plan: p, Mode: plan.ModeObserved,
 		Against:     fmt.Sprintf("%s (taken %s)", file, snap.Taken.UTC().Format(time.RFC3339)),
 		Diagnostics: append(src.Diagnostics, factWarnings(src.Desired, snap.Observed, p)...).Sort(),
+		Content:     contentOf(src.Desired.Contents, nil),
 	}}, nil
 }
 
