@@ -24,7 +24,7 @@ var importTable = map[string]struct {
 	"schema":                  {[]string{"schedule"}, "the formats know nothing of what is done with them"},
 	"workspace":               {[]string{"schema", "reconcile/plan", "tree", "helper"}, "it turns files into the desired state, and has no effects"},
 	"reconcile/plan":          {[]string{"schedule"}, "the pure core compares data; everything else depends on it"},
-	"reconcile":               {[]string{"reconcile/plan", "schema", "atomicfile"}, "runtimes and sources reach the executor through its own small interfaces"},
+	"reconcile":               {[]string{"reconcile/plan", "schema", "atomicfile", "schedule"}, "runtimes and sources reach the executor through its own small interfaces"},
 	"render":                  {[]string{"reconcile/plan", "schema"}, "a view is a function of the plan: it has nothing to look anything up with"},
 	"reconcile/reconciletest": {[]string{"reconcile", "reconcile/plan"}, "the suite must hold any runtime to the contract, so it knows none"},
 	"podman":                  {[]string{"reconcile/plan", "helper", "tree", "atomicfile"}, "adapters know neither each other nor the executor, so that another runtime is one new folder"},
