@@ -91,7 +91,7 @@ var homes = []struct {
 	{"github.com/go-git/go-git/v5/plumbing/format/gitignore", []string{"repos", "workspace"}, "patterns are no repository"},
 	{"github.com/go-git/", []string{"repos"}, "git is hidden behind commits and fs.FS"},
 	{"cuelang.org/", []string{"schema", "workspace"}, "formats are decoded once, into Go types"},
-	{"go.yaml.in/yaml/", []string{"schema", "workspace"}, "formats are decoded once, into Go types"},
+	{"go.yaml.in/yaml/", []string{"schema", "workspace", "secrets"}, "formats are decoded once, into Go types; only sops shows what it decrypts"},
 	{"github.com/santhosh-tekuri/jsonschema/", []string{"schema"}, "formats are decoded once, into Go types"},
 	{"github.com/fsnotify/", []string{"workspace"}, "one watcher a process"},
 	{"github.com/robfig/cron/", []string{"schedule"}, "what a schedule means is said in one place"},

@@ -104,6 +104,7 @@ func TestNoInit(t *testing.T) {
 var fixtures = map[string]string{
 	"diag":     "schema",
 	"podman5":  ".ci/build-podman5",
+	"sops":     ".ci/build-sops",
 	"script":   "cmd/reconcile",
 	"plan":     "reconcile/plan",
 	"render":   "render",
