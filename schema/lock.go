@@ -20,8 +20,10 @@ const (
 // Lock is a lock file: what refs, tags and hooks stand for, as somebody has
 // committed it. Entries are in the order of the file, each name once.
 type Lock struct {
-	Repos    []LockedRef
-	Contexts []LockedRef // sources of Context documents
+	Repos []LockedRef
+	// Contexts are the Git contexts: [NAMESPACE/]NAME of a Context, or URL[#REF] of
+	// one that is written in place.
+	Contexts []LockedRef
 	Images   []LockedDigest
 	// Hooks are those on the host that somebody has approved.
 	Hooks []LockedHook
@@ -67,6 +69,19 @@ func (l *Lock) Repo(name string) (LockedRef, bool) {
 	for _, r := range l.Repos {
 		if r.Name.V == name {
 			return r, true
+		}
+	}
+	return LockedRef{}, false
+}
+
+// Context returns the entry of a context. There is none in a nil Lock.
+func (l *Lock) Context(name string) (LockedRef, bool) {
+	if l == nil {
+		return LockedRef{}, false
+	}
+	for _, c := range l.Contexts {
+		if c.Name.V == name {
+			return c, true
 		}
 	}
 	return LockedRef{}, false

@@ -178,7 +178,7 @@ func (t *Tree) enter(ctx context.Context, fresh []*instance) []pending {
 			queue = append(queue, pending{i, e})
 		}
 	}
-	t.openGit(ctx, asked)
+	t.openGit(ctx, asked, nil)
 	return queue
 }
 

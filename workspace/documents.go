@@ -30,6 +30,9 @@ func (t *Tree) decodeDocuments(ctx context.Context, objects []schema.EvalObject)
 		t.ignored = append(t.ignored, f.Ignored...)
 		for _, doc := range f.Documents {
 			t.addDocument(doc)
+			if s, ok := doc.Object.(*schema.Secret); ok && s.SOPS {
+				t.keepSOPS(name, src)
+			}
 		}
 	}
 	for _, o := range objects {
@@ -57,6 +60,14 @@ func (t *Tree) addDocument(doc schema.Document) {
 	t.documents = append(t.documents, doc)
 }
 
+// keepSOPS keeps a file for sops, which decrypts files as a whole.
+func (t *Tree) keepSOPS(name string, src []byte) {
+	if t.sopsFiles == nil {
+		t.sopsFiles = map[string][]byte{}
+	}
+	t.sopsFiles[name] = src
+}
+
 // settleRepos reads the objects and agents of the workspace and follows its
 // enable entries. Where a manifest names a folder of the workspace as a repo,
 // nothing in it is the workspace's own, and all is looked at again without it:
@@ -64,8 +75,9 @@ func (t *Tree) addDocument(doc schema.Document) {
 func (t *Tree) settleRepos(ctx context.Context, objects []schema.EvalObject) {
 	for {
 		before := *t
-		t.openWorkspaceRepos(ctx)
 		t.decodeDocuments(ctx, objects)
+		t.findContexts()
+		t.openWorkspaceRepos(ctx)
 		t.discoverAgents(objects)
 		t.follow(ctx)
 		late := t.readTooEarly()

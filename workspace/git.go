@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,14 +24,21 @@ const (
 
 // GitRequest asks for the files of a git repository.
 type GitRequest struct {
-	Name      string // of the repo, for messages
+	Name      string // of the repo; of a context, with [ContextKind] before it
 	URL       string
 	Ref       string // branch, tag or commit; "" = the default branch
 	Commit    string // pinned by the lock file; "" = follow Ref
 	Depth     int    // 0 = the newest commit only, -1 = all history
 	Exec      bool   // use the git binary
+	NoModules bool   // submodules are empty folders
 	SecretRef string // names the credentials; "" = the host's own
+	// Sealed are the credentials, when a Secret document of the workspace has them.
+	// SecretRef is then its namespace and name.
+	Sealed *GitSecret
 }
+
+// GitSecret are the values of a Secret document, by key.
+type GitSecret struct{ Keys map[string]plan.Sealed }
 
 // GitResult is what could be had of a GitRequest.
 type GitResult struct {
@@ -66,7 +74,7 @@ func (t *Tree) ask(ctx context.Context, requests []GitRequest) []GitResult {
 	}
 	var fresh []GitRequest
 	for _, q := range requests {
-		if _, known := t.git[q]; !known {
+		if _, known := t.git[q]; !known && !slices.Contains(fresh, q) {
 			fresh = append(fresh, q)
 		}
 	}
@@ -102,20 +110,14 @@ func requestOf(decl schema.Repo) GitRequest {
 // not. by is the agent whose manifest names it, nil for the workspace file.
 func (t *Tree) mayFetch(r *repo, by *agent) bool {
 	pos := r.decl.URL.Pos
-	if where, isFile := strings.CutPrefix(r.decl.URL.V, "file://"); isFile {
-		u, err := url.Parse("file://" + where)
-		switch {
-		case !t.policy.fileURLs:
-			t.block(r, pos, plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", "the repo %s is a file:// repository%s", r.name, forbids(t.policy.fileURLsAt))
-			return false
-		case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
-			t.block(r, pos, plan.CodeInvalid, summaryRepo, "write file:///absolute/path", "the repo %s: %q has no absolute path", r.name, r.decl.URL.V)
-			return false
-		case by != nil && by.repo.dir == "" && !t.policy.fileURLsAsked:
-			t.block(r, pos, plan.CodePolicy, summaryPolicy, "name it in the workspace file, or allow it there by policy.fileUrls: true",
-				"the manifest of a git repository may not name the repository %s of this host", r.decl.URL.V)
-			return false
-		}
+	if no := t.refusesFile(r.decl.URL.V); no != nil {
+		t.block(r, pos, no.code, no.summary, no.hint, "the repo %s%s", r.name, no.text)
+		return false
+	}
+	if strings.HasPrefix(r.decl.URL.V, "file://") && by != nil && by.repo.dir == "" && !t.policy.fileURLsAsked {
+		t.block(r, pos, plan.CodePolicy, summaryPolicy, "name it in the workspace file, or allow it there by policy.fileUrls: true",
+			"the manifest of a git repository may not name the repository %s of this host", r.decl.URL.V)
+		return false
 	}
 	if t.opt.Git == nil {
 		t.block(r, pos, plan.CodeUnsupported, summaryUnsupported, "", "the repo %s is a git repository", r.name)
@@ -124,8 +126,25 @@ func (t *Tree) mayFetch(r *repo, by *agent) bool {
 	return true
 }
 
-// openGit asks for repos and takes what can be had of them.
-func (t *Tree) openGit(ctx context.Context, repos []*repo) {
+// refusesFile says why a repository that is a file:// URL may not be asked for;
+// nil = it may, or is none.
+func (t *Tree) refusesFile(address string) *refusal {
+	where, isFile := strings.CutPrefix(address, "file://")
+	if !isFile {
+		return nil
+	}
+	u, err := url.Parse("file://" + where)
+	switch {
+	case !t.policy.fileURLs:
+		return &refusal{plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", " is a file:// repository" + forbids(t.policy.fileURLsAt)}
+	case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
+		return &refusal{plan.CodeInvalid, summaryRepo, "write file:///absolute/path", fmt.Sprintf(": %q has no absolute path", address)}
+	}
+	return nil
+}
+
+// openGit asks for repos and contexts in one go, and takes what can be had of them.
+func (t *Tree) openGit(ctx context.Context, repos []*repo, contexts []*gitContext) {
 	var asked []*repo
 	var requests []GitRequest
 	for _, r := range repos {
@@ -135,11 +154,18 @@ func (t *Tree) openGit(ctx context.Context, repos []*repo) {
 			asked, requests = append(asked, r), append(requests, q)
 		}
 	}
-	if len(asked) == 0 {
+	for _, c := range contexts {
+		requests = append(requests, *c.request)
+	}
+	if len(requests) == 0 {
 		return
 	}
-	for i, res := range t.ask(ctx, requests) {
-		t.takeGit(asked[i], res)
+	results := t.ask(ctx, requests)
+	for i, r := range asked {
+		t.takeGit(r, results[i])
+	}
+	for i, c := range contexts {
+		t.takeContext(c, results[len(asked)+i])
 	}
 }
 
@@ -170,7 +196,7 @@ func (t *Tree) takeGit(r *repo, res GitResult) {
 	r.files, r.commit, r.label = files, res.Commit, fmt.Sprintf("%s@%.12s", r.name, res.Commit)
 	switch {
 	case r.request.Commit != "":
-		t.checkPinned(r, res)
+		t.checkPinned(r.name, r.name, r.locked, res)
 	case res.Err != nil:
 		t.report.spare(schema.Diagnostic{
 			Severity: schema.Error, Summary: summaryStale, Pos: pos,
@@ -180,12 +206,17 @@ func (t *Tree) takeGit(r *repo, res GitResult) {
 }
 
 // GitRequests are how the repos in git were asked for, in the order in which
-// they were found.
+// they were found, and then contexts, each of one way once.
 func (t *Tree) GitRequests() []GitRequest {
 	var all []GitRequest
 	for _, name := range t.order {
 		if q := t.repos[name].request; q != nil {
 			all = append(all, *q)
+		}
+	}
+	for _, c := range t.contexts {
+		if c.request != nil && !slices.Contains(all, *c.request) {
+			all = append(all, *c.request)
 		}
 	}
 	return all

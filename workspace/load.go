@@ -65,16 +65,16 @@ type Options struct {
 	// Eval evaluates CUE of users; nil = EvalCUE.
 	Eval func(context.Context, schema.EvalRequest) (schema.EvalResponse, error)
 	// Git returns what can be had of git repositories, in the order of the
-	// requests. It is called once for those of the workspace file and once for
-	// those of each manifest that names new ones, and never twice for one
-	// request. nil = there is no git.
+	// requests. It is called once for those of the workspace file and of contexts,
+	// and once for those of each manifest that names new ones, and never twice for
+	// one request. nil = there is no git.
 	Git func(ctx context.Context, requests []GitRequest) []GitResult
 	// Locked: it is an error that something which the lock file could pin has no
 	// entry there, or that a locked commit is no longer on its ref.
 	Locked bool
-	// Unlocked reports the repos, by name, and images, by full reference, whose
-	// entries in the lock file do not count, since they are to be updated. nil =
-	// all count.
+	// Unlocked reports the repos, by name, contexts, by name with [ContextKind]
+	// before it, and images, by full reference, whose entries in the lock file do
+	// not count, since they are to be updated. nil = all count.
 	Unlocked func(name string) bool
 	// Revision returns the commit that a folder, Dir, is a checkout of; nil = none.
 	Revision func(dir string) string
@@ -103,12 +103,14 @@ type Tree struct {
 	policyCUE bool
 	profile   string
 
-	documents []schema.Document
-	ignored   []schema.Ignored
-	partial   []plan.Reason
-	unread    []unread // folders that cannot be read
-	lookAgain bool     // a file is being written
-	revision  string
+	documents   []schema.Document
+	sopsFiles   map[string][]byte         // files with documents that sops decrypts
+	configFiles map[schema.Pos]configFile // that ConfigMaps name, by the place where they do
+	ignored     []schema.Ignored
+	partial     []plan.Reason
+	unread      []unread // folders that cannot be read
+	lookAgain   bool     // a file is being written
+	revision    string
 
 	scan        scan
 	cue         map[string][]byte  // every .cue file of the workspace
@@ -116,7 +118,8 @@ type Tree struct {
 	lateRepos   []string           // folders of the workspace that manifests name as repos
 	repos       map[string]*repo
 	git         gitAnswers
-	order       []string // of repos, as added
+	order       []string      // of repos, as added
+	contexts    []*gitContext // in the order of their documents
 	closure     closure
 	refused     map[schema.Pos][]plan.Reason // by policy.cue: start of an object → why
 }
@@ -175,8 +178,10 @@ func (t *Tree) load(ctx context.Context) error {
 	t.settleName()
 	t.policy = strictest(t.opt.HostPolicy, t.file.Policy, t.hostHooksFlag())
 	t.settleRepos(ctx, objects)
+	t.readConfigFiles(ctx)
 	t.warnOfIdleManifests(ctx)
 	t.hashFolders(ctx)
+	t.readContexts(ctx)
 	t.checkFolders(ctx)
 	if err := t.applyPolicyCUE(ctx); err != nil {
 		return err

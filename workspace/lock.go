@@ -38,7 +38,8 @@ func (t *Tree) loadLock() {
 	t.lock = lock
 }
 
-// isUnlocked reports whether the entry of a repo or image is not to count.
+// isUnlocked reports whether the entry of a repo, context or image is not to
+// count.
 func (t *Tree) isUnlocked(name string) bool { return t.opt.Unlocked != nil && t.opt.Unlocked(name) }
 
 // pin makes a request for the locked commit, if there is one. False: the entry
@@ -74,6 +75,11 @@ func (t *Tree) pin(r *repo, q *GitRequest) bool {
 // it is fatal.
 func (t *Tree) misfit(r *repo, pos schema.Pos, summary, format string, args ...any) {
 	t.block(r, pos, plan.CodeInvalid, summary, updateHint(r.name), format, args...)
+	t.fatalIfLocked()
+}
+
+// fatalIfLocked makes the last problem fatal with Options.Locked.
+func (t *Tree) fatalIfLocked() {
 	if t.opt.Locked {
 		t.report.problems[len(t.report.problems)-1].fatal = true
 	}
@@ -89,12 +95,12 @@ func refText(ref string) string {
 func updateHint(name string) string { return fmt.Sprintf("run `reconcile update %s`", name) }
 
 // checkPinned reports a locked commit that its ref has lost, or for which that
-// could not be found out: what runs is what was locked all the same.
-func (t *Tree) checkPinned(r *repo, res GitResult) {
-	e := r.locked
+// could not be found out: what runs is what was locked all the same. key is what
+// `reconcile update` calls it.
+func (t *Tree) checkPinned(key, name string, e schema.LockedRef, res GitResult) {
 	if res.Err != nil {
 		t.report.warn(e.Commit.Pos, summaryUnchecked, "", "whether %.12s of %s is still on %s is not known%s: %v",
-			e.Commit.V, r.name, refText(e.Ref.V), since(res.Since, " since "), res.Err)
+			e.Commit.V, name, refText(e.Ref.V), since(res.Since, " since "), res.Err)
 	}
 	if !res.OffRef {
 		return
@@ -103,8 +109,8 @@ func (t *Tree) checkPinned(r *repo, res GitResult) {
 	if t.opt.Locked {
 		report = t.report.fail
 	}
-	report(e.Commit.Pos, summaryOffRef, "find out why, then "+updateHint(r.name),
-		"%.12s of %s is not on %s any more: it was rewritten, or the lock file was", e.Commit.V, r.name, refText(e.Ref.V))
+	report(e.Commit.Pos, summaryOffRef, "find out why, then "+updateHint(key),
+		"%.12s of %s is not on %s any more: it was rewritten, or the lock file was", e.Commit.V, name, refText(e.Ref.V))
 }
 
 // Image is a reference that the lock file can pin.
@@ -163,24 +169,29 @@ func (r *resolver) checkUnused() {
 			return
 		}
 	}
-	unused := func(name schema.Str, format string, args ...any) {
-		r.unusedLock = append(r.unusedLock, name.V)
+	unused := func(kind string, name schema.Str, format string, args ...any) {
+		r.unusedLock = append(r.unusedLock, kind+name.V)
 		if t.opt.Unlocked == nil {
 			r.report.warn(name.Pos, summaryUnusedLock, "`reconcile update` removes it", format, args...)
 		}
 	}
 	for _, e := range t.lock.Repos {
 		if known, ok := t.repos[e.Name.V]; !ok || known.request == nil {
-			unused(e.Name, "no repo in git is called %s", e.Name.V)
+			unused("", e.Name, "no repo in git is called %s", e.Name.V)
+		}
+	}
+	for _, e := range t.lock.Contexts {
+		if !slices.ContainsFunc(t.contexts, func(c *gitContext) bool { return c.name == e.Name.V }) {
+			unused(ContextKind, e.Name, "no context in git is called %s", e.Name.V)
 		}
 	}
 	for _, e := range t.lock.Images {
 		used := slices.ContainsFunc(r.images, func(img Image) bool { return img.Ref == e.Name.V })
 		switch {
 		case !used && !t.file.ImagesPin.V:
-			unused(e.Name, "images are not pinned: spec.images.pin is not set")
+			unused("", e.Name, "images are not pinned: spec.images.pin is not set")
 		case !used:
-			unused(e.Name, "nothing uses the image %s", e.Name.V)
+			unused("", e.Name, "nothing uses the image %s", e.Name.V)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (r *repo) display(name string) string {
 func (t *Tree) openWorkspaceRepos(ctx context.Context) {
 	t.repos = map[string]*repo{ownRepo: {name: ownRepo, files: t.files, root: t.folder, dir: t.root, agents: map[string]*agent{}}}
 	t.order = []string{ownRepo}
-	t.openGit(ctx, t.addRepos(t.file.Repos, nil))
+	t.openGit(ctx, t.addRepos(t.file.Repos, nil), t.askContexts())
 }
 
 // addRepos adds repos, and returns those in git, which are still to be opened.

@@ -33,8 +33,9 @@ type Result struct {
 	// Images are what the lock file can pin, sorted by reference; none unless the
 	// workspace asks for that.
 	Images []Image
-	// UnusedLock are the repos, by name, and images, by reference, of the lock
-	// file that nothing needs; none while part of the workspace is not known.
+	// UnusedLock are the repos, by name, contexts, by name with [ContextKind] before
+	// it, and images, by reference, of the lock file that nothing needs; none while
+	// part of the workspace is not known.
 	UnusedLock []string
 	// Ignored are documents that are not of a kind known here.
 	Ignored []schema.Ignored
@@ -43,6 +44,9 @@ type Result struct {
 	Vars    []Variable // of the workspace, sorted by name
 	Exposed []Exposed  // in the order of the workspace file
 	Repos   []RepoPlace
+	// TaskFiles says of Tasks and CronTasks what their runs find where, sorted by
+	// path.
+	TaskFiles map[plan.ID][]TaskFile
 }
 
 // lookAgain is how soon a file that is being written is looked at again.
@@ -58,6 +62,7 @@ type resolver struct {
 	places    []secretPlace // that are never mounted
 	ports     []portClaim
 	images    []Image
+	objects   objects
 	// unusedLock are entries of the lock file that nothing needs.
 	unusedLock []string
 }
@@ -66,7 +71,7 @@ type resolver struct {
 // but what the sources of volumes are, links or folders. Each call gives the
 // same result.
 func (t *Tree) Resolve() Result {
-	r := &resolver{tree: t, resources: map[plan.ID]*plan.Resource{}}
+	r := &resolver{tree: t, resources: map[plan.ID]*plan.Resource{}, objects: newObjects()}
 	r.vars = t.resolveVars(&r.report)
 	r.checkRules()
 	for _, i := range t.closure.instances {
@@ -90,6 +95,7 @@ func (t *Tree) Resolve() Result {
 		Workspace: t.name, Root: cmp.Or(t.opt.Root, t.root), Revision: t.revision,
 		Source: r.source().String(), Partial: sortReasons(partial),
 		NoFile: !t.fileSeen, Approvals: approvals,
+		Contents: r.objects.contents, Sealed: r.objects.sealed,
 		Empty: t.fileDoc == nil && len(t.documents) == 0 && !t.fileSeen,
 	}
 	for _, res := range r.resources {
@@ -105,7 +111,7 @@ func (t *Tree) Resolve() Result {
 		Desired: d, LookAgain: again, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
 		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
 		NeedsCheckout: r.mountsOwnFiles(), Images: r.images, UnusedLock: r.unusedLock,
-		Enable: t.file.Enable, Vars: r.variables(), Exposed: r.exposures(), Repos: t.places(),
+		Enable: t.file.Enable, Vars: r.variables(), Exposed: r.exposures(), Repos: t.places(), TaskFiles: r.objects.files,
 		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),
 	}
 }

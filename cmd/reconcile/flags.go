@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 	"reconcile/reconcile"
 	"reconcile/repos"
 	"reconcile/schema"
+	"reconcile/secrets"
 	"reconcile/tree"
 )
 
@@ -35,6 +37,7 @@ type app struct {
 	varFile    string
 	profile    string
 	secretsDir string
+	ageKey     string
 	policyFile string
 	approval   string // --require-approval
 	hostHooks  string // --host-hooks; "" = what the host's policy says, else locked
@@ -49,8 +52,11 @@ type app struct {
 	poll           time.Duration
 
 	store    *repos.Store  // of git mirrors, once opened
+	sealed   sealedSecrets // that git repositories are asked for with
 	cache    *schema.Cache // of validated documents, once read
 	hasher   tree.Hasher
+	opening  sync.Once
+	opened   *secrets.Opener // see opener
 	parallel int
 	timeout  time.Duration
 	verbose  bool
@@ -79,6 +85,7 @@ func (a *app) addSharedFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.varFile, "var-file", "", "`file` of NAME=VALUE lines")
 	fs.StringVar(&a.profile, "profile", "", "active `profile` of manifests")
 	fs.StringVar(&a.secretsDir, "secrets-dir", "", "`directory` with a file per secret")
+	fs.StringVar(&a.ageKey, "age-key", "", "`file` of age identities, or a private SSH key, that opens encrypted Secret documents (default: what sops uses)")
 	fs.StringVar(&a.policyFile, "policy", "", "`file` with the host's policy")
 	fs.StringVar(&a.approval, "require-approval", approvalNone, "what a change may not do before it is approved: none, or authority (what agents could not do before)")
 	fs.StringVar(&a.hostHooks, "host-hooks", "", "hooks of agents that run on this host: deny, locked (those in workspace.lock run), or allow; of this, --policy and the workspace the strictest counts (default: locked)")
@@ -151,7 +158,7 @@ func (a *app) check(formats ...string) error {
 	if a.stateDir == "" {
 		a.stateDir = a.defaultStateDir()
 	}
-	files := []*string{&a.stateDir, &a.secretsDir, &a.policyFile, &a.varFile, &a.gitCredentials, &a.gitSSHKey, &a.webhook.secretFile, &a.listen.tokenFile, &a.report.tokenFile}
+	files := []*string{&a.stateDir, &a.secretsDir, &a.ageKey, &a.policyFile, &a.varFile, &a.gitCredentials, &a.gitSSHKey, &a.webhook.secretFile, &a.listen.tokenFile, &a.report.tokenFile}
 	for _, list := range [][]string{a.gitKnownHosts, a.allowedSigners, a.openPGPKeys} {
 		for i := range list {
 			files = append(files, &list[i])

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,21 +12,85 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 
+	"reconcile/reconcile/plan"
 	"reconcile/repos"
+	"reconcile/secrets"
+	"reconcile/workspace"
 )
 
 // maxSecret bounds a file of the secrets directory, as Podman bounds a secret.
 const maxSecret = 512_000
 
-// gitSecret is what a repository is asked for with: a file of the secrets
-// directory, or the files of a folder there.
+// sealedSecrets are the Secret documents of the workspace that repositories are
+// asked for with, as they were when it was last read.
+type sealedSecrets struct {
+	mu    sync.Mutex
+	known map[string]workspace.GitSecret
+}
+
+// documentPrefix stands before the namespace and the name of a Secret document. No
+// file is called so.
+const documentPrefix = "Secret/"
+
+// put keeps a document, and returns what repos.Source.SecretRef is to say.
+func (s *sealedSecrets) put(name string, values workspace.GitSecret) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[string]workspace.GitSecret{}
+	}
+	s.known[documentPrefix+name] = values
+	return documentPrefix + name
+}
+
+// get returns a document by what put returned.
+func (s *sealedSecrets) get(ref string) (workspace.GitSecret, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	values, ok := s.known[ref]
+	return values, ok
+}
+
+// gitSecret is what a repository is asked for with: a Secret document of the
+// workspace, a file of the secrets directory, or the files of a folder there.
 func (a *app) gitSecret(name string) (repos.Secret, error) {
+	if values, ok := a.sealed.get(name); ok {
+		return a.openGitSecret(values)
+	}
 	s, err := a.readSecret(name)
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", name, err)
 	}
 	return s, nil
+}
+
+// openGitSecret opens the values of a Secret document. Of a file of sops not every
+// key need be there.
+func (a *app) openGitSecret(values workspace.GitSecret) (repos.Secret, error) {
+	opener := secrets.New(secrets.Options{LookupEnv: a.lookupEnv})
+	s := repos.Secret{}
+	var missing error
+	for key, sealed := range values.Keys {
+		value, err := opener.Open(context.Background(), sealed)
+		switch {
+		case err == nil:
+			s[key] = value
+		case sealed.Format != plan.SealedSOPS:
+			return nil, fmt.Errorf("%s: %w", key, err)
+		default:
+			missing = err
+		}
+	}
+	if len(s) > 0 {
+		return s, nil
+	}
+	return nil, cmp.Or(missing, errNoGitKeys())
+}
+
+func errNoGitKeys() error {
+	return fmt.Errorf("it has none of %s", strings.Join(repos.SecretKeys(), ", "))
 }
 
 func (a *app) readSecret(name string) (repos.Secret, error) {
@@ -55,7 +121,7 @@ func (a *app) readSecret(name string) (repos.Secret, error) {
 		}
 	}
 	if len(s) == 0 {
-		return nil, fmt.Errorf("the folder has none of %s", strings.Join(repos.SecretKeys(), ", "))
+		return nil, errNoGitKeys()
 	}
 	return s, nil
 }

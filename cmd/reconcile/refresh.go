@@ -101,7 +101,7 @@ func (r *refresher) Load(ctx context.Context, _ []reconcile.Cause) (reconcile.Lo
 }
 
 func (r *refresher) load(ctx context.Context) (source, error) {
-	git := &gitSources{store: r.store, ask: r.look}
+	git := &gitSources{store: r.store, ask: r.look, sealed: &r.app.sealed}
 	o := loadOptions{at: r.at, fallback: r.name, git: git, reach: reachFetch}
 	r.mu.Lock()
 	r.asked = map[repos.Source]bool{}

@@ -64,6 +64,8 @@ type gitSources struct {
 	store *repos.Store
 	// ask is Store.Fetch or Store.Look.
 	ask func(context.Context, []repos.Source) []repos.Fetched
+	// sealed gets the Secret documents that repositories are asked for with.
+	sealed *sealedSecrets
 
 	mu   sync.Mutex
 	seen []sourceState
@@ -72,7 +74,7 @@ type gitSources struct {
 // sourceState is what is known of one repository. Field names are part of the
 // JSON output.
 type sourceState struct {
-	Name   string `json:"name"` // of the repo; "workspace" for the workspace itself
+	Name   string `json:"name"` // of the repo; "workspace" for the workspace itself; context/NAME
 	URL    string `json:"url"`
 	Ref    string `json:"ref,omitempty"`
 	Commit string `json:"commit,omitempty"`
@@ -87,7 +89,7 @@ type sourceState struct {
 }
 
 func (a *app) newGitSources(to reach) *gitSources {
-	g := &gitSources{store: a.openStore(to)}
+	g := &gitSources{store: a.openStore(to), sealed: &a.sealed}
 	g.ask = g.store.Fetch
 	if to == reachHost {
 		g.ask = g.look
@@ -103,7 +105,12 @@ func (g *gitSources) look(_ context.Context, sources []repos.Source) []repos.Fet
 func (g *gitSources) git(ctx context.Context, reqs []workspace.GitRequest) []workspace.GitResult {
 	sources := make([]repos.Source, len(reqs))
 	for i, r := range reqs {
-		sources[i] = repos.Source{URL: r.URL, Ref: r.Ref, Commit: r.Commit, Depth: r.Depth, Exec: r.Exec, SecretRef: r.SecretRef}
+		sources[i] = repos.Source{
+			URL: r.URL, Ref: r.Ref, Commit: r.Commit, Depth: r.Depth, Exec: r.Exec, NoModules: r.NoModules, SecretRef: r.SecretRef,
+		}
+		if r.Sealed != nil {
+			sources[i].SecretRef = g.sealed.put(r.SecretRef, *r.Sealed)
+		}
 	}
 	fetched := g.ask(ctx, sources)
 	out := make([]workspace.GitResult, len(reqs))
