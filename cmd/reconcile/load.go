@@ -231,6 +231,7 @@ func (a *app) loadFiles(ctx context.Context, o loadOptions) (source, error) {
 		s.checkout = func() error { return a.checkOut(*o.at.git, o.files) }
 	}
 	s.Diagnostics = append(append(append(diags, treeDiags...), s.Diagnostics...), refusalDiagnostics(o.refused)...).Sort()
+	s.Diagnostics = append(s.Diagnostics, a.ageKeyWarning(s.Desired.Sealed)...).Sort()
 	s.Fatal = s.Fatal || diags.HasErrors()
 	s.name = s.Desired.Workspace
 	return s, nil
@@ -250,9 +251,16 @@ func (a *app) validationCache() *schema.Cache {
 
 // neverMounted are the host's paths, beyond those that every workspace is
 // denied, that would give an instance power over it: the socket of the service
-// that --podman names, and that of a service of our own.
+// that --podman names, that of a service of our own, and the key of secrets.
 func (a *app) neverMounted() []string {
 	paths := []string{a.runDir()}
+	key := a.secretOptions().KeyFile()
+	// A place where there might be a key is nothing to keep from anybody.
+	if _, err := os.Stat(key); err == nil || a.ageKey != "" {
+		if abs, err := filepath.Abs(key); err == nil {
+			paths = append(paths, abs)
+		}
+	}
 	if socket, ok := strings.CutPrefix(a.podman, "unix://"); ok {
 		paths = append(paths, socket)
 	}

@@ -14,7 +14,9 @@ import (
 
 	"reconcile/podman"
 	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
 	"reconcile/schema"
+	"reconcile/secrets"
 )
 
 // openReader connects to Podman for looking only. From what it returns no method
@@ -130,11 +132,41 @@ func (a *app) podmanOptions(owner string) podman.Options {
 		RunDir:     a.runDir(),
 		StateDir:   a.stateDir,
 		OpenSource: a.openSource,
+		Unseal:     a.opener().Open,
 		SecretsDir: a.secretsDir,
 		LookupEnv:  a.lookupEnv,
 		Owner:      owner,
 		Version:    version,
 	}
+}
+
+// opener opens the values of Secret documents, and remembers them for as long as
+// this process lives.
+func (a *app) opener() *secrets.Opener {
+	a.opening.Do(func() { a.opened = secrets.New(a.secretOptions()) })
+	return a.opened
+}
+
+func (a *app) secretOptions() secrets.Options {
+	return secrets.Options{AgeKey: a.ageKey, LookupEnv: a.lookupEnv}
+}
+
+// ageKeyWarning is about the key that opens the encrypted values of a workspace,
+// when somebody else may read it.
+func (a *app) ageKeyWarning(sealed map[string]plan.Sealed) schema.Diagnostics {
+	used := a.ageKey != ""
+	for _, s := range sealed {
+		used = used || s.Format != plan.SealedPlain
+	}
+	file, exposed := a.secretOptions().ReadableByOthers()
+	if !used || !exposed {
+		return nil
+	}
+	return schema.Diagnostics{{
+		Severity: schema.Warning, Summary: "the key of secrets can be read by others", Pos: schema.Pos{File: file},
+		Detail: "whoever reads it can decrypt the Secret documents of this workspace",
+		Hint:   "chmod 600 " + file,
+	}}
 }
 
 // runDir is where sockets go: a short path, since the kernel allows 108 bytes,
