@@ -52,6 +52,7 @@ type app struct {
 	poll           time.Duration
 
 	store    *repos.Store  // of git mirrors, once opened
+	sealed   sealedSecrets // that git repositories are asked for with
 	cache    *schema.Cache // of validated documents, once read
 	hasher   tree.Hasher
 	opening  sync.Once
