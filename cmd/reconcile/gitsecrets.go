@@ -16,7 +16,6 @@ import (
 
 	"reconcile/reconcile/plan"
 	"reconcile/repos"
-	"reconcile/secrets"
 	"reconcile/workspace"
 )
 
@@ -69,7 +68,7 @@ func (a *app) gitSecret(name string) (repos.Secret, error) {
 // openGitSecret opens the values of a Secret document. Of a file of sops not every
 // key need be there.
 func (a *app) openGitSecret(values workspace.GitSecret) (repos.Secret, error) {
-	opener := secrets.New(secrets.Options{LookupEnv: a.lookupEnv})
+	opener := a.opener()
 	s := repos.Secret{}
 	var missing error
 	for key, sealed := range values.Keys {
