@@ -44,7 +44,7 @@ func (c cursor) agent() *Agent {
 		Credentials:        spec.at("credentials").credentials(),
 		MaxConcurrentTasks: spec.at("maxConcurrentTasks").count(),
 		HumanInTheLoop:     spec.at("humanInTheLoop").humanInTheLoop(),
-		Labels:             spec.at("podSpec").at("labels").textMap(),
+		Labels:             spec.at("podSpec").at("labels").containerLabels(),
 	}
 	if a.WorkspaceDir.V == "" {
 		a.WorkspaceDir.V = "/workspace"
@@ -94,11 +94,36 @@ func (c cursor) credentials() []Credential {
 	return out
 }
 
+// IsEnvName reports whether s can name an environment variable: letters, digits
+// and underscores, no digit first.
+func IsEnvName(s string) bool {
+	return s != "" && strings.IndexFunc(s, notEnvRune) < 0 && (s[0] < '0' || s[0] > '9')
+}
+
+// IsTaskEnv reports whether a variable of that name is set for every task.
+func IsTaskEnv(name string) bool {
+	return strings.HasPrefix(name, "TASK_") || name == "WORKSPACE_DIR" || name == "KUBETASK_KEEP_ALIVE_SECONDS"
+}
+
+// containerLabels reads labels of containers. Those that say what is ours are not
+// for anybody to give.
+func (c cursor) containerLabels() map[string]string {
+	for _, e := range c.entries() {
+		if e.key.V == "" {
+			c.fail(e.key.Pos, summaryName, "a label must have a name", "")
+		}
+		if strings.HasPrefix(e.key.V, "reconcile.") || strings.HasPrefix(e.key.V, "reconcile-image.") {
+			c.fail(e.key.Pos, summaryReserved, fmt.Sprintf("the label %s is this program's own", quoteKey(e.key.V)), "")
+		}
+	}
+	return c.textMap()
+}
+
 // taskEnv refuses variables that every task has, and repetitions.
 func (c cursor) taskEnv(seen map[string]Pos) {
 	name := c.n.Text
 	switch first, again := seen[name]; {
-	case strings.HasPrefix(name, "TASK_") || name == "WORKSPACE_DIR" || name == "KUBETASK_KEEP_ALIVE_SECONDS":
+	case IsTaskEnv(name):
 		c.fail(c.n.Pos, summaryReserved, fmt.Sprintf("%s is set for every task", name), "")
 	case again:
 		c.fail(c.n.Pos, summaryConflict, fmt.Sprintf("%s is already set by the credential on line %d", name, first.Line), "")

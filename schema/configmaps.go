@@ -5,6 +5,7 @@ package schema
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,8 +25,10 @@ type Secret struct {
 	Plain map[string][]byte
 	// Encrypted are armored age messages (our addition).
 	Encrypted map[string]string
-	// SOPS marks a document that the sops program decrypts.
-	SOPS bool
+	// SOPS marks a document that the sops program decrypts, and SOPSKeys are the
+	// keys of its data and stringData, which are in clear; sorted.
+	SOPS     bool
+	SOPSKeys []string
 }
 
 func (c cursor) configMap() *ConfigMap {
@@ -55,7 +58,11 @@ func (c cursor) secret() *Secret {
 	plain := Pos{}
 	for _, e := range c.at("data").entries() {
 		plain = e.key.Pos
-		if !c.dataKey(e.key, keys) || s.SOPS {
+		if !c.dataKey(e.key, keys) {
+			continue
+		}
+		if s.SOPS {
+			s.SOPSKeys = append(s.SOPSKeys, e.key.V)
 			continue
 		}
 		if v, ok := e.base64(); ok {
@@ -66,10 +73,16 @@ func (c cursor) secret() *Secret {
 	clear(keys)
 	for _, e := range c.at("stringData").entries() {
 		plain = e.key.Pos
-		if c.dataKey(e.key, keys) && !s.SOPS && e.is("text", NodeString) {
+		switch {
+		case !c.dataKey(e.key, keys):
+		case s.SOPS:
+			s.SOPSKeys = append(s.SOPSKeys, e.key.V)
+		case e.is("text", NodeString):
 			put(&s.Plain, e.key.V, []byte(e.n.Text))
 		}
 	}
+	slices.Sort(s.SOPSKeys)
+	s.SOPSKeys = slices.Compact(s.SOPSKeys)
 	for _, e := range c.at("encryptedData").entries() {
 		if !c.dataKey(e.key, keys) || !e.is("text", NodeString) {
 			continue

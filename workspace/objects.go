@@ -26,21 +26,66 @@ func namespaceOf(doc schema.Document) string {
 	return cmp.Or(doc.Meta.Namespace.V, plan.DefaultNamespace)
 }
 
+// objects are the documents by identity, and what has been worked out of them for
+// the Tasks that use them.
+type objects struct {
+	byID      map[plan.ID]schema.Document
+	order     []plan.ID               // of byID, as found
+	plaintext map[plan.ID]plan.Reason // Secrets that policy refuses
+	contexts  map[plan.ID]*content    // of Contexts
+	configs   map[plan.ID]*configMap  // of ConfigMaps
+	runners   map[plan.ID]*runner     // of Agents
+	files     map[plan.ID][]TaskFile  // of Tasks and CronTasks
+	contents  map[string][]byte       // as in plan.Desired
+	sealed    map[string]plan.Sealed  // as in plan.Desired
+	said      map[saying]plan.Reason  // what was reported already
+}
+
+// saying is a problem at a place.
+type saying struct {
+	pos  schema.Pos
+	text string
+}
+
+func newObjects() objects {
+	return objects{
+		byID: map[plan.ID]schema.Document{}, plaintext: map[plan.ID]plan.Reason{}, contexts: map[plan.ID]*content{},
+		configs: map[plan.ID]*configMap{}, runners: map[plan.ID]*runner{}, files: map[plan.ID][]TaskFile{},
+		contents: map[string][]byte{}, sealed: map[string]plan.Sealed{}, said: map[saying]plan.Reason{},
+	}
+}
+
+// blockOnce is report.block for what several Tasks may come across.
+func (r *resolver) blockOnce(pos schema.Pos, code plan.Code, summary, hint, format string, args ...any) plan.Reason {
+	key := saying{pos, fmt.Sprintf(summary+format, args...)}
+	if reason, said := r.objects.said[key]; said {
+		return reason
+	}
+	reason := r.report.block(pos, code, summary, hint, format, args...)
+	r.objects.said[key] = reason
+	return reason
+}
+
 // addDocuments adds the resources of objects. Two objects of one identity are
 // an error that names both places.
 func (r *resolver) addDocuments() {
-	first := map[plan.ID]schema.Pos{}
 	for _, doc := range r.tree.documents {
 		if doc.Meta.Name.V == "" {
 			continue // reported with its document
 		}
 		id := documentID(doc)
-		if pos, again := first[id]; again {
-			r.report.fail(doc.Pos, "given twice", "rename or remove one of them", "%s %s is already at %s", doc.Kind, displayName(doc), pos)
+		if first, again := r.objects.byID[id]; again {
+			r.report.fail(doc.Pos, "given twice", "rename or remove one of them", "%s %s is already at %s", doc.Kind, displayName(doc), first.Pos)
 			continue
 		}
-		first[id] = doc.Pos
-		r.addDocument(id, doc)
+		r.objects.byID[id] = doc
+		r.objects.order = append(r.objects.order, id)
+		if doc.Kind == schema.KindSecret {
+			r.plaintext(id, doc)
+		}
+	}
+	for _, id := range r.objects.order {
+		r.addDocument(id, r.objects.byID[id])
 	}
 }
 
@@ -56,21 +101,23 @@ func (r *resolver) addDocument(id plan.ID, doc schema.Document) {
 	switch doc.Kind {
 	case schema.KindDaemonAgent:
 		res.Want = plan.WantRunning
-	case schema.KindTask:
+	case schema.KindTask, schema.KindCronTask:
 		res.Want = plan.WantOnce
-	case schema.KindTaskAgent, schema.KindCronTask:
+	case schema.KindTaskAgent:
 		res.Want = plan.WantPrepared
-	case schema.KindSecret:
-		r.plaintext(doc)
-		return
 	default:
 		return // parts of tasks
 	}
 	added := r.add(res)
-	switch {
-	case doc.Invalid:
+	if doc.Invalid {
 		added.Blocked = []plan.Reason{{Code: plan.CodeInvalid, Text: "the object has errors", Origin: doc.Pos.String()}}
-		return
+	}
+	switch {
+	case doc.Kind == schema.KindTask:
+		r.task(added, doc)
+	case doc.Kind == schema.KindCronTask:
+		r.cronTask(added, doc)
+	case doc.Invalid:
 	case doc.Kind == schema.KindDaemonAgent:
 		r.daemon(added, doc)
 	default:
@@ -79,18 +126,19 @@ func (r *resolver) addDocument(id plan.ID, doc schema.Document) {
 	added.Blocked = append(added.Blocked, r.tree.refused[doc.Pos]...)
 }
 
-// objectName is the name of the container of an object, for people.
+// objectName is the name of the container of an object, for people. Runs of a
+// CronTask have their slot behind it.
 func (r *resolver) objectName(doc schema.Document) string {
 	parts := []string{r.tree.name}
-	if ns := namespaceOf(doc); ns != plan.DefaultNamespace {
+	ns := namespaceOf(doc)
+	switch doc.Kind {
+	case schema.KindTask, schema.KindCronTask:
+		parts = append(parts, "task")
+	}
+	if ns != plan.DefaultNamespace {
 		parts = append(parts, ns)
 	}
-	switch doc.Kind {
-	case schema.KindTask:
-		parts = append(parts, "task")
-	case schema.KindCronTask:
-		parts = append(parts, "cron")
-	case schema.KindTaskAgent:
+	if doc.Kind == schema.KindTaskAgent {
 		parts = append(parts, "run")
 	}
 	return strings.Join(append(parts, doc.Meta.Name.V), "-")
@@ -98,10 +146,10 @@ func (r *resolver) objectName(doc schema.Document) string {
 
 // plaintext refuses a Secret whose values everybody can read, when policy says
 // so; the warning is the decoder's.
-func (r *resolver) plaintext(doc schema.Document) {
+func (r *resolver) plaintext(id plan.ID, doc schema.Document) {
 	s, ok := doc.Object.(*schema.Secret)
 	if ok && r.tree.policy.denyPlaintext && !s.SOPS && len(s.Plain) > 0 {
-		r.report.block(doc.Pos, plan.CodePolicy, summaryPolicy, "encrypt it, or keep it in the host's secret store", "the Secret %s is in plain text%s", displayName(doc), forbids(r.tree.policy.plaintextAt))
+		r.objects.plaintext[id] = r.report.block(doc.Pos, plan.CodePolicy, summaryPolicy, "encrypt it, or keep it in the host's secret store", "the Secret %s is in plain text%s", displayName(doc), forbids(r.tree.policy.plaintextAt))
 	}
 }
 
