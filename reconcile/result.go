@@ -45,7 +45,8 @@ func (r PassResult) ExitCode(ds schema.Diagnostics) int {
 }
 
 // Departed returns what was to be done, was done, and is not so any more when
-// the pass ends: a container that exits at once.
+// the pass ends: a container that exits at once. What is run may have to be run
+// again by then.
 func (r PassResult) Departed() []Status {
 	changed := map[plan.ID]bool{}
 	for _, c := range r.Plan.Changes {
@@ -57,7 +58,7 @@ func (r PassResult) Departed() []Status {
 	}
 	var out []Status
 	for _, st := range r.Status {
-		if changed[st.ID] && !failed[st.ID] && !st.InSync {
+		if changed[st.ID] && !failed[st.ID] && !st.InSync && st.Phase == "" {
 			out = append(out, st)
 		}
 	}

@@ -95,7 +95,7 @@ func Summarize(d plan.Desired, o plan.Observed, p plan.Plan) []Status {
 		objs := s.take(r.ID, r.Name)
 		st := s.desired(r, objs, d.Destroy)
 		out = append(out, st)
-		for _, extra := range objs[min(1, len(objs)):] {
+		for _, extra := range extras(r, objs) {
 			out = append(out, s.orphan(extra))
 		}
 	}
@@ -108,6 +108,14 @@ func Summarize(d plan.Desired, o plan.Observed, p plan.Plan) []Status {
 	return out
 }
 
+// extras are the objects of a resource beyond its own.
+func extras(r plan.Resource, objs []plan.Object) []plan.Object {
+	if r.Run == nil {
+		return objs[min(1, len(objs)):]
+	}
+	return slices.DeleteFunc(slices.Clone(objs), func(o plan.Object) bool { return o.Run != "" })
+}
+
 // summary is the input of Summarize by ID, in its text form.
 type summary struct {
 	objects  map[string][]plan.Object
@@ -117,6 +125,9 @@ type summary struct {
 	existed  map[string]bool
 	restarts map[string]plan.Record
 	failed   map[string]plan.HostHook // hooks on the host
+	toRun    map[string]bool          // a run of it is to be started
+	ran      map[string][]plan.Record // its runs, newest first
+	slots    map[string]plan.Record   // of a CronTask
 }
 
 func newSummary(o plan.Observed, p plan.Plan) *summary {
@@ -124,7 +135,9 @@ func newSummary(o plan.Observed, p plan.Plan) *summary {
 		objects: map[string][]plan.Object{}, changes: map[string][]plan.Reason{},
 		drift: map[string][]plan.Reason{}, held: map[string]plan.Change{},
 		existed: map[string]bool{}, restarts: map[string]plan.Record{}, failed: map[string]plan.HostHook{},
+		toRun: map[string]bool{},
 	}
+	s.noteRuns(o, p)
 	for _, obj := range o.Objects {
 		if obj.Session == "" {
 			s.objects[obj.ID.String()] = append(s.objects[obj.ID.String()], obj)
@@ -132,6 +145,7 @@ func newSummary(o plan.Observed, p plan.Plan) *summary {
 	}
 	for _, c := range p.Changes {
 		s.changes[c.ID.String()] = c.Reasons
+		s.toRun[c.ID.String()] = slices.Contains(c.Actions, plan.ActionRun)
 	}
 	for _, c := range p.Drift {
 		s.drift[c.ID.String()] = c.Reasons
@@ -187,7 +201,7 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	if s.heldFor(key, plan.CodeWish) {
 		st.Desired = string(plan.WantStopped)
 	}
-	if len(objs) > 0 {
+	if len(objs) > 0 && r.Run == nil {
 		s.fill(&st, objs[0])
 	}
 	if r.Spec.Container != nil {
@@ -195,7 +209,11 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	}
 	held, isHeld := s.held[key]
 	isHeld = isHeld && !held.Benign
-	st.State = s.word(st, isHeld)
+	if r.Run != nil {
+		s.run(&st, r, objs)
+	} else {
+		st.State = s.word(st, isHeld)
+	}
 	st.Reasons = append(s.troubles(r, st), s.reasons(key)...)
 	st.InSync = !isHeld && len(s.changes[key])+len(s.drift[key]) == 0
 	return st
@@ -207,6 +225,7 @@ func (s *summary) orphan(obj plan.Object) Status {
 	s.fill(&st, obj)
 	held, isHeld := s.held[obj.ID.String()]
 	st.State = s.word(st, false)
+	s.orphanRun(&st, obj)
 	st.Reasons = s.reasons(obj.ID.String())
 	st.InSync = isHeld && held.Benign
 	return st

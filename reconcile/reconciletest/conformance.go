@@ -48,6 +48,12 @@ var conformanceCases = []conformanceCase{
 	{"host hook", testHostHook},
 	{"readiness", testReadiness},
 	{"liveness", testLiveness},
+	{"run life", testRunLife},
+	{"run vanishes", testRunVanishes},
+	{"run outcome", testRunOutcome},
+	{"run log outlives the container", testRunLog},
+	{"run files", testRunFiles},
+	{"run secret files", testRunSecretFiles},
 }
 
 // testEmpty: nothing exists, nothing is foreign, and the image is a known fact.

@@ -50,7 +50,11 @@ func (rt *Runtime) prepare(s plan.Step, d plan.Desired) error {
 		img.local = img.remote
 		rt.images[c.Image] = img
 	case img.local == "":
-		return fmt.Errorf("no image %s", c.Image)
+		err := fmt.Errorf("no image %s", c.Image)
+		if s.Run != "" {
+			return &plan.ImageError{Err: err}
+		}
+		return err
 	}
 	for _, m := range c.Mounts {
 		if m.Type != plan.MountDir {
@@ -69,14 +73,14 @@ func (rt *Runtime) create(s plan.Step, d plan.Desired) (plan.Object, error) {
 		return plan.Object{}, err
 	}
 	if th := rt.named(classOf(s.Target.Kind), s.Name); th != nil {
-		same := th.ours && th.obj.Workspace == d.Workspace && th.obj.ID.Compare(s.Target) == 0 && th.obj.Digest == s.Digest && maps.Equal(th.obj.Inputs, s.Bound)
+		same := th.ours && th.obj.Workspace == d.Workspace && th.obj.ID.Compare(s.Target) == 0 && th.obj.Run == s.Run && th.obj.Digest == s.Digest && maps.Equal(th.obj.Inputs, s.Bound)
 		if !same {
 			return plan.Object{}, fmt.Errorf("name %s is taken by %s", s.Name, th.obj.Handle)
 		}
 		return th.view(), nil
 	}
 	for _, in := range r.Spec.Inputs() {
-		if got, bound := rt.fact(in).Value, s.Bound[in.String()]; got != bound {
+		if got, bound := rt.fact(in, d).Value, s.Bound[in.String()]; got != bound {
 			return plan.Object{}, fmt.Errorf("%s is %q now, planned with %q", in, got, bound)
 		}
 	}
@@ -96,6 +100,11 @@ func (rt *Runtime) create(s plan.Step, d plan.Desired) (plan.Object, error) {
 	}
 	if c := r.Spec.Container; c != nil {
 		if err := rt.createContainer(th, *c, s.Ports); err != nil {
+			return plan.Object{}, err
+		}
+	}
+	if s.Run != "" {
+		if err := rt.makeRun(th, s, d); err != nil {
 			return plan.Object{}, err
 		}
 	}
@@ -163,6 +172,12 @@ func (rt *Runtime) start(s plan.Step, d plan.Desired) (plan.Object, error) {
 	th.obj.State = plan.StateRunning
 	th.obj.Started, th.obj.Finished, th.obj.ExitCode = rt.now(), time.Time{}, 0
 	rt.probe(th)
+	if th.life != nil {
+		if err := rt.command(th); err != nil {
+			return plan.Object{}, err
+		}
+		return th.view(), nil
+	}
 	if main := th.spec.Container.Main; len(main.Command) == 2 && main.Command[0] == exitCommand {
 		code, err := strconv.Atoi(main.Command[1])
 		if err != nil {
@@ -204,12 +219,24 @@ func (rt *Runtime) stop(s plan.Step, d plan.Desired) (plan.Object, error) {
 func (rt *Runtime) end(th *thing, code int) {
 	th.obj.State, th.obj.ExitCode, th.obj.Finished = plan.StateExited, code, rt.now()
 	th.obj.Health = nil
+	rt.endRun(th, code)
 }
 
 func (rt *Runtime) remove(s plan.Step, d plan.Desired) error {
+	left := folderKey{d.Workspace, s.Target.String(), s.Run}
+	if s.Run != "" && s.Object == "" {
+		delete(rt.folders, left)
+		return nil
+	}
 	th, err := rt.own(s, d)
+	if th == nil && err == nil {
+		delete(rt.folders, left)
+	}
 	if th == nil || err != nil {
 		return err
+	}
+	if s.Run != th.obj.Run && s.Run != "" {
+		return fmt.Errorf("%s %s is no run %s", th.class, th.obj.Name, s.Run)
 	}
 	if th.obj.UsedBy != "" {
 		return fmt.Errorf("%s %s is in use by %s", th.class, th.obj.Name, th.obj.UsedBy)
@@ -220,6 +247,7 @@ func (rt *Runtime) remove(s plan.Step, d plan.Desired) error {
 		}
 	}
 	delete(rt.things, th.obj.Handle)
+	delete(rt.folders, left)
 	return nil
 }
 

@@ -179,15 +179,29 @@ func (rt *Runtime) World(t *testing.T) World {
 		Exit: func(code int) plan.Process {
 			return plan.Process{Command: []string{exitCommand, strconv.Itoa(code)}}
 		},
+		Say: func(variable string) plan.Process {
+			return plan.Process{Command: []string{sayCommand, variable}}
+		},
+		State:    "/var/lib/reconcile",
+		HostFile: rt.HostFile,
+		Look:     func(_ *testing.T, handle, path string) (Seen, bool) { return rt.Look(handle, path) },
+		Secret: func(_ *testing.T, name, value string) string {
+			rt.SetSecret("secret:"+name, value)
+			return "secret:" + name
+		},
 	}
 }
 
 // edit changes the engine behind everybody's back.
 func (rt *Runtime) edit(f func()) {
 	rt.mu.Lock()
-	defer rt.mu.Unlock()
 	f()
 	rt.broadcast()
+	tell := rt.onChange
+	rt.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
 }
 
 // act changes one thing. A handle that does not exist is a mistake in a test.

@@ -50,7 +50,9 @@ type Runtime struct {
 	hooks    []HookRun
 	fails    map[hookKey]error                    // what a hook ends with; nil = well
 	host     map[string]map[plan.ID]plan.HostHook // by workspace
-	unready  map[plan.ID]bool                     // does not pass its readiness probe by itself
+	folders  map[folderKey]*folder                // of runs
+	onChange func()
+	unready  map[plan.ID]bool // does not pass its readiness probe by itself
 
 	down          bool
 	before, after func(n int, s plan.Step) error
@@ -68,8 +70,9 @@ type thing struct {
 	ours     bool        // has labels
 	obj      plan.Object // Drift is empty: it is found, not kept
 	spec     plan.Spec
-	attached bool // to spec.Container.Network
-	lost     bool // an image: what its install hook left beside it is gone
+	attached bool  // to spec.Container.Network
+	lost     bool  // an image: what its install hook left beside it is gone
+	life     *life // nil: it is no run
 }
 
 // The classes of names.
@@ -107,6 +110,7 @@ func New(o Options) *Runtime {
 		fails:   map[hookKey]error{},
 		host:    map[string]map[plan.ID]plan.HostHook{},
 		unready: map[plan.ID]bool{},
+		folders: map[folderKey]*folder{},
 		ports:   40000,
 		changed: make(chan struct{}),
 	}
@@ -139,7 +143,7 @@ func (rt *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, 
 	}
 	for _, r := range d.Resources {
 		for _, in := range r.Spec.Inputs() {
-			o.Inputs[in] = rt.fact(in)
+			o.Inputs[in] = rt.fact(in, d)
 		}
 		th := rt.named(classOf(r.ID.Kind), r.Name)
 		if th != nil && !(th.ours && th.obj.Workspace == d.Workspace) {
@@ -225,7 +229,7 @@ func (rt *Runtime) effect(s plan.Step, d plan.Desired) (plan.Object, error) {
 }
 
 // fact says what is known about an input.
-func (rt *Runtime) fact(in plan.Input) plan.Fact {
+func (rt *Runtime) fact(in plan.Input, d plan.Desired) plan.Fact {
 	if why, ok := rt.unknown[in]; ok {
 		return plan.Fact{State: plan.FactUnknown, Detail: why}
 	}
@@ -237,7 +241,7 @@ func (rt *Runtime) fact(in plan.Input) plan.Fact {
 		}
 		return plan.Fact{State: plan.FactMissing, Detail: "no image " + in.Name + ", here or in its registry"}
 	case plan.InputSecret:
-		if v, ok := rt.secrets[in.Name]; ok {
+		if v, ok := rt.secret(in.Name, d); ok {
 			return plan.Fact{State: plan.FactKnown, Value: fingerprint(v)}
 		}
 		return plan.Fact{State: plan.FactMissing, Detail: "no secret " + in.Name}
@@ -286,6 +290,9 @@ func (th *thing) view() plan.Object {
 	obj.Ports = slices.Clone(obj.Ports)
 	if obj.Health != nil {
 		obj.Health = &plan.Health{Liveness: clone(obj.Health.Liveness), Readiness: clone(obj.Health.Readiness)}
+	}
+	if th.life != nil {
+		obj.Outcome = clone(th.life.host.outcome)
 	}
 	if th.lost {
 		obj.Drift = append(obj.Drift, plan.Reason{Code: plan.CodeMissing, Text: "what install wrote to /code is gone"})

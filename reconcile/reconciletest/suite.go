@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,30 @@ type World struct {
 	// Exit returns a process of Image that ends at once with the code; nil
 	// where Image has none.
 	Exit func(code int) plan.Process
+
+	// State is the state directory of Runtime, below which it keeps what is left of
+	// runs.
+	State string
+	// Say returns a process of Image that writes the value of a variable to its
+	// output and ends well; nil where Image has none, and then nothing of runs is
+	// tested.
+	Say func(variable string) plan.Process
+	// HostFile returns the content of a file that Runtime made on the host; nil: it
+	// is a file of this host.
+	HostFile func(path string) (string, bool)
+	// Look returns what a process in a container sees at an absolute path, if there
+	// is anything; nil where that cannot be told.
+	Look func(t *testing.T, handle, path string) (Seen, bool)
+	// Secret keeps a value where Runtime finds it, and returns a secret reference to
+	// it; nil where that cannot be done.
+	Secret func(t *testing.T, name, value string) string
+}
+
+// Seen is a file, or a folder, as a process in a container sees it.
+type Seen struct {
+	Content  string // of a file
+	Mode     fs.FileMode
+	UID, GID int
 }
 
 // Hooks are what a suite needs of a runtime that runs hooks.
@@ -259,7 +284,7 @@ func (b *bench) sweep(t *testing.T) {
 			if op == plan.OpStop && obj.Role != plan.RoleInstance {
 				continue
 			}
-			if _, err := b.Runtime.Do(ctx, on(op, obj), b.d); err != nil {
+			if _, err := b.Runtime.Do(ctx, ofRun(op, obj), b.d); err != nil {
 				t.Errorf("sweep: %s: %v", obj.Name, err)
 			}
 		}
