@@ -48,6 +48,12 @@ func TestArgs(t *testing.T) {
 				"--", "a",
 			},
 		},
+		{
+			"task",
+			helper.Config{Main: []string{"a", "--task"}, Task: &helper.Task{KeepAlive: time.Hour, Timeout: time.Second}, Secrets: []string{"T"}},
+			[]string{"init", "--task", `{"keepAlive":3600000000000,"timeout":1000000000}`, "--secrets", "1", "T", "--", "a", "--task"},
+		},
+		{"task without limits", helper.Config{Main: []string{"a"}, Task: &helper.Task{}}, []string{"init", "--task", "{}", "--", "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.c.Args()
@@ -90,6 +96,14 @@ func TestParseArgsRefuses(t *testing.T) {
 		{"init --liveness " + probe + "{} --", `--liveness: parse probe: there is something after it: "{}"`},
 		{"init --readiness " + strings.Replace(probe, "p.sh", "../p.sh", 1) + " --", "--readiness: parse probe: " + strings.Replace(probe, "p.sh", "../p.sh", 1) + " is none"},
 		{"init --readiness " + strings.Replace(probe, "5", "0", 1) + " --", "--readiness: parse probe: " + strings.Replace(probe, "5", "0", 1) + " is none"},
+		{"init --task", "--task is given twice, or without a task"},
+		{"init --task {} --task {} -- a", "--task is given twice, or without a task"},
+		{"init --task x -- a", "--task: x is none"},
+		{`init --task {"timeout":-1} -- a`, `--task: {"timeout":-1} is none`},
+		{`init --task {"keepAlive":-1} -- a`, `--task: {"keepAlive":-1} is none`},
+		{`init --task {"retries":1} -- a`, `--task: {"retries":1} is none`},
+		{"init --task {} --beside 1 b -- a", "--task is given with something that runs beside it"},
+		{"init --liveness " + probe + " --task {} -- a", "--task is given with something that runs beside it"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			_, err := helper.ParseArgs(strings.Fields(tt.args))
@@ -103,6 +117,7 @@ func TestParseArgsRefuses(t *testing.T) {
 func FuzzParseArgs(f *testing.F) {
 	f.Add("init\x00--beside\x001\x00a\x00--\x00b")
 	f.Add("init\x00--")
+	f.Add("init\x00--task\x00{\"timeout\":1}\x00--\x00a")
 	f.Add("init\x00--liveness\x00{\"script\":\"a\",\"interval\":1,\"timeout\":1,\"failureThreshold\":1,\"successThreshold\":1}\x00--secrets\x001\x00A\x00--")
 	f.Fuzz(func(t *testing.T, joined string) {
 		args := strings.Split(joined, "\x00")
@@ -119,7 +134,7 @@ func FuzzParseArgs(f *testing.F) {
 			t.Errorf("ParseArgs of Args %q (-want +got)\n%s", got, diff)
 		}
 		// Without JSON there is but one way to say it.
-		if c.Liveness == nil && c.Readiness == nil && c.Secrets == nil && !slices.Equal(got, args) {
+		if c.Liveness == nil && c.Readiness == nil && c.Task == nil && c.Secrets == nil && !slices.Equal(got, args) {
 			t.Errorf("Args = %q, want %q", got, args)
 		}
 	})
