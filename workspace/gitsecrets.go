@@ -3,6 +3,9 @@
 package workspace
 
 import (
+	"path"
+	"slices"
+
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
 )
@@ -32,7 +35,13 @@ func (t *Tree) useSecret(c *gitContext, q *GitRequest) bool {
 			"the context %s: the Secret %s is in plain text%s", c.name, name, forbids(t.policy.plaintextAt))
 		return false
 	}
-	q.SecretRef, q.Sealed = namespaceOf(doc)+"/"+ref.V, &GitSecret{Keys: t.sealedForGit(doc, s)}
+	keys := t.sealedForGit(doc, s)
+	if len(keys) == 0 {
+		t.blockContext(c, ref.Pos, plan.CodePending, summaryContext, "give it username and password, token, or ssh-privatekey",
+			"the context %s: the Secret %s at %s has no key that a repository can be asked for with", c.name, name, doc.Pos)
+		return false
+	}
+	q.SecretRef, q.Sealed = namespaceOf(doc)+"/"+ref.V, &GitSecret{Keys: keys}
 	return true
 }
 
@@ -46,21 +55,16 @@ func (t *Tree) secretDocument(namespace, name string) (schema.Document, bool) {
 	return schema.Document{}, false
 }
 
-// sealedForGit are the values of a Secret that matter here. Which of them a file of
-// sops has is seen when it is opened.
+// sealedForGit are the values of a Secret that matter here.
 func (t *Tree) sealedForGit(doc schema.Document, s *schema.Secret) map[string]plan.Sealed {
 	keys := map[string]plan.Sealed{}
-	var file []byte
-	if s.SOPS {
-		file, _ = t.read(t.files, doc.Pos.File, doc.Pos.File, false) // what cannot be read is reported
-	}
 	for _, key := range gitSecretKeys() {
 		plain, isPlain := s.Plain[key]
 		age, isAge := s.Encrypted[key]
 		sealed := plan.Sealed{Namespace: namespaceOf(doc), Name: doc.Meta.Name.V, Key: key}
 		switch {
-		case s.SOPS:
-			sealed.Format, sealed.Data, sealed.File = plan.SealedSOPS, file, doc.Pos.File
+		case slices.Contains(s.SOPSKeys, key):
+			sealed.Format, sealed.Data, sealed.File = plan.SealedSOPS, t.sopsFiles[doc.Pos.File], path.Base(doc.Pos.File)
 		case isPlain:
 			sealed.Format, sealed.Data = plan.SealedPlain, plain
 		case isAge:

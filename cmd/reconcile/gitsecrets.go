@@ -3,18 +3,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
-	"reconcile/reconcile/plan"
 	"reconcile/repos"
 	"reconcile/workspace"
 )
@@ -65,31 +65,18 @@ func (a *app) gitSecret(name string) (repos.Secret, error) {
 	return s, nil
 }
 
-// openGitSecret opens the values of a Secret document. Of a file of sops not every
-// key need be there.
+// openGitSecret opens the values of a Secret document.
 func (a *app) openGitSecret(values workspace.GitSecret) (repos.Secret, error) {
 	opener := a.opener()
 	s := repos.Secret{}
-	var missing error
-	for key, sealed := range values.Keys {
-		value, err := opener.Open(context.Background(), sealed)
-		switch {
-		case err == nil:
-			s[key] = value
-		case sealed.Format != plan.SealedSOPS:
+	for _, key := range slices.Sorted(maps.Keys(values.Keys)) {
+		value, err := opener.Open(context.Background(), values.Keys[key])
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
-		default:
-			missing = err
 		}
+		s[key] = value
 	}
-	if len(s) > 0 {
-		return s, nil
-	}
-	return nil, cmp.Or(missing, errNoGitKeys())
-}
-
-func errNoGitKeys() error {
-	return fmt.Errorf("it has none of %s", strings.Join(repos.SecretKeys(), ", "))
+	return s, nil
 }
 
 func (a *app) readSecret(name string) (repos.Secret, error) {
@@ -120,7 +107,7 @@ func (a *app) readSecret(name string) (repos.Secret, error) {
 		}
 	}
 	if len(s) == 0 {
-		return nil, errNoGitKeys()
+		return nil, fmt.Errorf("the folder has none of %s", strings.Join(repos.SecretKeys(), ", "))
 	}
 	return s, nil
 }

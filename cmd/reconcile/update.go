@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,16 @@ func newUpdateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update [NAME...]",
 		Short: "Lock the newest commits and digests, and run update hooks of agents",
-		Long: `Writes workspace.lock: the commit of each repo in git and, where the workspace
-says images: {pin: true}, the digest of each image, as they are now. For each repo
-the commits between the old and the new one are listed.
+		Long: `Writes workspace.lock: the commit of each repo and of each context in git and,
+where the workspace says images: {pin: true}, the digest of each image, as they are
+now. For each repo and context the commits between the old and the new one are
+listed.
 
-NAME is a repo, an image or an agent. An agent stands for its repo, and its update
+NAME is a repo, a context, an image or an agent. A context that is written in place
+is called as in the lock file: URL, or URL#REF. An agent stands for its repo, and its update
 hook, if it has one, is then run by the daemon or by a pass of this command, with
-the new commit if there is one. What is the name of both is ambiguous: repo/NAME
-and agent/NAME are not. Without NAME all entries are brought up to date, those that
+the new commit if there is one. What is the name of several is ambiguous: repo/NAME,
+context/NAME and agent/NAME are not. Without NAME all entries are brought up to date, those that
 nothing needs are removed, and no hook is run.
 
 Unless a hook is run, nothing that runs changes before reconcile is run with the
@@ -64,7 +67,7 @@ type updating struct {
 
 	agents []plan.ID       // whose update hook is to run
 	before source          // the workspace as locked; zero when everything is updated
-	chosen map[string]bool // repos by name, images by reference
+	chosen map[string]bool // repos by name, contexts by context/NAME, images by reference
 	after  source          // the workspace as it will be
 }
 
@@ -143,6 +146,9 @@ func (u *updating) choose() error {
 	for _, e := range u.lock.Repos {
 		known[e.Name.V] = true
 	}
+	for _, e := range u.lock.Contexts {
+		known[workspace.ContextKind+e.Name.V] = true
+	}
 	for _, e := range u.lock.Images {
 		known[e.Name.V] = true
 	}
@@ -166,10 +172,10 @@ func listed(names []string) string {
 // change is one entry of the lock file that is new, other or gone. Field names
 // are part of the JSON output.
 type change struct {
-	Kind string `json:"kind"` // repo or image
+	Kind string `json:"kind"` // repo, context or image
 	Name string `json:"name"`
 	URL  string `json:"url,omitempty"` // without credentials
-	Ref  string `json:"ref,omitempty"` // of a repo; "" = the default branch
+	Ref  string `json:"ref,omitempty"` // of a repo or context; "" = the default branch
 	Old  string `json:"old,omitempty"` // commit or digest; "" = a new entry
 	New  string `json:"new,omitempty"` // "" = the entry is gone
 
@@ -187,12 +193,20 @@ type change struct {
 	src   repos.Source
 }
 
-// changes compares the lock file with what is there now, repos first.
+// The kinds of changes.
+const (
+	changeRepo    = "repo"
+	changeContext = "context"
+	changeImage   = "image"
+)
+
+// changes compares the lock file with what is there now, repos first, contexts
+// next.
 func (u *updating) changes(ctx context.Context) ([]change, error) {
 	if u.after.Fatal {
 		return nil, nil
 	}
-	list, err := u.repoChanges()
+	list, err := u.gitChanges()
 	if err != nil {
 		return nil, err
 	}
@@ -200,52 +214,81 @@ func (u *updating) changes(ctx context.Context) ([]change, error) {
 	return append(list, images...), err
 }
 
-func (u *updating) repoChanges() ([]change, error) {
+// gitChanges are those of repos and contexts.
+func (u *updating) gitChanges() ([]change, error) {
 	states := map[string]sourceState{}
 	for _, s := range u.after.sources {
 		states[s.Name] = s
 	}
 	var list []change
 	var errs []error
+	seen := map[string]bool{} // contexts in place of one repository and ref are one entry
 	for _, q := range u.after.requests {
-		if !u.isChosen(q.Name) && !u.isNew(q) {
+		if seen[q.Name] || !u.isChosen(q.Name) && !u.isNew(q) {
 			continue
 		}
+		seen[q.Name] = true
 		s := states[q.Name]
 		if s.Commit == "" || s.Stale {
 			errs = append(errs, fmt.Errorf("the newest commit of %s is not known: %s", q.Name, s.Error))
 			continue
 		}
-		c := change{
-			Kind: "repo", Name: q.Name, URL: s.URL, Ref: q.Ref, New: s.Commit,
-			entry: &schema.LockEntry{URL: q.URL, Ref: q.Ref, Commit: s.Commit}, src: s.source,
+		if c, changes := u.gitChange(q, s); changes {
+			list = append(list, c)
 		}
-		if old, ok := u.lock.Repo(q.Name); ok {
-			c.Old = old.Commit.V
-			if old.URL.V != q.URL {
-				c.OldURL = repos.Redact(old.URL.V)
-			}
-			if old.Ref.V != q.Ref {
-				c.OldRef = &old.Ref.V
-			}
-			if c.OldURL == "" && c.OldRef == nil && c.Old == c.New {
-				continue
-			}
+	}
+	gone := func(kind, key string, e schema.LockedRef) {
+		if u.isToGo(key) {
+			list = append(list, change{Kind: kind, Name: e.Name.V, URL: repos.Redact(e.URL.V), Ref: e.Ref.V, Old: e.Commit.V})
 		}
-		list = append(list, c)
 	}
 	for _, e := range u.lock.Repos {
-		if u.isToGo(e.Name.V) {
-			list = append(list, change{Kind: "repo", Name: e.Name.V, URL: repos.Redact(e.URL.V), Ref: e.Ref.V, Old: e.Commit.V})
-		}
+		gone(changeRepo, e.Name.V, e)
 	}
-	slices.SortStableFunc(list, func(a, b change) int { return strings.Compare(a.Name, b.Name) })
+	for _, e := range u.lock.Contexts {
+		gone(changeContext, workspace.ContextKind+e.Name.V, e)
+	}
+	slices.SortStableFunc(list, func(a, b change) int {
+		return cmp.Or(-strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
 	return list, errors.Join(errs...)
 }
 
-// isNew reports whether a repo that is not locked came with what is updated.
+// gitChange compares the entry of a repo or context with what is there now.
+func (u *updating) gitChange(q workspace.GitRequest, s sourceState) (c change, changes bool) {
+	c = change{
+		Kind: changeRepo, Name: q.Name, URL: s.URL, Ref: q.Ref, New: s.Commit,
+		entry: &schema.LockEntry{URL: q.URL, Ref: q.Ref, Commit: s.Commit}, src: s.source,
+	}
+	if name, ok := strings.CutPrefix(q.Name, workspace.ContextKind); ok {
+		c.Kind, c.Name = changeContext, name
+	}
+	old, ok := u.locked(q.Name)
+	if !ok {
+		return c, true
+	}
+	c.Old = old.Commit.V
+	if old.URL.V != q.URL {
+		c.OldURL = repos.Redact(old.URL.V)
+	}
+	if old.Ref.V != q.Ref {
+		c.OldRef = &old.Ref.V
+	}
+	return c, c.OldURL != "" || c.OldRef != nil || c.Old != c.New
+}
+
+// locked returns the entry of a repo or context by the name of its request.
+func (u *updating) locked(name string) (schema.LockedRef, bool) {
+	if context, ok := strings.CutPrefix(name, workspace.ContextKind); ok {
+		return u.lock.Context(context)
+	}
+	return u.lock.Repo(name)
+}
+
+// isNew reports whether a repo or context that is not locked came with what is
+// updated.
 func (u *updating) isNew(q workspace.GitRequest) bool {
-	if _, locked := u.lock.Repo(q.Name); locked {
+	if _, locked := u.locked(q.Name); locked {
 		return false
 	}
 	return !slices.ContainsFunc(u.before.requests, func(known workspace.GitRequest) bool { return known.Name == q.Name })
@@ -273,12 +316,12 @@ func (u *updating) imageChanges(ctx context.Context) ([]change, error) {
 	for i, ref := range refs {
 		old, _ := u.lock.Image(ref)
 		if errs[i] == nil && digests[i] != old.Digest.V {
-			list = append(list, change{Kind: "image", Name: ref, Old: old.Digest.V, New: digests[i]})
+			list = append(list, change{Kind: changeImage, Name: ref, Old: old.Digest.V, New: digests[i]})
 		}
 	}
 	for _, e := range u.lock.Images {
 		if u.isToGo(e.Name.V) {
-			list = append(list, change{Kind: "image", Name: e.Name.V, Old: e.Digest.V})
+			list = append(list, change{Kind: changeImage, Name: e.Name.V, Old: e.Digest.V})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b change) int { return strings.Compare(a.Name, b.Name) })
@@ -315,11 +358,16 @@ func (u *updating) finish(ctx context.Context, list []change) error {
 
 // write replaces the lock file, unless somebody else has changed it meanwhile.
 func (u *updating) write(list []change) error {
-	edit := schema.LockChanges{Repos: map[string]*schema.LockEntry{}, Images: map[string]string{}}
+	edit := schema.LockChanges{
+		Repos: map[string]*schema.LockEntry{}, Contexts: map[string]*schema.LockEntry{}, Images: map[string]string{},
+	}
 	for _, c := range list {
-		if c.Kind == "repo" {
+		switch c.Kind {
+		case changeRepo:
 			edit.Repos[c.Name] = c.entry
-		} else {
+		case changeContext:
+			edit.Contexts[c.Name] = c.entry
+		default:
 			edit.Images[c.Name] = c.New
 		}
 	}

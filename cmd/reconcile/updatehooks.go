@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"reconcile/reconcile/plan"
+	"reconcile/workspace"
 )
 
 // repoKind stands before the name of a repo that an agent has as well.
@@ -23,6 +24,12 @@ func (u *updating) chooseBy(name string, known map[string]bool) error {
 	plain, onlyRepo := strings.CutPrefix(name, repoKind)
 	if known[name] {
 		plain, onlyRepo = name, false
+	}
+	if ofContext := workspace.ContextKind + name; known[ofContext] && !onlyRepo {
+		if known[name] {
+			return ambiguous(name, name, nil, ofContext)
+		}
+		plain = ofContext
 	}
 	for _, spelling := range []string{plain, plain + ":latest", "docker.io/library/" + plain, "docker.io/library/" + plain + ":latest", "docker.io/" + plain, "docker.io/" + plain + ":latest"} {
 		if known[spelling] && entry == "" {
@@ -59,9 +66,12 @@ func (u *updating) chooseBy(name string, known map[string]bool) error {
 	return nil
 }
 
-func ambiguous(name, entry string, agents []plan.ID) error {
-	var candidates []string
-	if entry != "" {
+func ambiguous(name, entry string, agents []plan.ID, more ...string) error {
+	candidates := more
+	switch {
+	case strings.HasPrefix(entry, workspace.ContextKind):
+		candidates = append(candidates, entry)
+	case entry != "":
 		candidates = append(candidates, repoKind+entry)
 	}
 	for _, id := range agents {
@@ -74,7 +84,7 @@ func (u *updating) unknown(name string, known map[string]bool) error {
 	if img := strings.ContainsAny(name, "/:"); img && len(u.before.Images) == 0 {
 		return fmt.Errorf("no repo or instance is called %q, and images are locked only where spec.images.pin is true", name)
 	}
-	return fmt.Errorf("no repo, image or instance is called %q; there are %s", name, listed(slices.Sorted(maps.Keys(known))))
+	return fmt.Errorf("no repo, context, image or instance is called %q; there are %s", name, listed(slices.Sorted(maps.Keys(known))))
 }
 
 // withUpdateHook are those of the agents that have an update hook.

@@ -12,6 +12,7 @@ import (
 	"reconcile/reconcile/plan"
 	"reconcile/repos"
 	"reconcile/schema"
+	"reconcile/workspace"
 )
 
 // maxLog is how many commits of one repo are listed.
@@ -28,12 +29,12 @@ type logJSON struct {
 // tell finds the commits between the old and the new one. That they cannot be
 // had, such as those of a branch that was rewritten, is no reason not to update.
 func (u *updating) tell(ctx context.Context, c *change) {
-	if c.Kind != "repo" || c.Old == "" || c.New == "" || c.Old == c.New {
+	if c.Kind == changeImage || c.Old == "" || c.New == "" || c.Old == c.New {
 		return
 	}
 	log, more, err := u.store.Log(ctx, c.src, c.Old, c.New, maxLog)
 	if err != nil {
-		fmt.Fprintf(u.a.std.err, "warning: %s: the commits between are not known: %s\n", escape(c.Name), escapeLines(err.Error()))
+		fmt.Fprintf(u.a.std.err, "warning: %s: the commits between are not known: %s\n", escape(c.label()), escapeLines(err.Error()))
 		return
 	}
 	c.Commits, c.More = logForm(log), more
@@ -55,7 +56,7 @@ func refOf(ref string) string { return cmp.Or(ref, "the default branch") }
 func (u *updating) print(list []change) {
 	w, s := u.a.std.out, u.a.styleFor(u.a.std.out)
 	for _, c := range list {
-		fmt.Fprintf(w, "%s  %s%s\n", s.bold(escape(c.Name)), c.text(), c.note())
+		fmt.Fprintf(w, "%s  %s%s\n", s.bold(escape(c.label())), c.text(), c.note())
 		for _, e := range c.Commits {
 			fmt.Fprintf(w, "  %s %s %s\n", s.green(abbreviated(e.Commit)), escape(e.Subject), s.dim(e.by()))
 		}
@@ -86,6 +87,14 @@ func (u *updating) print(list []change) {
 
 func (e logJSON) by() string {
 	return fmt.Sprintf("(%s, %s)", escape(e.Author), e.Time.Format(time.DateOnly))
+}
+
+// label is the name, with what it is the name of where that is no repo or image.
+func (c change) label() string {
+	if c.Kind == changeContext {
+		return workspace.ContextKind + c.Name
+	}
+	return c.Name
 }
 
 // text is from what to what.
