@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 )
 
 // assumedHandle is the handle of objects that exist by assumption only.
@@ -36,10 +37,27 @@ func Assume(d Desired, facts map[Input]Fact) Observed {
 		made[id] = &decision{id: id, current: &obj}
 		o.Specs[obj.Digest] = r.Spec.canonicalJSON()
 		o.assumeHooks(r)
+		if r.Run != nil {
+			o.assumeRun(r, obj)
+			continue
+		}
 		o.Objects = append(o.Objects, obj)
 	}
 	slices.SortFunc(o.Objects, compareObjects)
 	return o
+}
+
+// assumeRun has r, a Task, run to its end, and its container gone. Of a CronTask
+// nothing is assumed: one that is seen for the first time has no slot yet.
+func (o *Observed) assumeRun(r *Resource, as Object) {
+	if r.Run.Cron != nil {
+		return
+	}
+	s := RunState{
+		Key: r.Run.Key, Name: r.RunName(r.Run.Key), Order: 1, Group: r.Run.Group, Phase: RunCompleted,
+		Digest: as.Digest, Inputs: as.Inputs,
+	}
+	o.Records.Records = append(o.Records.Records, s.Record(r.ID, time.Time{}))
 }
 
 // assumeHooks has every hook of r run, so that only another one is due.

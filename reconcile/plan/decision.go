@@ -41,6 +41,8 @@ type decision struct {
 
 	grants []Grant // what it could not do before
 
+	todo *runPlan // of what is run; nil = it is not
+
 	hold *hold // nothing is done
 	note *hold // worth saying, though what is wished is done
 
@@ -105,7 +107,9 @@ func (d *decision) reason() Reason {
 }
 
 // starts reports whether something is started.
-func (d *decision) starts() bool { return d.start || d.restart || len(d.execs) > 0 }
+func (d *decision) starts() bool {
+	return d.start || d.restart || len(d.execs) > 0 || d.todo != nil && d.todo.launch != nil
+}
 
 // stops reports whether what is desired is not to run.
 func (d *decision) stops() bool { return d.idle || d.res != nil && d.res.Want == WantStopped }
@@ -117,7 +121,7 @@ func (v *view) decide() (decisions, []Reason) {
 	all := decisions{}
 	for _, id := range v.ids {
 		if v.destroy || v.desired[id] == nil {
-			if len(v.objects[id]) > 0 {
+			if len(v.objects[id]) > 0 || v.leftovers[id] {
 				all[id] = v.remove(id)
 			}
 		}
@@ -131,6 +135,7 @@ func (v *view) decide() (decisions, []Reason) {
 	for _, id := range v.order {
 		all[id] = v.converge(v.desired[id], all)
 	}
+	v.admit(all)
 	v.holdImages(all)
 	v.collectImages(all)
 	return all, braked
@@ -139,6 +144,10 @@ func (v *view) decide() (decisions, []Reason) {
 // converge decides about what is desired.
 func (v *view) converge(r *Resource, all decisions) *decision {
 	d := &decision{id: r.ID, name: r.Name, origin: r.Origin, res: r, digest: v.digests[r.ID]}
+	if r.Want == WantOnce && r.Run != nil {
+		v.convergeRuns(d, all)
+		return d
+	}
 	v.choose(d, all)
 	if d.hold = v.busyHold(d.id, d.origin); d.hold != nil {
 		return d

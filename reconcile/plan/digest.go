@@ -129,6 +129,12 @@ func (s Spec) Inputs() []Input {
 	}
 	if c := s.Container; c != nil {
 		add(c.Image, c.Env)
+		for _, ref := range c.EnvFrom {
+			ins = append(ins, Input{InputSecret, ref})
+		}
+		for _, f := range c.SecretFiles {
+			ins = append(ins, Input{InputSecret, f.Ref})
+		}
 	}
 	if i := s.Image; i != nil {
 		add(i.Base, i.Env)

@@ -92,7 +92,7 @@ func (v *view) brake(all decisions) []Reason {
 	}
 	total, going, before := 0, 0, 0
 	for id := range v.objects {
-		if id.Kind.Role() != RoleInstance {
+		if !v.counted(id) {
 			continue
 		}
 		total++
@@ -115,11 +115,20 @@ func (v *view) brake(all decisions) []Reason {
 			continue
 		}
 		d.hold = &hold{reasons: []Reason{r}, policy: true}
-		if id.Kind.Role() == RoleInstance && !v.braked(id) && v.backedOff(id, "", d.origin) == nil {
+		if v.counted(id) && !v.braked(id) && v.backedOff(id, "", d.origin) == nil {
 			d.records = append(d.records, v.brakeRecord(id, "true"))
 		}
 	}
 	return []Reason{r}
+}
+
+// counted reports whether the objects of id are an instance that would be missed:
+// what has run to its end would not.
+func (v *view) counted(id ID) bool {
+	if id.Kind.Role() != RoleInstance {
+		return false
+	}
+	return slices.ContainsFunc(v.objects[id], func(o Object) bool { return o.Run == "" || o.up() })
 }
 
 func (v *view) braked(id ID) bool {

@@ -27,7 +27,7 @@ func (v *view) noteDeaf(d *decision) {
 // onHost reports whether s needs folders of this host. An install hook runs with
 // those of its instance.
 func (s Spec) onHost() bool {
-	return s.Image != nil || s.Container != nil && slices.ContainsFunc(s.Container.Mounts, func(m Mount) bool {
-		return m.Type == MountDir || m.Type == MountCopy || m.Type == MountHelper
-	})
+	return s.Image != nil || s.Container != nil && (s.Container.Task != nil || slices.ContainsFunc(s.Container.Mounts, func(m Mount) bool {
+		return m.Type == MountFiles || m.Type == MountDir || m.Type == MountCopy || m.Type == MountHelper
+	}))
 }

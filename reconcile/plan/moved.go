@@ -152,8 +152,9 @@ func (m *mover) compareObject(id ID, a, b Object) {
 	m.compareOf(id, what+"root", a.Root, b.Root)
 	m.compareOf(id, what+"drift", codes(a.Drift), codes(b.Drift))
 	m.compareOf(id, what+"ports", fmt.Sprint(a.Ports), fmt.Sprint(b.Ports))
+	m.compareOf(id, what+"outcome", a.Outcome.condition(), b.Outcome.condition())
 	m.compareOf(id, what+"liveness", string(a.Health.alive()), string(b.Health.alive()))
-	if a.Owner != b.Owner || a.Role != b.Role || a.Session != b.Session || a.Keep != b.Keep || !maps.Equal(a.Inputs, b.Inputs) {
+	if a.Owner != b.Owner || a.Role != b.Role || a.Run != b.Run || a.Session != b.Session || a.Keep != b.Keep || !maps.Equal(a.Inputs, b.Inputs) {
 		m.compareOf(id, what+"labels", "as saved", "changed")
 	}
 }
@@ -182,6 +183,18 @@ func (h HostHook) condition() string {
 		return ""
 	}
 	return fmt.Sprintf("%s %s", short(h.Digest), h.State)
+}
+
+// condition is how a command ended; "" = it has not.
+func (o *Outcome) condition() string {
+	if o == nil {
+		return ""
+	}
+	text := fmt.Sprintf("exit %d at %s", o.Code, o.Finished.UTC().Format(time.RFC3339))
+	if o.Timeout {
+		text += ", out of time"
+	}
+	return text
 }
 
 // condition is the state of an object; one that has exited and has run since is
@@ -305,5 +318,19 @@ func sameRecord(a, b *Record) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ID.canonical() == b.ID.canonical() && a.Kind == b.Kind && a.Key == b.Key && maps.Equal(a.Data, b.Data)
+	return a.ID.canonical() == b.ID.canonical() && a.Kind == b.Kind && a.Key == b.Key && a.Forget == b.Forget &&
+		maps.Equal(a.withoutTimes(), b.withoutTimes())
+}
+
+// withoutTimes is the data of r but for when it was planned.
+func (r *Record) withoutTimes() map[string]string {
+	data := maps.Clone(r.Data)
+	switch r.Kind {
+	case RecordRun:
+		delete(data, runStarted)
+		delete(data, runFinished)
+	case RecordSlot:
+		delete(data, "last")
+	}
+	return data
 }

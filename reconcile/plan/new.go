@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // New compares what should be with what is and says what to do. The same
@@ -60,9 +61,7 @@ func (p *Plan) report(v *view, d *decision) {
 		p.Changes = append(p.Changes, c)
 	}
 	if h := d.held(); h != nil {
-		if !h.until.IsZero() && (p.Wake.IsZero() || h.until.Before(p.Wake)) {
-			p.Wake = h.until
-		}
+		p.wakeAt(h.until)
 		c := base
 		c.Actions, c.Reasons, c.Policy, c.Benign = d.actions, h.reasons, h.policy, h.benign
 		if d.hold != nil {
@@ -70,8 +69,18 @@ func (p *Plan) report(v *view, d *decision) {
 		}
 		p.Held = append(p.Held, c)
 	}
+	if d.todo != nil {
+		p.wakeAt(d.todo.wake)
+	}
 	if d.res != nil && !d.acts() && (d.held() == nil || d.held().benign) {
 		p.Unchanged++
+	}
+}
+
+// wakeAt has somebody look again at a time; zero is none.
+func (p *Plan) wakeAt(at time.Time) {
+	if !at.IsZero() && (p.Wake.IsZero() || at.Before(p.Wake)) {
+		p.Wake = at
 	}
 }
 
@@ -80,10 +89,10 @@ func (v *view) specs(d *decision) (before, after json.RawMessage) {
 	switch {
 	case d.old != nil:
 		before = v.spec(*d.old)
-	case d.res == nil:
+	case d.res == nil && len(d.doomed) > 0:
 		before = v.spec(d.doomed[0])
 	}
-	if d.create != "" {
+	if d.create != "" || d.todo != nil && d.todo.launch != nil {
 		after = d.res.Spec.canonicalJSON()
 	}
 	return before, after

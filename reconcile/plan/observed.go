@@ -185,6 +185,7 @@ type Backoff struct {
 	Digest string    // of the desired spec; "" when nothing asked for it
 	Until  time.Time // when to try again
 	Detail string    // what failed, in words for a person
+	At     time.Time // when it failed; zero = not known
 	// Image: no image can be had, or nothing runs in it, however often it is tried.
 	Image bool
 }

@@ -175,6 +175,16 @@ func (c *ContainerSpec) absolutePowers(own []string) []power {
 			ps = append(ps, p)
 		}
 	}
+	for _, ref := range c.EnvFrom {
+		p := secretPower(ref)
+		p.path = "envFrom." + ref
+		ps = append(ps, p)
+	}
+	for _, f := range c.SecretFiles {
+		p := secretPower(f.Ref)
+		p.path = "secretFiles." + f.Target
+		ps = append(ps, p)
+	}
 	if registry := registryOf(c.Image); registry != "" {
 		ps = append(ps, power{kind: GrantRegistry, subject: registry, text: "runs an image from " + registry, path: "image"})
 	}

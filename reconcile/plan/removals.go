@@ -11,6 +11,9 @@ func (g *graph) remove(d *decision) {
 		}
 		return
 	}
+	if d.todo != nil {
+		g.runs(d)
+	}
 	g.doom(d, nil)
 	for _, o := range d.doomed {
 		stop := stopOf(o)

@@ -7,7 +7,10 @@ import "maps"
 // remove decides about an ID that nothing asks for.
 func (v *view) remove(id ID) *decision {
 	objs := v.objects[id]
-	d := &decision{id: id, name: objs[0].Name, origin: v.origin(id)}
+	d := &decision{id: id, name: id.Name, origin: v.origin(id)}
+	if len(objs) > 0 {
+		d.name = objs[0].Name
+	}
 	d.action(ActionDelete)
 	if v.destroy {
 		d.because(CodeDestroy, "everything is to go")
@@ -19,6 +22,9 @@ func (v *view) remove(id ID) *decision {
 	}
 	if d.hold == nil {
 		d.doomed = objs
+		if len(v.runs[id]) > 0 || id.Kind == Task || id.Kind == CronTask {
+			v.removeRuns(d)
+		}
 	}
 	return d
 }

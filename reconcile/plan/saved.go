@@ -182,6 +182,9 @@ func desiredDigests(d Desired) map[string]string {
 		if len(r.Hooks) > 0 {
 			all["hooks"] = r.Hooks
 		}
+		if r.Run != nil {
+			all["run"] = r.Run
+		}
 		out[r.ID.canonical().String()] = sum(all)
 	}
 	return out

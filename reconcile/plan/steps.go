@@ -81,6 +81,10 @@ func (g *graph) after(id string, after ...string) {
 // converge adds the steps of one desired resource. Nothing is stopped before
 // its replacement is created, and before what that needs to start is there.
 func (g *graph) converge(d *decision) {
+	if d.todo != nil {
+		g.runs(d)
+		return
+	}
 	handle := ""
 	if d.create == "" && d.current != nil {
 		handle = d.current.Handle

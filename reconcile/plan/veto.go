@@ -177,6 +177,9 @@ func (d *decision) reaches(until Until) bool {
 	if d.hold != nil && !d.hold.benign {
 		return false
 	}
+	if d.todo != nil && until == UntilFinished {
+		return d.succeeded() || d.current != nil || d.todo.launch != nil
+	}
 	there := d.current != nil || d.hold == nil && d.create != ""
 	switch {
 	case until == UntilExists || !d.runs():
@@ -198,5 +201,8 @@ func (d *decision) runs() bool {
 // succeeded reports whether the current object ran to its end without a fault
 // and is left so.
 func (d *decision) succeeded() bool {
+	if d.todo != nil {
+		return d.todo.completed
+	}
 	return d.current != nil && !d.starts() && d.current.State == StateExited && d.current.ExitCode == 0
 }

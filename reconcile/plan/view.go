@@ -45,7 +45,9 @@ type view struct {
 	records   map[recordKey]Record
 	keyed     map[keyedRecord]Record
 	hostHooks map[ID]HostHook
-	observed  Observed // for Inputs, Specs and the owner
+	leftovers map[ID]bool
+	runs      map[ID][]run // in the order in which they were asked for
+	observed  Observed     // for Inputs, Specs and the owner
 
 	approvals Approvals
 	// approvedHere: only what was approved on this host counts.
@@ -93,6 +95,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 	v.partial, v.unseen = v.sortReasons(d.Partial), v.sortReasons(o.Incomplete)
 	v.indexDesired(d.Resources)
 	v.indexObserved(o)
+	v.indexRuns()
 	all := map[ID]bool{}
 	for id := range v.desired {
 		all[id] = true
@@ -100,6 +103,8 @@ func newView(d Desired, o Observed, opts Options) *view {
 	for id := range v.objects {
 		all[id] = true
 	}
+	v.leftovers = v.leftBehind()
+	maps.Copy(all, v.leftovers)
 	v.ids = sortedIDs(maps.Keys(all))
 	v.order, v.cyclic = orderNeeds(v.desired)
 	v.indexAuthority()

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// vetoRun returns why a run that is due cannot be started now, or nil. While
+// objects show that records were lost no run is started: it may have been before.
+func (v *view) vetoRun(d *decision, l *launch, all decisions) *hold {
+	fault := func(code Code, text string) *hold {
+		return &hold{reasons: []Reason{{code, text, d.origin}}}
+	}
+	for _, id := range v.ids {
+		if slices.ContainsFunc(v.objects[id], v.lost) {
+			h := fault(CodeRecordsLost, "it may have run already: records were lost")
+			h.policy = true
+			return h
+		}
+	}
+	if len(v.unseen) > 0 {
+		return fault(CodeUnknown, "it may exist already: "+v.unseen[0].Text)
+	}
+	if v.lacksFolders(&decision{res: d.res, start: true}) {
+		return fault(CodeUnsupported, noFoldersText)
+	}
+	if h := v.missingInputs(d); h != nil {
+		h.reasons = slices.DeleteFunc(h.reasons, func(r Reason) bool { return r.Code == CodeImageMissing })
+		if len(h.reasons) > 0 {
+			return h
+		}
+	}
+	if _, taken := v.foreign[bearingOf(d.id, d.create)]; taken && d.create != "" {
+		return fault(CodeForeign, fmt.Sprintf("the name %s belongs to an object that is not ours", d.create))
+	}
+	return v.needsHeld(d, all)
+}
+
+// imageText says why no image can be had for a run, in which case it has failed.
+func (v *view) imageText(d *decision, l *launch) (string, bool) {
+	if d.create == "" {
+		return "", false
+	}
+	for _, in := range d.res.Spec.Inputs() {
+		if f := v.observed.Inputs[in]; in.Kind == InputImage && f.State == FactMissing {
+			if f.Detail == "" {
+				return "image " + in.Name + " does not exist", true
+			}
+			return "image " + in.Name + ": " + f.Detail, true
+		}
+	}
+	if v.imageFailed(d) && !v.rerunSince(d) {
+		return v.backoff[d.id].Detail, true
+	}
+	return "", false
+}
+
+// imageFailed reports whether the last try of what is asked for now has shown that
+// there is no image for it, which is for no other try to change.
+func (v *view) imageFailed(d *decision) bool {
+	b, ok := v.backoff[d.id]
+	return ok && b.Image && b.Digest == d.digest
+}
+
+// rerunSince reports whether a run has been recorded as failed for what is known
+// of its image: the one that is due is another try.
+func (v *view) rerunSince(d *decision) bool {
+	b := v.backoff[d.id]
+	if wish, asked := v.wished(d.id, WishRerun); asked && wish.At.After(b.At) && !b.At.IsZero() {
+		return true
+	}
+	return slices.ContainsFunc(v.runs[d.id], func(r run) bool {
+		return r.record != nil && r.state.Reason == FailedImage && !r.record.At.Before(b.At)
+	})
+}
+
+// authorizeRun sets what the run lets an agent do that the one before it could
+// not, and holds it back when part of that has to be approved and is not.
+func (v *view) authorizeRun(d *decision) {
+	d.grants = v.grants(d.res, v.newPowers(d))
+	if !v.approvals.Required && !v.opts.RequireApproval {
+		return
+	}
+	if d.holdUnapproved(); d.hold == nil {
+		return
+	}
+	h, grants := d.hold, d.grants
+	d.hold = nil
+	d.withhold(h)
+	d.grants = grants
+}
+
+// noteInputs says of the last run that what it was made of is no longer what is
+// asked for. It is not repeated for that.
+func (v *view) noteInputs(d *decision, last run) {
+	if last.state.Digest == "" || v.missingInputs(&decision{res: d.res, create: "-", origin: d.origin}) != nil {
+		return
+	}
+	var what []string
+	made := Object{ID: d.id, Digest: last.state.Digest}
+	if made.Digest != v.digestAs(d.res, made.Digest) {
+		what = v.specPaths(d.res, made)
+		if len(what) == 0 {
+			what = []string{"its spec"}
+		}
+	}
+	for _, in := range d.res.Spec.Inputs() {
+		was, now := last.state.Inputs[in.String()], v.observed.Inputs[in]
+		if was != "" && now.State == FactKnown && now.Value != was {
+			what = append(what, inputText(in))
+		}
+	}
+	if len(what) == 0 {
+		return
+	}
+	if len(what) > 3 {
+		what = append(what[:3:3], fmt.Sprintf("%d more", len(what)-3))
+	}
+	since := "it ran"
+	if last.goesOn() {
+		since = "it was started"
+	}
+	_, name, _ := strings.Cut(d.id.String(), "/")
+	text := fmt.Sprintf("inputs changed since %s: %s; reconcile task %s --rerun repeats it", since, strings.Join(what, ", "), name)
+	d.note = &hold{reasons: []Reason{{CodeInputs, text, d.origin}}, benign: true}
+}
+
+// inputText names an input for people.
+func inputText(in Input) string {
+	if in.Kind == InputSecret {
+		return "secret " + secretName(in)
+	}
+	return string(in.Kind) + " " + in.Name
+}
+
+// outcome says how a run ended, as the end of "it …".
+func (s RunState) outcome() string {
+	switch {
+	case s.Phase == RunCompleted:
+		return "completed"
+	case s.Reason == FailedExit:
+		return fmt.Sprintf("failed: exit %d", s.Code)
+	}
+	return "failed: " + s.Reason
+}
