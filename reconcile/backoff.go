@@ -50,6 +50,7 @@ type failure struct {
 	asked  request
 	count  int // in a row
 	until  time.Time
+	at     time.Time // of the last
 	detail string
 	image  bool // no image can be had, see plan.ImageError
 	// hooked is when a hook on the host failed, which may have changed what the
@@ -70,7 +71,7 @@ func (fs failures) add(s plan.Step, err error, d plan.Desired, inputs map[plan.I
 		f = &failure{}
 		fs[key] = f
 	}
-	f.id, f.detail, f.image = s.Target, err.Error(), isImageError(err)
+	f.id, f.at, f.detail, f.image = s.Target, now, err.Error(), isImageError(err)
 	f.asked = asked(s.Target, d, inputs)
 	if s.Op == plan.OpHost {
 		f.hooked = now
@@ -148,7 +149,7 @@ func (fs failures) forget(d plan.Desired, inputs map[plan.Input]plan.Fact, hooke
 func (fs failures) facts() []plan.Backoff {
 	var out []plan.Backoff
 	for _, f := range fs {
-		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, Until: f.until, Detail: oneLine(f.detail), Image: f.image})
+		out = append(out, plan.Backoff{ID: f.id, Digest: f.asked.digest, At: f.at, Until: f.until, Detail: oneLine(f.detail), Image: f.image})
 	}
 	slices.SortFunc(out, func(a, b plan.Backoff) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 	return out

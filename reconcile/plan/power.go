@@ -118,6 +118,8 @@ func (p power) includes(q power) bool {
 		return inPath(q.subject, p.subject)
 	case p.kind != q.kind:
 		return false
+	case p.kind == GrantSecret && strings.HasPrefix(p.subject, everyKey) && strings.HasPrefix(q.subject, oneKey):
+		return strings.HasPrefix(q.subject, oneKey+strings.TrimPrefix(p.subject, everyKey)+"/")
 	case p.kind == GrantCapability && p.subject == "ALL", p.kind == GrantUser && p.subject == "root":
 		return true
 	}
@@ -241,9 +243,21 @@ func (p Port) power() power {
 	return power{kind: GrantPort, subject: fmt.Sprintf("%s:%d/%s", at, p.Container, p.Protocol), text: text}
 }
 
+// The references to one key of a secret and to all of them, without its name.
+const (
+	oneKey   = "key:"
+	everyKey = "keys:"
+)
+
 func secretPower(ref string) power {
 	if name, ok := strings.CutPrefix(ref, "env:"); ok {
 		return power{kind: GrantSecret, subject: ref, text: "gets " + name + " of the operator's environment"}
+	}
+	if name, ok := strings.CutPrefix(ref, everyKey); ok {
+		return power{kind: GrantSecret, subject: ref, text: "gets every key of the secret " + name}
+	}
+	if _, name, ok := strings.Cut(ref, ":"); ok && !strings.HasPrefix(ref, "secret:") {
+		return power{kind: GrantSecret, subject: ref, text: "gets the secret " + name}
 	}
 	name := secretName(Input{Name: ref})
 	return power{kind: GrantSecret, subject: name, text: "gets the secret " + name}
