@@ -188,7 +188,12 @@ func BenchmarkConverge(b *testing.B) {
 	specs := make([]*specgen.SpecGenerator, n)
 	for i := range n {
 		res := d.Resources[i]
-		s, err := rt.containerSpec(ctx, plan.Step{Op: plan.OpCreate, Target: res.ID, Name: res.Name, Digest: "d"}, d, res, nil)
+		step := plan.Step{Op: plan.OpCreate, Target: res.ID, Name: res.Name, Digest: "d"}
+		img, err := rt.imageFor(ctx, step, d, res)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s, err := rt.containerSpec(ctx, step, d, res, img)
 		if err != nil {
 			b.Fatal(err)
 		}

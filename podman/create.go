@@ -24,24 +24,31 @@ import (
 
 // createContainer makes a container of the bound image and secrets. One API
 // call does it for an image that is known; a port that Podman picks costs a
-// second one, a secret two more.
+// second one, secrets one and another for each that Podman does not have.
 func (r *Runtime) createContainer(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource) (plan.Object, error) {
 	c := *res.Spec.Container
 	if err := errors.Join(validate(c), r.needsHost(c)); err != nil {
 		return plan.Object{}, fmt.Errorf("create %s: %w", s.Name, err)
 	}
+	img, err := r.imageFor(ctx, s, d, res)
+	if err != nil {
+		return plan.Object{}, fmt.Errorf("create %s: %w", s.Name, err)
+	}
 	// Nobody removes an unused secret or copy before the container uses it.
 	r.uses.RLock()
 	defer r.uses.RUnlock()
-	vars := secretVariables(c)
-	spec, err := r.containerSpec(ctx, s, d, res, vars)
+	spec, err := r.containerSpec(ctx, s, d, res, img)
 	if err != nil {
 		return plan.Object{}, fmt.Errorf("create %s: %w", s.Name, err)
 	}
 	obj := r.newObject(s, d, res)
 	obj.State, obj.Created, obj.Image, obj.Ports = plan.StateCreated, time.Now(), spec.Labels[labelImage], ports(spec.PortMappings)
 
-	obj.Handle, err = r.createOrFind(ctx, s, spec, obj)
+	fresh := false
+	obj.Handle, fresh, err = r.createOrFind(ctx, s, spec, obj)
+	if err == nil {
+		err = r.makeParents(ctx, parents{handle: obj.Handle, fresh: fresh, c: c, img: img})
+	}
 	if err != nil {
 		return plan.Object{}, err
 	}
@@ -57,12 +64,8 @@ func (r *Runtime) createContainer(ctx context.Context, s plan.Step, d plan.Desir
 }
 
 // containerSpec is all of what is sent to Podman.
-func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource, vars map[string]string) (*specgen.SpecGenerator, error) {
+func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource, img image) (*specgen.SpecGenerator, error) {
 	c := *res.Spec.Container
-	img, err := r.imageFor(ctx, s, d, res)
-	if err != nil {
-		return nil, err
-	}
 	bundle := false
 	if c.CABundle {
 		p, err := r.look(ctx, img)
@@ -75,13 +78,18 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 	if published == nil {
 		published = c.Ports
 	}
-	spec, err := r.generate(s.Name, c, r.choosePorts(published), img, bundle)
-	if err != nil {
-		return nil, err
-	}
 	// Prepare made the folders. They are made again if they went since, with the
 	// last container that used them.
 	if err := r.prepareMounts(ctx, s, c, func() (image, error) { return img, nil }); err != nil {
+		return nil, err
+	}
+	run, err := r.prepareRun(ctx, s, d, c, img)
+	if err != nil {
+		return nil, err
+	}
+	c.Mounts = run.mounts(c)
+	spec, err := r.generate(s.Name, c, r.choosePorts(published), img, bundle)
+	if err != nil {
 		return nil, err
 	}
 	if err := r.openChannel(s, d, c); err != nil {
@@ -102,7 +110,14 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 	if c.Network != "" {
 		spec.Labels[labelNetwork] = c.Network
 	}
-	used, err := r.bindSecrets(ctx, s, d, spec, vars)
+	run.enter(s, spec)
+	b := binding{s: s, d: d, c: c, spec: spec, run: run}
+	if len(c.SecretFiles) > 0 {
+		if b.own, err = r.accountOf(ctx, img, c); err != nil {
+			return nil, err
+		}
+	}
+	used, err := r.bindSecrets(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -113,41 +128,42 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 }
 
 // createOrFind creates the container. A name that is taken may be ours from a
-// pass that was cut off, a leftover that no list shows, or somebody's.
-func (r *Runtime) createOrFind(ctx context.Context, s plan.Step, spec *specgen.SpecGenerator, want plan.Object) (string, error) {
+// pass that was cut off, a leftover that no list shows, or somebody's. One that was
+// made just now is fresh.
+func (r *Runtime) createOrFind(ctx context.Context, s plan.Step, spec *specgen.SpecGenerator, want plan.Object) (id string, fresh bool, err error) {
 	made, err := containers.CreateWithSpec(ctx, spec, nil)
 	if err == nil {
-		return made.ID, nil
+		return made.ID, true, nil
 	}
 	switch {
 	case says(err, "image not known", "no such image"):
 		r.images.forgetID(want.Image)
-		return "", r.explain("create "+s.Name, err)
+		return "", false, r.explain("create "+s.Name, err)
 	case !says(err, "already in use"):
-		return "", r.explain("create "+s.Name, err)
+		return "", false, r.explain("create "+s.Name, err)
 	}
 
 	held, inspectErr := containers.Inspect(ctx, s.Name, nil)
 	switch {
 	case inspectErr == nil && sameObject(held, want):
-		return held.ID, nil
+		return held.ID, false, nil
 	case inspectErr == nil:
-		return "", fmt.Errorf("create %s: the name belongs to another container (%s)", s.Name, shortID(held.ID))
+		return "", false, fmt.Errorf("create %s: the name belongs to another container (%s)", s.Name, shortID(held.ID))
 	case !notFound(inspectErr):
-		return "", r.explain("inspect "+s.Name, inspectErr)
+		return "", false, r.explain("inspect "+s.Name, inspectErr)
 	}
 	left, err := r.leftover(ctx, s.Name)
 	if err != nil {
-		return "", fmt.Errorf("create %s: %w", s.Name, err)
+		return "", false, fmt.Errorf("create %s: %w", s.Name, err)
 	}
 	if err := r.removeContainer(ctx, left); err != nil {
-		return "", r.explain("remove what a killed service left of "+s.Name, err)
+		return "", false, r.explain("remove what a killed service left of "+s.Name, err)
 	}
 	made, err = containers.CreateWithSpec(ctx, spec, nil)
 	if err != nil {
-		return "", r.explain("create "+s.Name, err)
+		return "", false, r.explain("create "+s.Name, err)
 	}
-	return made.ID, nil
+	return made.ID, true, nil
 }
 
 // leftover finds the container that Podman does not know but its storage has
@@ -174,7 +190,7 @@ func (r *Runtime) leftover(ctx context.Context, name string) (id string, err err
 // create was done already, by a pass that did not live to see it.
 func sameObject(held *define.InspectContainerData, want plan.Object) bool {
 	got, ok := plan.ParseLabels(held.Config.Labels)
-	return ok && identify(got) == identify(want) && got.Digest == want.Digest &&
+	return ok && identify(got) == identify(want) && got.Run == want.Run && got.Digest == want.Digest &&
 		maps.Equal(got.Inputs, want.Inputs) && held.State.Status == "created"
 }
 

@@ -37,9 +37,12 @@ func (r *Runtime) do(ctx context.Context, s plan.Step, d plan.Desired) (plan.Obj
 	if s.Op == plan.OpPrepare || s.Op == plan.OpCreate {
 		return r.make(ctx, s, d)
 	}
+	if s.Op == plan.OpDelete && s.Object == "" && s.Run != "" {
+		return plan.Object{}, r.deleteRun(ctx, s, d)
+	}
 	if s.Object == "" {
 		r.mu.Lock()
-		s.Object = r.made[s.Target]
+		s.Object = r.made[madeKey{s.Target, s.Run}]
 		r.mu.Unlock()
 	}
 	if s.Object == "" {
@@ -92,7 +95,7 @@ func (r *Runtime) make(ctx context.Context, s plan.Step, d plan.Desired) (plan.O
 		return plan.Object{}, err
 	}
 	r.mu.Lock()
-	r.made[s.Target] = obj.Handle
+	r.made[madeKey{s.Target, s.Run}] = obj.Handle
 	r.seen[obj.Handle] = identify(obj)
 	r.mu.Unlock()
 	return obj, nil

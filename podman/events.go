@@ -51,6 +51,7 @@ const watchedEvents = `{
 func (r *Runtime) Events(ctx context.Context, notify func()) error {
 	r.channels.setNotify(notify)
 	context.AfterFunc(ctx, func() { r.channels.setNotify(nil) })
+	defer beside(ctx, func(ctx context.Context) { r.awaitOutcomes(ctx, notify) })()
 	wait := firstEventWait
 	for lost := false; ; lost = true {
 		link, begun := r.link.Load(), time.Now()

@@ -20,7 +20,7 @@ import (
 )
 
 // facts collects what was found about every input of d.
-func (o *observation) facts() map[plan.Input]plan.Fact {
+func (o *observation) facts(ctx context.Context) map[plan.Input]plan.Fact {
 	facts := map[plan.Input]plan.Fact{}
 	for _, res := range o.d.Resources {
 		for _, in := range res.Spec.Inputs() {
@@ -31,7 +31,7 @@ func (o *observation) facts() map[plan.Input]plan.Fact {
 			case plan.InputImage:
 				facts[in] = cmp.Or(o.imageFacts[in.Name], plan.Fact{State: plan.FactUnknown})
 			case plan.InputSecret:
-				facts[in] = o.secretFact(in.Name)
+				facts[in] = o.secretFact(ctx, in.Name)
 			}
 		}
 	}

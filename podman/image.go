@@ -82,7 +82,7 @@ func (w wantedImage) key() string {
 func (r *Runtime) wanted(ctx context.Context, s plan.Step, ref string) (wantedImage, error) {
 	n, err := parseImage(ref)
 	if err != nil {
-		return wantedImage{}, err
+		return wantedImage{}, forGood(err)
 	}
 	w := wantedImage{imageName: n, value: s.Bound[plan.Input{Kind: plan.InputImage, Name: ref}.String()]}
 	if w.value != "" {
@@ -99,6 +99,9 @@ func (r *Runtime) wanted(ctx context.Context, s plan.Step, ref string) (wantedIm
 		return w, nil
 	case n.local:
 		found, err := images.GetImage(ctx, n.name, nil)
+		if notFound(err) {
+			return w, forGood(r.explain("image "+ref, err))
+		}
 		if err != nil {
 			return w, r.explain("image "+ref, err)
 		}
@@ -107,6 +110,9 @@ func (r *Runtime) wanted(ctx context.Context, s plan.Step, ref string) (wantedIm
 	}
 	asked := r.lookUp(ctx, n)
 	w.value = asked.digest
+	if asked.refused {
+		return w, forGood(asked.err)
+	}
 	return w, asked.err
 }
 
@@ -130,7 +136,7 @@ func (r *Runtime) ensure(ctx context.Context, s plan.Step, ref string) (image, e
 	found, err := images.GetImage(ctx, w.key(), nil)
 	if notFound(err) {
 		if w.local {
-			return image{}, fmt.Errorf("image %s is not on this host any more; build it again", ref)
+			return image{}, forGood(fmt.Errorf("image %s is not on this host any more; build it again", ref))
 		}
 		if err := r.pull(ctx, s, w); err != nil {
 			return image{}, err
@@ -165,7 +171,7 @@ func (r *Runtime) pull(ctx context.Context, s plan.Step, w wantedImage) error {
 	}
 	got, err := images.Pull(ctx, w.key(), opt)
 	if err != nil {
-		return r.explain("pull "+w.name, err)
+		return r.pullFailed(ctx, w, err)
 	}
 	if w.tag == "" || len(got) == 0 {
 		return nil

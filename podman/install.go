@@ -167,7 +167,7 @@ func (x *installRun) create(ctx context.Context, name string) (id string, err er
 	if err != nil {
 		return "", err
 	}
-	if _, err := r.bindSecrets(ctx, x.s, x.d, spec, vars); err != nil {
+	if _, err := r.bindSecrets(ctx, binding{s: x.s, d: x.d, c: c, spec: spec}); err != nil {
 		return "", err
 	}
 	for name := range vars {

@@ -20,6 +20,8 @@ const (
 	labelSecrets = "reconcile.podman.secrets"
 	// labelCopies lists the folders that were copied for a container, by lines.
 	labelCopies = "reconcile.podman.copies"
+	// labelRun is the folder of the run that a container is.
+	labelRun = "reconcile.podman.run"
 	// labelChannel names the channel at which the helper of a container reports.
 	labelChannel = "reconcile.podman.channel"
 	// labelDerived marks a secret made of a file or a variable, and says which.
@@ -43,10 +45,10 @@ func identify(o plan.Object) identity {
 
 // remember keeps what an observed object said it was. The planner decided upon
 // that; a step checks that it is still so.
-func (r *Runtime) remember(workspace string, o plan.Observed) {
+func (r *Runtime) remember(workspace string, o plan.Observed, awaited []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.workspace = workspace
+	r.workspace, r.awaited = workspace, awaited
 	clear(r.seen)
 	for _, obj := range o.Objects {
 		r.seen[obj.Handle] = identify(obj)
@@ -109,6 +111,6 @@ func (r *Runtime) newObject(s plan.Step, d plan.Desired, res plan.Resource) plan
 	return plan.Object{
 		ID: s.Target, Name: s.Name,
 		Workspace: d.Workspace, Root: d.Root, Owner: r.opt.Owner, Role: s.Target.Kind.Role(),
-		Digest: s.Digest, Inputs: s.Bound, Revision: d.Revision, Version: r.opt.Version, Keep: res.Keep,
+		Run: s.Run, Digest: s.Digest, Inputs: s.Bound, Revision: d.Revision, Version: r.opt.Version, Keep: res.Keep,
 	}
 }

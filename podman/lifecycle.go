@@ -174,9 +174,12 @@ func (r *Runtime) activate(ctx context.Context, s plan.Step, d plan.Desired) (pl
 
 // delete removes the container, running or not, and the nameless volumes of its
 // image. Named volumes and folders stay, but for copies that nobody uses any
-// more.
+// more, and the folder of a run.
 func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan.Object, error) {
 	c, err := r.inspectOurs(ctx, s, d)
+	if err == nil && c == nil && s.Run != "" {
+		return plan.Object{}, r.deleteRun(ctx, s, d)
+	}
 	if err != nil || c == nil {
 		return plan.Object{}, err
 	}
@@ -188,7 +191,8 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 			return plan.Object{}, err
 		}
 	}
-	if err := errors.Join(r.dropCopies(ctx, c.Config.Labels), r.dropChannel(ctx, c.Config.Labels)); err != nil {
+	labels := c.Config.Labels
+	if err := errors.Join(r.dropCopies(ctx, labels), r.dropChannel(ctx, labels), r.dropRun(ctx, labels[labelRun])); err != nil {
 		return plan.Object{}, err
 	}
 	return plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name}, nil

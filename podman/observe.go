@@ -67,8 +67,8 @@ func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 		return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(o.out.Incomplete, func(a, b plan.Reason) int { return cmp.Compare(a.Text, b.Text) })
-	o.out.Inputs = o.facts()
-	r.remember(d.Workspace, o.out)
+	o.out.Inputs = o.facts(ctx)
+	r.remember(d.Workspace, o.out, o.awaited)
 	return o.out, nil
 }
 
@@ -90,10 +90,11 @@ type observation struct {
 	out plan.Observed
 	err error
 
-	channels    map[string]string                  // of probed containers by handle
-	imageFacts  map[string]plan.Fact               // by reference
-	imageList   []*types.ImageSummary              // all that are on the host
-	secretInfos map[string]*types.SecretInfoReport // Podman secrets that are not ours, by name
+	channels    map[string]string     // of probed containers by handle
+	awaited     []string              // the outcomes of runs that go on
+	imageFacts  map[string]plan.Fact  // by reference
+	imageList   []*types.ImageSummary // all that are on the host
+	secretInfos heldSecrets
 	secretErr   error
 }
 
@@ -142,6 +143,7 @@ func (o *observation) containers(ctx context.Context) error {
 		if obj.State == plan.StateExited && hooked[obj.ID] {
 			obj.Started = o.r.began(ctx, run{handle: c.ID, second: c.StartedAt})
 		}
+		o.outcome(c, &obj)
 		o.add(obj)
 	}
 	return nil
@@ -271,12 +273,12 @@ func (o *observation) volumes(ctx context.Context) error {
 // secrets lists all of Podman's secrets: services cannot filter them by label,
 // and references need those of others.
 func (o *observation) secrets(ctx context.Context) error {
-	list, err := o.r.listSecrets(ctx)
+	list, err := o.r.listSecrets(ctx, nil)
 	if err != nil {
 		o.secretErr = err
 		return err
 	}
-	o.secretInfos = map[string]*types.SecretInfoReport{}
+	o.secretInfos = heldSecrets{}
 	for _, s := range list {
 		obj, ok := plan.ParseLabels(s.Spec.Labels)
 		if !ok {

@@ -101,13 +101,14 @@ type Runtime struct {
 	workspace     string                       // as last observed, "" before
 	seen          map[string]identity          // handle → labels as last observed
 	foreign       map[string]bool              // handles that held a name we want when last observed
-	made          map[plan.ID]string           // target → handle of what its last create step made
+	made          map[madeKey]string           // handle of what the last create step made
 	claimed       map[uint16]bool              // host ports that were considered for a container
 	refs          map[string]plan.Fact         // image reference → fact as last observed
 	secretLabels  map[string]map[string]string // by secret ID, for services whose lists lack them
 	helperDirs    map[string]bool              // helper folders that are up to date
 	prepared      map[string]bool              // copies that were made or found for a container
 	runs          map[string]runBegun          // by handle
+	awaited       []string                     // the outcomes of runs that go on
 	channelsSwept bool
 	hooking       map[string]bool // names of containers of install hooks that this Runtime runs
 
@@ -115,6 +116,12 @@ type Runtime struct {
 
 	sweeping sync.Mutex
 	swept    bool // guarded by sweeping
+}
+
+// madeKey is what a create step makes: the object of a target, or one of its runs.
+type madeKey struct {
+	target plan.ID
+	run    string
 }
 
 // Open finds the service and connects to it. The first of these that is given
@@ -162,7 +169,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	}
 	r := &Runtime{
 		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
-		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[plan.ID]string{}, claimed: map[uint16]bool{}, refs: map[string]plan.Fact{},
+		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[madeKey]string{}, claimed: map[uint16]bool{}, refs: map[string]plan.Fact{},
 		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
 		hooking: map[string]bool{}, runs: map[string]runBegun{},
 	}

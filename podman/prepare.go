@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 
 	"reconcile/atomicfile"
@@ -35,7 +36,10 @@ func (r *Runtime) prepare(ctx context.Context, s plan.Step, d plan.Desired, res 
 		return err
 	}
 	if s.Object != "" {
-		return r.prepareMounts(ctx, s, spec, func() (image, error) { return r.imageOf(ctx, s.Object) })
+		if err := r.prepareMounts(ctx, s, spec, func() (image, error) { return r.imageOf(ctx, s.Object) }); err != nil {
+			return err
+		}
+		return r.restoreRun(ctx, s, d, spec)
 	}
 	img, err := r.imageFor(ctx, s, d, res)
 	if err != nil {
@@ -49,7 +53,11 @@ func (r *Runtime) prepare(ctx context.Context, s plan.Step, d plan.Desired, res 
 			return err
 		}
 	}
-	return r.prepareMounts(ctx, s, spec, func() (image, error) { return img, nil })
+	if err := r.prepareMounts(ctx, s, spec, func() (image, error) { return img, nil }); err != nil {
+		return err
+	}
+	_, err = r.prepareRun(ctx, s, d, spec, img)
+	return err
 }
 
 // prepareImage has everything ready that an install hook needs.
@@ -75,9 +83,14 @@ func (r *Runtime) imageOf(ctx context.Context, handle string) (image, error) {
 	if err != nil {
 		return image{}, r.explain("inspect "+handle, err)
 	}
+	return r.imageHeld(c), nil
+}
+
+// imageHeld is the image of a container that is there.
+func (r *Runtime) imageHeld(c *define.InspectContainerData) image {
 	// The key is apart from those of ensure, which know more.
 	key := "user " + c.Config.User + " of " + c.Image
-	return r.images.put(key, image{id: imageID(c.Image), user: c.Config.User}), nil
+	return r.images.put(key, image{id: imageID(c.Image), user: c.Config.User})
 }
 
 // needsHost reports the mounts that a service on another host cannot have.
@@ -85,9 +98,12 @@ func (r *Runtime) needsHost(spec plan.ContainerSpec) error {
 	if !r.remote {
 		return nil
 	}
+	if spec.Task != nil {
+		return fmt.Errorf("a run needs a folder of its own, and Podman at %s does not see the folders of this host", redact(r.url))
+	}
 	for _, m := range spec.Mounts {
 		switch m.Type {
-		case plan.MountDir, plan.MountCopy, plan.MountHelper:
+		case plan.MountDir, plan.MountCopy, plan.MountHelper, plan.MountFiles:
 			return fmt.Errorf("mount %s: Podman at %s does not see the folders of this host", m.Target, redact(r.url))
 		}
 	}

@@ -37,6 +37,7 @@ type probe struct {
 	bundle bool // caBundle exists
 	passwd []byte
 	group  []byte
+	paths  map[string]bool // whether there is something at a path
 }
 
 // probeAge is when a probe's container has been forgotten by whoever made it.
@@ -146,7 +147,7 @@ func (r *Runtime) owner(ctx context.Context, img image, who string) (uid, gid in
 	}
 	found, err := user.GetExecUser(who, &user.ExecUser{}, bytes.NewReader(p.passwd), bytes.NewReader(p.group))
 	if err != nil {
-		return 0, 0, fmt.Errorf("user %q of the image: %w", who, err)
+		return 0, 0, forGood(fmt.Errorf("user %q of the image: %w", who, err))
 	}
 	return found.Uid, found.Gid, nil
 }

@@ -31,7 +31,7 @@ func (r *Runtime) Secret(ctx context.Context, ref string) (string, error) {
 
 // secretBeside is the value of a secret that Podman has and does not give back.
 func (r *Runtime) secretBeside(name string) (string, error) {
-	value, err := r.secretFile(name)
+	value, err := r.secretValue("secret:" + name)
 	if err != nil {
 		return "", fmt.Errorf("podman %s does not give back the value of secret %s; keep it as a file in the secrets directory as well (%w)",
 			r.link.Load().version, name, err)

@@ -3,14 +3,14 @@
 package podman
 
 import (
+	"cmp"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
@@ -18,31 +18,133 @@ import (
 	"reconcile/reconcile/plan"
 )
 
-// maxSecret is the most that Podman keeps in one secret.
-const maxSecret = 512000
-
 // errNoSecret: nothing has that name.
 var errNoSecret = errors.New("no such secret")
 
+// missingSecret is an errNoSecret in other words.
+type missingSecret struct{ error }
+
+func (missingSecret) Is(target error) bool { return target == errNoSecret }
+func (e missingSecret) Unwrap() error      { return e.error }
+
+// heldSecrets are the secrets of Podman that are not ours, by name.
+type heldSecrets map[string]*types.SecretInfoReport
+
+// secretPart is one value that a secret reference stands for.
+type secretPart struct {
+	ref   string                  // what stands for this value alone
+	key   string                  // of a secret with several values, else ""
+	info  *types.SecretInfoReport // Podman has it
+	value []byte                  // else
+	// fromFile: the value is a file of the secrets directory, byte for byte.
+	fromFile bool
+}
+
+// variable is the value for a variable, without the one newline at the end of a
+// file, since editors and echo put it there.
+func (p secretPart) variable() []byte {
+	if n := len(p.value); p.fromFile && n > 0 && p.value[n-1] == '\n' {
+		return p.value[:n-1]
+	}
+	return p.value
+}
+
+// secretParts resolves a secret reference, see plan.Input: into one part, and for
+// "keys:NAME" into one for each key, sorted.
+func (r *Runtime) secretParts(ctx context.Context, ref string, held heldSecrets, sealed map[string]plan.Sealed) ([]secretPart, error) {
+	scheme, name, _ := strings.Cut(ref, ":")
+	one := secretPart{ref: ref}
+	switch scheme {
+	case "keys":
+		return r.keyParts(name, held)
+	case "key":
+		part, err := r.keyPart(ref, name, held)
+		return []secretPart{part}, err
+	case "doc":
+		value, err := r.openSealed(ctx, ref, sealed)
+		one.value = value
+		return []secretPart{one}, err
+	case "secret":
+		if one.info = held[name]; one.info != nil {
+			return []secretPart{one}, nil
+		}
+	}
+	value, err := r.secretValue(ref)
+	one.value = value
+	return []secretPart{one}, err
+}
+
+// openSealed returns one value of a Secret document.
+func (r *Runtime) openSealed(ctx context.Context, ref string, sealed map[string]plan.Sealed) ([]byte, error) {
+	name := strings.TrimPrefix(ref, "doc:")
+	s, ok := sealed[ref]
+	switch {
+	case !ok:
+		return nil, missingSecret{fmt.Errorf("the workspace has no secret %s", name)}
+	case r.opt.Unseal == nil:
+		return nil, missingSecret{fmt.Errorf("secret %s: nothing opens the values of Secret documents here", name)}
+	}
+	value, err := r.opt.Unseal(ctx, s)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, missingSecret{fmt.Errorf("secret %s cannot be opened: %w", name, err)}
+	}
+	return value, nil
+}
+
 // secretFact says what a secret reference stands for now.
-func (o *observation) secretFact(ref string) plan.Fact {
-	name, ours := strings.CutPrefix(ref, "secret:")
-	if ours && o.secretErr != nil {
+func (o *observation) secretFact(ctx context.Context, ref string) plan.Fact {
+	if o.secretErr != nil && ofPodman(ref) {
 		return plan.Fact{State: plan.FactUnknown, Detail: o.secretErr.Error()}
 	}
-	if info := o.secretInfos[name]; ours && info != nil {
-		return plan.Fact{State: plan.FactKnown, Value: podmanFingerprint(info)}
-	}
-	value, err := o.r.secretValue(ref)
+	parts, err := o.r.secretParts(ctx, ref, o.secretInfos, o.d.Sealed)
 	switch {
 	case errors.Is(err, errNoSecret):
 		return plan.Fact{State: plan.FactMissing, Detail: err.Error()}
 	case err != nil:
 		return plan.Fact{State: plan.FactUnknown, Detail: err.Error()}
-	case o.r.opt.HostKey == nil:
+	}
+	value := fingerprintOf(o.r.opt.HostKey, ref, parts)
+	if value == "" {
 		return plan.Fact{State: plan.FactUnknown, Detail: "there is no host key yet to compare secrets with"}
 	}
-	return plan.Fact{State: plan.FactKnown, Value: fingerprint(o.r.opt.HostKey, ref, value)}
+	return plan.Fact{State: plan.FactKnown, Value: value}
+}
+
+// ofPodman reports whether a reference is looked up among Podman's secrets.
+func ofPodman(ref string) bool {
+	scheme, _, _ := strings.Cut(ref, ":")
+	return slices.Contains([]string{"secret", "key", "keys"}, scheme)
+}
+
+// fingerprintOf stands for all that a reference stands for; "" = there is no key
+// that it could be told with.
+func fingerprintOf(key []byte, ref string, parts []secretPart) string {
+	one := len(parts) == 1 && parts[0].ref == ref
+	switch {
+	case one && parts[0].info != nil:
+		return podmanFingerprint(parts[0].info)
+	case key == nil && !slices.ContainsFunc(parts, func(p secretPart) bool { return p.info != nil }):
+		return ""
+	case one:
+		return fingerprint(key, ref, parts[0].value)
+	}
+	var all []byte
+	for _, p := range parts {
+		all = fmt.Appendf(all, "%d:%s", len(p.key), p.key)
+		if p.info != nil {
+			all = append(all, podmanFingerprint(p.info)...)
+		} else {
+			all = append(fmt.Appendf(all, "%d:", len(p.value)), p.value...)
+		}
+	}
+	if parts[0].info != nil { // nothing in it is a value
+		sum := sha256.Sum256(all)
+		return "podman:" + hex.EncodeToString(sum[:16])
+	}
+	return fingerprint(key, ref, all)
 }
 
 // podmanFingerprint stands for the value of a Podman secret, which cannot be
@@ -63,8 +165,7 @@ func fingerprint(key []byte, ref string, value []byte) string {
 }
 
 // secretValue reads a secret that is a file or a variable. One newline at the
-// end of a file does not belong to the value, since editors and echo put it
-// there; any further one does.
+// end of a file does not belong to the value; any further one does.
 func (r *Runtime) secretValue(ref string) ([]byte, error) {
 	scheme, name, _ := strings.Cut(ref, ":")
 	switch scheme {
@@ -75,49 +176,11 @@ func (r *Runtime) secretValue(ref string) ([]byte, error) {
 		}
 		return []byte(value), nil
 	case "secret":
-		return r.secretFile(name)
+		value, err := r.secretFile(name)
+		return secretPart{value: value, fromFile: true}.variable(), err
 	}
 	return nil, fmt.Errorf("secret reference %q: want secret:NAME or env:NAME", ref)
 }
 
-func (r *Runtime) secretFile(name string) ([]byte, error) {
-	if r.opt.SecretsDir == "" {
-		return nil, fmt.Errorf("%w: Podman has no secret %s, and there is no secrets directory", errNoSecret, name)
-	}
-	missing := fmt.Errorf("%w: neither Podman nor %s has a secret %s", errNoSecret, r.opt.SecretsDir, name)
-	// A Root follows no link out of the folder.
-	root, err := os.OpenRoot(r.opt.SecretsDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, missing
-	}
-	if err != nil {
-		return nil, fmt.Errorf("secrets directory: %w", err)
-	}
-	defer root.Close()
-	info, err := root.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, missing
-	}
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", name, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("secret %s: %s is not a regular file", name, root.Name()+"/"+name)
-	}
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", name, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+2))
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", name, err)
-	}
-	if n := len(b); n > 0 && b[n-1] == '\n' {
-		b = b[:n-1]
-	}
-	if len(b) > maxSecret {
-		return nil, fmt.Errorf("secret %s: longer than %d bytes", name, maxSecret)
-	}
-	return b, nil
-}
+// compareParts orders the parts of one secret.
+func compareParts(a, b secretPart) int { return cmp.Compare(a.key, b.key) }

@@ -5,170 +5,222 @@ package podman
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/containers/podman/v5/pkg/bindings/containers"
-	"github.com/containers/podman/v5/pkg/bindings/secrets"
-	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	"github.com/containers/podman/v5/pkg/specgen"
 
 	"reconcile/reconcile/plan"
 )
 
-// bindSecrets has the variables that are secrets filled in by Podman when the
-// container starts, so that no value is in its configuration. It returns the
-// derived secrets that the container uses.
-func (r *Runtime) bindSecrets(ctx context.Context, s plan.Step, d plan.Desired, spec *specgen.SpecGenerator, vars map[string]string) ([]string, error) {
-	if len(vars) == 0 {
+// binding is the secrets of one container on their way into it.
+type binding struct {
+	r    *Runtime
+	s    plan.Step
+	d    plan.Desired
+	c    plan.ContainerSpec
+	spec *specgen.SpecGenerator
+	run  *runFolder // nil: the container is no run
+	own  account    // whom its files belong to
+
+	held  heldSecrets
+	parts map[string][]secretPart // by reference
+	used  []string                // derived secrets
+	modes map[string]uint32       // of files by the secret's name
+}
+
+// bindSecrets has what is secret filled in by Podman when the container starts,
+// so that no value is in its configuration. It returns the derived secrets that
+// the container uses.
+func (r *Runtime) bindSecrets(ctx context.Context, b binding) ([]string, error) {
+	vars := secretVariables(b.c)
+	if len(vars)+len(b.c.EnvFrom)+len(b.c.SecretFiles) == 0 {
 		return nil, nil
 	}
-	var used []string
-	spec.EnvSecrets = map[string]string{}
+	b.r, b.parts, b.modes = r, map[string][]secretPart{}, map[string]uint32{}
+	if err := b.look(ctx); err != nil {
+		return nil, err
+	}
+	b.spec.EnvSecrets = map[string]string{}
 	for _, name := range sortedKeys(vars) {
-		secret, derived, err := r.bindSecret(ctx, s, d, vars[name])
-		if err != nil {
+		if err := b.variable(ctx, name, b.parts[vars[name]]); err != nil {
 			return nil, fmt.Errorf("env %s: %w", name, err)
 		}
-		if secret == "" { // Podman keeps no empty secrets
-			spec.Env[name] = ""
-			continue
-		}
-		spec.EnvSecrets[name] = secret
-		if derived && !slices.Contains(used, secret) {
-			used = append(used, secret)
+	}
+	for _, ref := range b.c.EnvFrom {
+		if err := b.variables(ctx, ref); err != nil {
+			return nil, err
 		}
 	}
-	return used, nil
-}
-
-// bindSecret returns the name of the Podman secret that a reference stands for.
-// A file or a variable becomes a secret of ours first. "" is an empty value.
-func (r *Runtime) bindSecret(ctx context.Context, s plan.Step, d plan.Desired, ref string) (name string, derived bool, err error) {
-	bound := s.Bound[plan.Input{Kind: plan.InputSecret, Name: ref}.String()]
-	if name, ok := strings.CutPrefix(ref, "secret:"); ok {
-		info, err := secrets.Inspect(ctx, name, nil)
-		switch {
-		case err == nil && bound != "" && podmanFingerprint(info) != bound:
-			return "", false, changed(ref)
-		case err == nil:
-			return info.Spec.Name, false, nil
-		case !notFound(err):
-			return "", false, r.explain("inspect secret "+name, err)
+	for _, f := range b.c.SecretFiles {
+		if err := b.files(ctx, f); err != nil {
+			return nil, fmt.Errorf("file %s: %w", f.Target, err)
 		}
 	}
-	value, err := r.secretValue(ref)
-	if err != nil {
-		return "", false, err
-	}
-	if bound != "" && r.opt.HostKey != nil && fingerprint(r.opt.HostKey, ref, value) != bound {
-		return "", false, changed(ref)
-	}
-	switch {
-	case len(value) == 0:
-		return "", false, nil
-	case bytes.IndexByte(value, 0) >= 0:
-		return "", false, fmt.Errorf("secret %s holds a NUL byte", ref)
-	case len(value) > maxSecret:
-		return "", false, fmt.Errorf("secret %s is longer than %d bytes", ref, maxSecret)
-	}
-	name = r.derivedName(d, ref, value)
-	return name, true, r.derive(ctx, d, name, ref, value)
+	return b.used, nil
 }
 
-func changed(ref string) error {
-	_, name, _ := strings.Cut(ref, ":")
-	return fmt.Errorf("secret %s changed while planning", name)
-}
-
-// derivedName is the name of the secret that is made of a value. Another value
-// has another name, so a container never sees a value it was not made with.
-func (r *Runtime) derivedName(d plan.Desired, ref string, value []byte) string {
-	key := r.opt.HostKey
-	if key == nil {
-		key = r.ephemKey
-	}
-	sum := sha256.Sum256([]byte(d.Root + "\n" + r.opt.Owner + "\n" + fingerprint(key, ref, value)))
-	workspace := d.Workspace[:min(len(d.Workspace), 32)] // Podman takes 64 characters
-	return "reconcile-" + workspace + "-" + hex.EncodeToString(sum[:8])
-}
-
-// derive has Podman keep a value under the name.
-func (r *Runtime) derive(ctx context.Context, d plan.Desired, name, ref string, value []byte) error {
-	labels := map[string]string{labelDerived: ref, plan.LabelWorkspace: d.Workspace}
-	_, err := secrets.Create(ctx, bytes.NewReader(value), new(secrets.CreateOptions).WithName(name).WithLabels(labels))
-	if err == nil || says(err, "secret name in use", "already exists") {
-		return nil
-	}
-	return r.explain("keep secret "+ref, err)
-}
-
-// pruneSecrets removes the derived secrets of the workspace that no container
-// uses any more, those that an interrupted pass left included.
-func (r *Runtime) pruneSecrets(ctx context.Context, d plan.Desired) error {
-	r.uses.Lock()
-	defer r.uses.Unlock()
-	filter := map[string][]string{"label": {labelSecrets}}
-	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
-	if err != nil {
-		return r.explain("list containers", err)
-	}
-	used := map[string]bool{}
-	for _, c := range list {
-		for name := range strings.SplitSeq(c.Labels[labelSecrets], ",") {
-			used[name] = true
+// look resolves the references and checks that they stand for what was planned.
+func (b *binding) look(ctx context.Context) error {
+	refs := secretRefs(b.c)
+	if slices.ContainsFunc(refs, ofPodman) {
+		var err error
+		if b.held, err = b.r.heldSecrets(ctx, refs); err != nil {
+			return err
 		}
 	}
-	all, err := r.listSecrets(ctx)
+	for _, ref := range refs {
+		parts, err := b.r.secretParts(ctx, ref, b.held, b.d.Sealed)
+		if err != nil {
+			return err
+		}
+		bound := b.s.Bound[plan.Input{Kind: plan.InputSecret, Name: ref}.String()]
+		now := fingerprintOf(b.r.opt.HostKey, ref, parts)
+		if bound != "" && now != "" && bound != now {
+			return changed(ref)
+		}
+		b.parts[ref] = parts
+	}
+	return nil
+}
+
+// variable has a variable filled in.
+func (b *binding) variable(ctx context.Context, name string, parts []secretPart) error {
+	if len(parts) != 1 {
+		return errors.New("the secret has several values")
+	}
+	p := parts[0]
+	p.value = p.variable()
+	if bytes.IndexByte(p.value, 0) >= 0 {
+		return fmt.Errorf("secret %s holds a NUL byte, which no variable can have", p.ref)
+	}
+	secret, err := b.keep(ctx, p, p.ref)
 	if err != nil {
 		return err
 	}
-	for _, s := range all {
-		l := s.Spec.Labels
-		if l[labelDerived] == "" || l[plan.LabelWorkspace] != d.Workspace || used[s.Spec.Name] {
-			continue
+	if secret == "" {
+		b.spec.Env[name] = ""
+	} else {
+		b.spec.EnvSecrets[name] = secret
+	}
+	return nil
+}
+
+// variableName is what a variable may be called.
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// variables has a variable filled in for each key of a secret.
+func (b *binding) variables(ctx context.Context, ref string) error {
+	_, name, _ := strings.Cut(ref, ":")
+	for _, p := range b.parts[ref] {
+		_, literal := b.spec.Env[p.key]
+		_, secret := b.spec.EnvSecrets[p.key]
+		switch {
+		case !variableName.MatchString(p.key):
+			return fmt.Errorf("env of secret %s: its key %q cannot be the name of a variable", name, p.key)
+		case literal || secret:
+			return fmt.Errorf("env of secret %s: there is another variable with the name of its key %s", name, p.key)
 		}
-		if err := secrets.Remove(ctx, s.ID); err != nil && !notFound(err) {
-			return r.explain("remove secret "+s.Spec.Name, err)
+		if err := b.variable(ctx, p.key, []secretPart{p}); err != nil {
+			return fmt.Errorf("env %s: %w", p.key, err)
 		}
 	}
 	return nil
 }
 
-// labelledLists is the first Podman whose list of secrets has their labels.
-var labelledLists = version{5, 0, 0}
-
-// listSecrets returns all secrets with their labels. On older services each
-// secret is inspected once: another secret of the same name has another ID.
-func (r *Runtime) listSecrets(ctx context.Context) ([]*types.SecretInfoReport, error) {
-	list, err := secrets.List(ctx, nil)
-	if err != nil {
-		return nil, r.explain("list secrets", err)
+// files has a file filled in, or a folder with a file for each key.
+func (b *binding) files(ctx context.Context, f plan.SecretFile) error {
+	if !severalFiles(f) {
+		return b.file(ctx, f.Target, f.Mode, b.parts[f.Ref])
 	}
-	if !r.link.Load().version.less(labelledLists) {
-		return list, nil
-	}
-	for _, s := range list {
-		r.mu.Lock()
-		labels, known := r.secretLabels[s.ID]
-		r.mu.Unlock()
-		if !known {
-			full, err := secrets.Inspect(ctx, s.ID, nil)
-			if notFound(err) {
-				continue // removed since the list
-			}
-			if err != nil {
-				return nil, r.explain("inspect secret "+s.Spec.Name, err)
-			}
-			labels = full.Spec.Labels
-			r.mu.Lock()
-			r.secretLabels[s.ID] = labels
-			r.mu.Unlock()
+	for _, p := range b.parts[f.Ref] {
+		if err := b.file(ctx, path.Join(f.Target, p.key), f.Mode, []secretPart{p}); err != nil {
+			return err
 		}
-		s.Spec.Labels = labels
 	}
-	return list, nil
+	return nil
+}
+
+// file has a file filled in. Podman keeps one copy of a secret for a container,
+// with one mode.
+func (b *binding) file(ctx context.Context, target string, mode uint32, parts []secretPart) error {
+	if len(parts) != 1 {
+		return errors.New("the secret has several values")
+	}
+	p := parts[0]
+	secret, err := b.keep(ctx, p, fmt.Sprintf("%s\nmode %o", p.ref, mode))
+	if err != nil {
+		return err
+	}
+	if err := b.run.mountPoint(b.c, target, false); err != nil {
+		return err
+	}
+	if secret == "" {
+		return b.emptyFile(p, target, mode)
+	}
+	if other, twice := b.modes[secret]; twice && other != mode {
+		return fmt.Errorf("the secret %s of Podman is a file with the mode %04o already, and cannot have %04o as well", p.info.Spec.Name, other, mode)
+	}
+	b.modes[secret] = mode
+	b.spec.Secrets = append(b.spec.Secrets, specgen.Secret{
+		Source: secret, Target: target, UID: uint32(b.own.uid), GID: uint32(b.own.gid), Mode: mode,
+	})
+	return nil
+}
+
+// emptyFile has a file filled in that Podman keeps no secret for.
+func (b *binding) emptyFile(p secretPart, target string, mode uint32) error {
+	if b.run == nil {
+		return fmt.Errorf("secret %s is empty, and Podman keeps no empty secrets", p.ref)
+	}
+	source, err := b.run.emptyFile(target, mode)
+	if err != nil {
+		return err
+	}
+	b.spec.Mounts = append(b.spec.Mounts, bindMount(plan.Mount{Source: source, Target: target}))
+	return nil
+}
+
+// keep returns what Podman knows the secret with the value by. What Podman does not
+// have becomes a secret of ours first, named by what it is kept for. "" is an empty
+// value, which Podman does not keep.
+func (b *binding) keep(ctx context.Context, p secretPart, as string) (string, error) {
+	switch {
+	case p.info != nil:
+		return p.info.ID, nil // which another secret of that name does not have
+	case len(p.value) == 0:
+		return "", nil
+	case len(p.value) >= maxSecret:
+		return "", fmt.Errorf("secret %s: %w", p.ref, errLongSecret)
+	}
+	name := b.r.derivedName(b.d, as, p.value)
+	if slices.Contains(b.used, name) {
+		return name, nil
+	}
+	b.used = append(b.used, name)
+	return name, b.r.derive(ctx, b.d, name, p.ref, p.value)
+}
+
+// secretRefs are the secret references of a container, each once.
+func secretRefs(c plan.ContainerSpec) []string {
+	refs := slices.Clone(c.EnvFrom)
+	for _, v := range c.Env {
+		if v.Secret != "" {
+			refs = append(refs, v.Secret)
+		}
+	}
+	for _, f := range c.SecretFiles {
+		refs = append(refs, f.Ref)
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
+func changed(ref string) error {
+	_, name, _ := strings.Cut(ref, ":")
+	return fmt.Errorf("secret %s changed while planning", name)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/specgen"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -53,12 +54,16 @@ func commandOf(c plan.ContainerSpec, img image) (argv, error) {
 		}
 		return a, nil
 	}
+	main := c.Main
+	if c.Task != nil && main.Command == nil && len(main.Args) == 0 {
+		main.ImageCmd = true // a task has no default supervisor
+	}
 	cfg := helper.Config{Liveness: helperProbe(c.Liveness), Readiness: helperProbe(c.Readiness)}
 	if cfg.Liveness != nil || cfg.Readiness != nil {
 		cfg.Secrets = sortedKeys(secretVariables(c)) // what probes say is shown
 	}
-	if c.Main.Command != nil || len(c.Main.Args) > 0 || c.Main.ImageCmd {
-		cfg.Main = processOf(c.Main, img).all()
+	if main.Command != nil || len(main.Args) > 0 || main.ImageCmd {
+		cfg.Main = processOf(main, img).all()
 		if len(cfg.Main) == 0 {
 			return argv{}, noEntrypoint(c.Image)
 		}
@@ -69,12 +74,17 @@ func commandOf(c plan.ContainerSpec, img image) (argv, error) {
 			return argv{}, noEntrypoint(c.Image)
 		}
 	}
+	if t := c.Task; t != nil {
+		cfg.Task = &helper.Task{
+			KeepAlive: time.Duration(t.KeepAlive) * time.Millisecond, Timeout: time.Duration(t.Timeout) * time.Millisecond,
+		}
+	}
 	return argv{entrypoint: []string{helper.Server}, command: cfg.Args()}, nil
 }
 
 // noEntrypoint is the failure of a container that nothing would run in.
 func noEntrypoint(image string) error {
-	return fmt.Errorf("NoEntrypoint: the image %s has no entrypoint, and no command is given", image)
+	return forGood(fmt.Errorf("NoEntrypoint: the image %s has no entrypoint, and no command is given", image))
 }
 
 // generate translates a spec. Secrets and labels are the caller's.
@@ -165,19 +175,12 @@ func limits(c plan.ContainerSpec) *specs.LinuxResources {
 
 func (r *Runtime) addMounts(s *specgen.SpecGenerator, mounts []plan.Mount) error {
 	for _, m := range mounts {
-		access := "rw"
-		if m.ReadOnly || m.Type == plan.MountHelper {
-			access = "ro"
-		}
 		switch m.Type {
-		case plan.MountDir, plan.MountCopy, plan.MountHelper:
-			options := []string{"rbind", "rprivate", access}
-			if m.Relabel != "" {
-				options = append(options, m.Relabel)
-			}
-			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: r.mountSource(m), Destination: m.Target, Options: options})
+		case plan.MountDir, plan.MountCopy, plan.MountHelper, plan.MountFiles:
+			m.Source = r.mountSource(m)
+			s.Mounts = append(s.Mounts, bindMount(m))
 		case plan.MountTmpfs:
-			options := []string{access, "nosuid", "nodev", "exec", "mode=1777", "notmpcopyup"}
+			options := []string{access(m), "nosuid", "nodev", "exec", "mode=1777", "notmpcopyup"}
 			if m.SizeBytes > 0 {
 				options = append(options, "size="+strconv.FormatInt(m.SizeBytes, 10))
 			}
@@ -186,12 +189,28 @@ func (r *Runtime) addMounts(s *specgen.SpecGenerator, mounts []plan.Mount) error
 			if m.Source == "" {
 				return fmt.Errorf("mount %s: no volume is named", m.Target)
 			}
-			s.Volumes = append(s.Volumes, &specgen.NamedVolume{Name: m.Source, Dest: m.Target, Options: []string{access}})
+			s.Volumes = append(s.Volumes, &specgen.NamedVolume{Name: m.Source, Dest: m.Target, Options: []string{access(m)}})
 		default:
 			return fmt.Errorf("mount %s: unknown type %q", m.Target, m.Type)
 		}
 	}
 	return nil
+}
+
+// bindMount is a mount of a file or folder of this host.
+func bindMount(m plan.Mount) specs.Mount {
+	options := []string{"rbind", "rprivate", access(m)}
+	if m.Relabel != "" {
+		options = append(options, m.Relabel)
+	}
+	return specs.Mount{Type: "bind", Source: m.Source, Destination: m.Target, Options: options}
+}
+
+func access(m plan.Mount) string {
+	if m.ReadOnly || m.Type == plan.MountHelper {
+		return "ro"
+	}
+	return "rw"
 }
 
 func addNetwork(s *specgen.SpecGenerator, c plan.ContainerSpec, published []plan.Port) {
@@ -225,6 +244,12 @@ func validate(c plan.ContainerSpec) error {
 			errs = append(errs, fmt.Errorf("mount %s: two mounts have this target", m.Target))
 		}
 		targets[m.Target] = true
+		if m.Type == plan.MountFiles && c.Task == nil {
+			errs = append(errs, fmt.Errorf("mount %s: only a run has files of its own", m.Target))
+		}
+	}
+	if c.Task != nil && !c.Helper {
+		errs = append(errs, errors.New("a run needs the helper"))
 	}
 	return errors.Join(errs...)
 }
