@@ -22,14 +22,14 @@ const (
 
 // RunStatus is one run. Field names are part of the JSON output.
 type RunStatus struct {
-	Run         string        `json:"run"` // its key
-	Name        string        `json:"name"`
-	Phase       plan.RunPhase `json:"phase"`
-	PhaseReason string        `json:"reason,omitempty"`    // why it failed, one of plan.FailedExit and so on
-	ExitCode    *int          `json:"exit_code,omitempty"` // of a command that ended by itself
-	Queued      time.Time     `json:"queued,omitzero"`     // since when, while it is
-	Started     time.Time     `json:"started,omitzero"`
-	Finished    time.Time     `json:"finished,omitzero"`
+	Run      string        `json:"run"` // its key
+	Name     string        `json:"name"`
+	Phase    plan.RunPhase `json:"phase"`
+	Reason   string        `json:"reason,omitempty"`    // why it failed, one of plan.FailedExit and so on
+	ExitCode *int          `json:"exit_code,omitempty"` // of a command that ended by itself
+	Queued   time.Time     `json:"queued,omitzero"`     // since when, while it is
+	Started  time.Time     `json:"started,omitzero"`
+	Finished time.Time     `json:"finished,omitzero"`
 
 	Container string `json:"container,omitempty"` // its handle
 	// Actual is a plan.State, or "absent" when its container is not there, or not any
@@ -101,7 +101,7 @@ func (s *summary) run(st *Status, r plan.Resource, objs []plan.Object) {
 		if run.object != nil {
 			s.fill(st, *run.object)
 		}
-		st.Phase, st.PhaseReason, st.ExitCode = run.Phase, run.PhaseReason, run.ExitCode
+		st.Phase, st.PhaseReason, st.ExitCode = run.Phase, run.Reason, run.ExitCode
 		st.Started, st.Finished, st.Digest = run.Started, run.Finished, cmp.Or(st.Digest, run.Digest)
 	}
 	if c := r.Run.Cron; c != nil {
@@ -116,7 +116,7 @@ func (s *summary) run(st *Status, r plan.Resource, objs []plan.Object) {
 func runStatus(rec plan.Record, objs []plan.Object) RunStatus {
 	rs := rec.RunState()
 	run := RunStatus{
-		Run: rs.Key, Name: rs.Name, Phase: rs.Phase, PhaseReason: rs.Reason, ExitCode: exitCode(rs),
+		Run: rs.Key, Name: rs.Name, Phase: rs.Phase, Reason: rs.Reason, ExitCode: exitCode(rs),
 		Started: rs.Started, Finished: rs.Finished,
 		Container: rs.Container, Actual: Absent, Digest: rs.Digest, Inputs: rs.Inputs, Kept: rs.Kept,
 	}
@@ -221,7 +221,7 @@ func (s *summary) orphanRun(st *Status, obj plan.Object) {
 		}
 		run := runStatus(rec, []plan.Object{obj})
 		st.Runs = []RunStatus{run}
-		st.Phase, st.PhaseReason, st.ExitCode, st.State = run.Phase, run.PhaseReason, run.ExitCode, Word(run.Phase)
+		st.Phase, st.PhaseReason, st.ExitCode, st.State = run.Phase, run.Reason, run.ExitCode, Word(run.Phase)
 		st.Started, st.Finished = run.Started, run.Finished
 	}
 }
