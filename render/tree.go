@@ -30,14 +30,14 @@ func variable(v any) (text string, ok bool) {
 		return "", false
 	}
 	if ref, ok := m["secret"].(string); ok {
-		return secretText(ref), true
+		return SecretText(ref), true
 	}
 	value, _ := m["value"].(string)
 	return quote(value), true
 }
 
-// secretText names a secret by its reference.
-func secretText(ref string) string {
+// SecretText names a secret by its reference, for people.
+func SecretText(ref string) string {
 	kind, name, ok := strings.Cut(ref, ":")
 	switch {
 	case ok && kind == "secret":

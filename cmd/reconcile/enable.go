@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconcile/reconcile/plan"
 	"reconcile/schema"
 )
 
@@ -191,7 +192,11 @@ func (e *editing) notEnabledHere(ctx context.Context, name string) error {
 			return e.finish(ctx, name+" is not enabled", false)
 		}
 	}
-	_, err := findID(name, e.before.instances())
+	id, err := findID(name, e.before.instances())
+	if err == nil && id.Kind != plan.Manifest {
+		i := slices.IndexFunc(e.before.Desired.Resources, func(r plan.Resource) bool { return r.ID == id })
+		err = fmt.Errorf("%s is not enabled by %s: it is there because of %s; what is taken out there goes", id, e.file, e.before.Desired.Resources[i].Origin)
+	}
 	return err
 }
 

@@ -139,6 +139,7 @@ func writeGraph(w io.Writer, s style, g *workspace.Graph) {
 	for _, n := range g.Nodes {
 		if n.ID.Kind != plan.Manifest {
 			fmt.Fprintf(w, "%s%s\n", s.bold(escape(n.ID.String())), origin(s, n.Origin.String()))
+			walk(n.ID.String(), "")
 		}
 	}
 }
@@ -183,6 +184,13 @@ func writeMermaid(w io.Writer, g *workspace.Graph) {
 		nodes[nodeName(n)] = fmt.Sprintf("n%d", i)
 		fmt.Fprintf(w, "  n%d[\"%s\"]\n", i, strings.ReplaceAll(escape(nodeName(n)), `"`, "#quot;"))
 	}
+	node := func(name string) string {
+		if nodes[name] == "" { // part of a task, and no node of its own
+			nodes[name] = fmt.Sprintf("n%d", len(nodes))
+			fmt.Fprintf(w, "  %s[\"%s\"]\n", nodes[name], strings.ReplaceAll(escape(name), `"`, "#quot;"))
+		}
+		return nodes[name]
+	}
 	for _, e := range g.Edges {
 		if e.From == "" {
 			continue
@@ -194,6 +202,7 @@ func writeMermaid(w io.Writer, g *workspace.Graph) {
 		case e.NoWait:
 			arrow = "-. no-wait .->"
 		}
-		fmt.Fprintf(w, "  %s %s %s\n", nodes[e.From], arrow, nodes[e.To])
+		from, to := node(e.From), node(e.To)
+		fmt.Fprintf(w, "  %s %s %s\n", from, arrow, to)
 	}
 }

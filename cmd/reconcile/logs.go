@@ -3,8 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -18,11 +21,16 @@ func newLogsCommand(a *app) *cobra.Command {
 	var opt podman.LogOptions
 	var since time.Duration
 	var hooks bool
+	var run string
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
-		Short: "Print what an instance wrote, running or not",
+		Short: "Print what an instance or a run of a task wrote, running or not",
+		Long: `Prints what an instance, or a run of a Task or a CronTask, wrote. Of the runs it is
+the latest that counts, unless NAME is that of a run or --run picks one; what a
+run wrote is kept for as long as its retention says, also without its container.`,
 		Example: `  reconcile logs -f --tail 20 explorer
-  reconcile logs --hooks explorer`,
+  reconcile logs --hooks explorer
+  reconcile logs nightly-1767225600     # that run of the CronTask nightly`,
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			formats := []string{"text"}
@@ -36,7 +44,7 @@ func newLogsCommand(a *app) *cobra.Command {
 				return fmt.Errorf("--tail: %d is negative", opt.Tail)
 			}
 			if hooks {
-				for _, f := range []string{"follow", "since", "timestamps"} {
+				for _, f := range []string{"follow", "since", "timestamps", "run"} {
 					if cmd.Flags().Changed(f) {
 						return fmt.Errorf("--hooks: --%s is for what instances write", f)
 					}
@@ -49,10 +57,11 @@ func newLogsCommand(a *app) *cobra.Command {
 			if since > 0 {
 				opt.Since = time.Now().Add(-since)
 			}
-			return a.printLogs(cmd.Context(), args[0], opt)
+			return a.printLogs(cmd.Context(), args[0], run, opt)
 		},
 	}
 	cmd.Flags().BoolVar(&hooks, "hooks", false, "what its hooks wrote when they ran last, instead")
+	cmd.Flags().StringVar(&run, "run", "", "of a Task or CronTask: that `run`, by its key or name")
 	cmd.Flags().BoolVarP(&opt.Follow, "follow", "f", false, "go on printing until interrupted")
 	cmd.Flags().IntVar(&opt.Tail, "tail", 0, "only the last `N` lines (0: all)")
 	cmd.Flags().DurationVar(&since, "since", 0, "only what was written in the last `DURATION`")
@@ -60,8 +69,12 @@ func newLogsCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions) error {
+func (a *app) printLogs(ctx context.Context, name, run string, opt podman.LogOptions) error {
 	src, archive, err := a.loadToLook(ctx)
+	if err != nil {
+		return err
+	}
+	records, err := archive.Load()
 	if err != nil {
 		return err
 	}
@@ -76,7 +89,15 @@ func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions)
 	if err != nil {
 		return err
 	}
-	obj, err := newestObject(name, o.Objects, desiredIDs(src.Desired))
+	runs := runsHere(records, o.Objects)
+	obj, found, err := objectOrRun(name, o.Objects, runs, desiredIDs(src.Desired))
+	switch {
+	case err != nil:
+	case found != nil:
+		return a.printRunLog(ctx, r, src, *found, run, runs, opt)
+	case run != "":
+		return fmt.Errorf("--run: %s is no task, and has no runs", obj.ID)
+	}
 	if err != nil {
 		if id, idErr := findID(name, desiredIDs(src.Desired)); idErr == nil {
 			a.hintAtHooks(src.name, id, true)
@@ -91,21 +112,32 @@ func (a *app) printLogs(ctx context.Context, name string, opt podman.LogOptions)
 	return err
 }
 
-// newestObject finds the container that NAME means; of several generations the
-// newest.
-func newestObject(name string, objects []plan.Object, desired []plan.ID) (plan.Object, error) {
+// namedRun is a Task or CronTask that a NAME means, or a run of it.
+type namedRun struct {
+	id  plan.ID
+	run string // the key of the run; "" = the newest
+}
+
+// objectOrRun finds the container that NAME means, of several generations the
+// newest, or else what is run.
+func objectOrRun(name string, objects []plan.Object, runs []runHere, desired []plan.ID) (plan.Object, *namedRun, error) {
 	var ids []plan.ID
 	for _, o := range objects {
 		if o.Role == plan.RoleInstance {
 			ids = append(ids, o.ID)
 		}
 	}
-	id, err := findID(name, ids)
-	if err != nil {
-		if wanted, wantErr := findID(name, desired); wantErr == nil {
-			return plan.Object{}, fmt.Errorf("%s has no container yet", wanted)
+	id, run, err := findRun(name, ids, runs)
+	switch {
+	case err == nil && isTask(id):
+		return plan.Object{}, &namedRun{id, run}, nil
+	case err != nil:
+		if wanted, wantErr := findID(name, desired); wantErr == nil && isTask(wanted) {
+			return plan.Object{}, &namedRun{wanted, ""}, nil
+		} else if wantErr == nil {
+			return plan.Object{}, nil, fmt.Errorf("%s has no container yet", wanted)
 		}
-		return plan.Object{}, err
+		return plan.Object{}, nil, err
 	}
 	i := -1
 	for j, o := range slices.All(objects) {
@@ -113,5 +145,41 @@ func newestObject(name string, objects []plan.Object, desired []plan.ID) (plan.O
 			i = j
 		}
 	}
-	return objects[i], nil
+	return objects[i], nil, nil
+}
+
+// printRunLog prints what a run wrote: from its container, or, once that is gone,
+// from what is kept of it.
+func (a *app) printRunLog(ctx context.Context, r *podman.Reader, src source, n namedRun, text string, runs []runHere, opt podman.LogOptions) error {
+	if n.run != "" && text != "" {
+		return errors.New("the run is given twice: by NAME and by --run")
+	}
+	run, err := pickRun(n.id, cmp.Or(n.run, text), runs)
+	if err != nil {
+		return err
+	}
+	if run.object.Handle != "" {
+		err := r.Logs(ctx, run.object.Handle, opt, a.std.out, a.std.err)
+		if opt.Follow && ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	err = podman.RunLog(ctx, plan.RunsDir(a.stateDir, src.name, n.id), run.state.Key, opt, a.std.out, a.std.err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noLog(run)
+	}
+	return err
+}
+
+// noLog says why there is nothing to read of a run.
+func noLog(r runHere) error {
+	s := r.state
+	switch {
+	case !s.Ended():
+		return fmt.Errorf("%s has written nothing yet: it is %s", r.ref(), cmp.Or(s.Phase, plan.RunPending))
+	case s.Started.IsZero():
+		return fmt.Errorf("%s has written nothing: it was never started (%s: %s)", r.ref(), s.Phase, s.Reason)
+	}
+	return fmt.Errorf("what %s wrote is no longer kept: it ended at %s", r.ref(), s.Finished.Local().Format(time.DateTime))
 }

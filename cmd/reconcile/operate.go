@@ -22,6 +22,7 @@ const (
 	verbRestart = "restart"
 	verbRefresh = "refresh"
 	verbUpdate  = "update"
+	verbRerun   = "rerun"
 )
 
 // wish is what somebody asks for with a command. It is written down, and what
@@ -51,6 +52,8 @@ func (w *wish) records() []plan.Record {
 			add(id, plan.WishRefresh, map[string]string{})
 		case verbUpdate:
 			add(id, plan.WishUpdate, map[string]string{})
+		case verbRerun:
+			add(id, plan.WishRerun, map[string]string{})
 		}
 	}
 	return out
@@ -89,6 +92,7 @@ func (w *wish) judge(stderr io.Writer, r reconcile.PassResult, code int) int {
 
 var pastOf = map[string]string{
 	verbStart: "started", verbStop: "stopped", verbRestart: "restarted", verbRefresh: "made anew", verbUpdate: "updated",
+	verbRerun: "run again",
 }
 
 // unmet is why the wish did not come true for an instance; "" = it did.
@@ -106,6 +110,9 @@ func (w *wish) unmet(id plan.ID, r reconcile.PassResult) string {
 		return "nothing asks for it any more"
 	}
 	st := found[0]
+	if isTask(id) {
+		return w.unmetRun(st, r)
+	}
 	up := func(st reconcile.Status) bool {
 		return st.Actual == string(plan.StateRunning) || st.Actual == string(plan.StatePaused)
 	}

@@ -82,7 +82,8 @@ records), 4 a saved plan is stale.`,
 		newEnableCommand(a), newVarCommand(a), newVarsCommand(a), newExposeCommand(a), newNewCommand(a), newInitCommand(a),
 	)
 	root.AddCommand(a.takeNames(1,
-		newStatusCommand(a), newWhyCommand(a), newLogsCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a))...)
+		newStatusCommand(a), newWhyCommand(a), newLogsCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a),
+		newTaskCommand(a), newRenderCommand(a))...)
 	root.AddCommand(a.takeNames(0, newUpdateCommand(a), newApproveCommand(a))...)
 	root.AddCommand(a.takeNames(0, newOperateCommands(a)...)...)
 	return root

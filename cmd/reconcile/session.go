@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,11 @@ func (a *app) enter(ctx context.Context, name string, choose func(inside) ([]str
 	if err != nil {
 		return err
 	}
-	obj, err := runningObject(name, o.Objects, desiredIDs(src.Desired))
+	records, err := archive.Load()
+	if err != nil {
+		return err
+	}
+	obj, err := runningObject(name, o.Objects, runsHere(records, o.Objects), desiredIDs(src.Desired))
 	if err != nil {
 		return err
 	}
@@ -49,11 +54,14 @@ func (a *app) enter(ctx context.Context, name string, choose func(inside) ([]str
 }
 
 // runningObject finds the running container that NAME means; of several
-// generations the newest.
-func runningObject(name string, objects []plan.Object, desired []plan.ID) (plan.Object, error) {
-	obj, err := newestObject(name, objects, desired)
+// generations, or runs, the newest.
+func runningObject(name string, objects []plan.Object, runs []runHere, desired []plan.ID) (plan.Object, error) {
+	obj, found, err := objectOrRun(name, objects, runs, desired)
 	if err != nil {
 		return plan.Object{}, err
+	}
+	if found != nil {
+		return found.running(runs)
 	}
 	best := plan.Object{}
 	for _, o := range objects {
@@ -69,6 +77,29 @@ func runningObject(name string, objects []plan.Object, desired []plan.ID) (plan.
 		state = fmt.Sprintf("exited (%d)", obj.ExitCode)
 	}
 	return plan.Object{}, fmt.Errorf("%s is not running: it is %s; `reconcile status %[1]s` says why", obj.ID, state)
+}
+
+// running is the container of a run that goes on, or of one that has ended and is
+// kept alive for people.
+func (n namedRun) running(runs []runHere) (plan.Object, error) {
+	for _, r := range runsOf(n.id, runs) {
+		if r.object.State == plan.StateRunning && (n.run == "" || r.state.Key == n.run) {
+			return r.object, nil
+		}
+	}
+	run, err := pickRun(n.id, n.run, runs)
+	if err != nil {
+		return plan.Object{}, err
+	}
+	phase := string(cmp.Or(run.state.Phase, plan.RunPending))
+	if why := runReason(run.state); why != "" {
+		phase += " (" + why + ")"
+	}
+	hint := ""
+	if run.state.Ended() {
+		hint = "; humanInTheLoop keeps the container of a run for a while after its end"
+	}
+	return plan.Object{}, fmt.Errorf("%s is not running: it is %s%s", run.ref(), phase, hint)
 }
 
 // runSession runs argv in a container and returns its exit code as an error.

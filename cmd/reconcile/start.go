@@ -27,7 +27,10 @@ func newOperateCommands(a *app) []*cobra.Command {
 		{verbStart, "Start instances that were stopped, or that crash", `Has instances run again that ` + "`reconcile stop`" + ` stopped, and starts those at once
 that wait for the end of their CrashLoopBackOff, which begins anew.`},
 		{verbStop, "Stop instances until they are started again", `Stops instances. They stay stopped, whatever else changes and also over a restart
-of the daemon, until ` + "`reconcile start`" + `. Their containers are kept.`},
+of the daemon, until ` + "`reconcile start`" + `. Their containers are kept.
+
+A Task or a CronTask that is named is stopped for this run alone, which has failed
+then; what waits for its turn is not run.`},
 		{verbRestart, "Stop and start instances", `Stops and starts the containers of instances. What was stopped is started.`},
 		{verbRefresh, "Replace the containers of instances by new ones", `Replaces the containers of instances by new ones, though nothing in the workspace
 has changed. What was stopped stays so.`},
@@ -57,30 +60,43 @@ func (a *app) operateOn(ctx context.Context, verb string, names []string) error 
 	if err != nil {
 		return err
 	}
-	ids, err := pickIDs(verb, names, all, desiredIDs(src.Desired))
+	ids, err := a.pickIDs(src, verb, names, all)
 	if err != nil {
 		if src.Fatal {
 			a.printDiagnostics(src.Diagnostics)
 		}
 		return err
 	}
+	if verb == verbStop && len(names) > 0 {
+		if ids, err = a.withoutEnded(ctx, src, ids); err != nil || len(ids) == 0 {
+			return err
+		}
+	}
 	return a.operate(ctx, src, &wish{verb: verb, ids: ids})
 }
 
 // pickIDs are the instances that the names mean; none = all.
-func pickIDs(verb string, names []string, all, desired []plan.ID) ([]plan.ID, error) {
+func (a *app) pickIDs(src source, verb string, names []string, all []plan.ID) ([]plan.ID, error) {
+	desired := desiredIDs(src.Desired)
 	if len(names) == 0 {
 		if len(all) == 0 {
 			return nil, fmt.Errorf("there is nothing to %s", verb)
 		}
 		return all, nil
 	}
+	if verb == verbStop {
+		all = append(all, src.tasks()...)
+	}
 	var ids []plan.ID
 	var errs []error
 	for _, name := range names {
 		id, err := findID(name, all)
 		if err != nil {
-			if other, otherErr := findID(name, desired); otherErr == nil {
+			if other, otherErr := findID(name, desired); otherErr == nil && isTask(other) {
+				err = errOnlyRuns(other)
+			} else if run, ok := a.runCalled(src, name); otherErr != nil && ok {
+				err = fmt.Errorf("%s is a run of %s: `reconcile stop %s` stops what runs of it", run.state.Name, run.id, nameOf(run.id))
+			} else if otherErr == nil {
 				err = fmt.Errorf("%s cannot be asked for: only agents that run on and on can", other)
 			} else if name == agentWord {
 				err = fmt.Errorf("%w; without any NAME all instances are meant", err)

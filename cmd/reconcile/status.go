@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +22,9 @@ func newStatusCommand(a *app) *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Show desired and actual side by side",
 		Long: `Shows desired and actual side by side, the daemon if one runs, and for each git
-repository which commit is used and since when it could not be asked. The exit
-code is 3 while a newer commit is refused.
+repository which commit is used and since when it could not be asked. Of a Task it
+says how far it is, and with NAME all its runs. The exit code is 3 while a newer
+commit is refused.
 
 With -o snapshot it prints the observed host as JSON, without any secret, for
 reconcile --dry-run --observed FILE on another machine.`,
@@ -40,14 +42,21 @@ reconcile --dry-run --observed FILE on another machine.`,
 			if name != "" && a.output == "snapshot" {
 				return errors.New("a snapshot is of the whole workspace: leave out NAME")
 			}
-			return a.status(cmd.Context(), name)
+			return a.status(cmd.Context(), statusOf{name: name})
 		},
 	}
 }
 
+// statusOf says what is to be shown.
+type statusOf struct {
+	name  string // "" = everything
+	tasks bool   // the name is that of a Task, a CronTask or a run
+}
+
 // status shows what runs even when the workspace has mistakes: then nothing is
 // known of what should.
-func (a *app) status(ctx context.Context, name string) error {
+func (a *app) status(ctx context.Context, of statusOf) error {
+	name := of.name
 	src, store, err := a.loadToLook(ctx)
 	if err != nil {
 		return err
@@ -78,7 +87,7 @@ func (a *app) status(ctx context.Context, name string) error {
 		all = []reconcile.Status{} // a list in JSON too
 	}
 	if name != "" {
-		if all, err = pickStatus(name, all); err != nil {
+		if all, err = pickStatus(of, all); err != nil {
 			return err
 		}
 	}
@@ -93,7 +102,7 @@ func (a *app) status(ctx context.Context, name string) error {
 			"revision":       src.Desired.Revision,
 			"daemon":         daemonJSON(daemon),
 			"sources":        sources,
-			"status":         withHooks(all, d, o),
+			"status":         withDetails(all, d, o),
 			"diagnostics":    diagnosticsJSON(ds),
 		})
 	} else {
@@ -105,7 +114,7 @@ func (a *app) status(ctx context.Context, name string) error {
 		if src.Fatal {
 			empty = "nothing runs; what is desired cannot be told"
 		}
-		a.printStatus(withHooks(all, d, o), name != "", empty)
+		a.printStatus(withDetails(all, d, o), name != "", empty)
 	}
 	switch {
 	case err != nil:
@@ -118,20 +127,38 @@ func (a *app) status(ctx context.Context, name string) error {
 	return nil
 }
 
-func pickStatus(name string, all []reconcile.Status) ([]reconcile.Status, error) {
+// pickStatus keeps what is named, and of its runs, when it is one that is named,
+// that one.
+func pickStatus(of statusOf, all []reconcile.Status) ([]reconcile.Status, error) {
 	var ids []plan.ID
+	var runs []runHere
 	for _, st := range all {
+		if of.tasks && !isTask(st.ID) {
+			continue
+		}
 		ids = append(ids, st.ID)
+		for _, run := range st.Runs {
+			runs = append(runs, runHere{id: st.ID, state: plan.RunState{Key: run.Run, Name: run.Name}})
+		}
 	}
-	id, err := findID(name, ids)
+	id, key, err := findRun(of.name, ids, runs)
 	if err != nil {
+		for _, st := range all {
+			if of.tasks && names(st.ID, of.name) {
+				return nil, fmt.Errorf("%s is no task", st.ID)
+			}
+		}
 		return nil, err
 	}
 	var picked []reconcile.Status
 	for _, st := range all {
-		if st.ID == id {
-			picked = append(picked, st)
+		if st.ID.Compare(id) != 0 {
+			continue
 		}
+		if key != "" {
+			st.Runs = slices.DeleteFunc(slices.Clone(st.Runs), func(r reconcile.RunStatus) bool { return r.Run != key })
+		}
+		picked = append(picked, st)
 	}
 	return picked, nil
 }
@@ -147,20 +174,14 @@ func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 	for _, st := range all {
 		rows = append(rows, []string{
 			escape(st.ID.String()), st.Desired, string(st.State), age(st.Started), strconv.Itoa(st.Restarts),
-			ports(st.Ports), short(st.Digest), escape(firstReason(st.Status)),
+			ports(st.Ports), short(st.Digest), escape(reasonOf(st)),
 		})
 	}
 	table(a.std.out, []string{"NAME", "DESIRED", "ACTUAL", "AGE", "RESTARTS", "PORTS", "DIGEST", "REASON"}, rows, func(col int, cell string) string {
 		if col != 2 {
 			return cell
 		}
-		switch reconcile.Word(cell) {
-		case reconcile.WordRunning, reconcile.WordPresent:
-			return s.green(cell)
-		case reconcile.WordBlocked, reconcile.WordRemoved, reconcile.WordBroken:
-			return s.red(cell)
-		}
-		return s.yellow(cell)
+		return s.word(cell)
 	})
 	if !detail {
 		return
@@ -181,10 +202,22 @@ func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 			}
 		}
 		printTrials(a.std.out, st)
+		a.printRuns(st)
 		for _, r := range st.Reasons {
 			fmt.Fprintf(a.std.out, "%-10s %s%s\n", r.Code, escape(r.Text), origin(s, r.Origin))
 		}
 	}
+}
+
+// word paints the word for a state.
+func (s style) word(word string) string {
+	switch reconcile.Word(word) {
+	case reconcile.WordRunning, reconcile.WordPresent, reconcile.Word(plan.RunCompleted):
+		return s.green(word)
+	case reconcile.WordBlocked, reconcile.WordRemoved, reconcile.WordBroken, reconcile.Word(plan.RunFailed):
+		return s.red(word)
+	}
+	return s.yellow(word)
 }
 
 func firstReason(st reconcile.Status) string {

@@ -27,16 +27,21 @@ const (
 	hookIdle = "idle"
 )
 
-// statusJSON is a status with what only its hooks say.
+// statusJSON is a status with what only its hooks, and the others that wait with
+// it, say.
 type statusJSON struct {
 	reconcile.Status
 	Hooks []hookState `json:"hooks,omitempty"`
+	// QueuePosition is how many runs are started before the queued one of this, and
+	// itself; 0 = none of it is queued.
+	QueuePosition int `json:"queue_position,omitempty"`
 }
 
-func withHooks(all []reconcile.Status, d plan.Desired, o plan.Observed) []statusJSON {
+func withDetails(all []reconcile.Status, d plan.Desired, o plan.Observed) []statusJSON {
+	queue := queues(o.Records)
 	out := []statusJSON{}
 	for _, st := range all {
-		out = append(out, statusJSON{st, hooksOf(st, d, o)})
+		out = append(out, statusJSON{st, hooksOf(st, d, o), queue[st.ID.String()]})
 	}
 	return out
 }

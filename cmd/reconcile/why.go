@@ -13,8 +13,10 @@ import (
 
 func newWhyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "why NAME",
-		Short:   "Print every chain of entries that leads to an instance",
+		Use:   "why NAME",
+		Short: "Print every chain of entries that leads to an instance, or what a task is made of",
+		Long: `Prints every chain of entries that leads to an instance. Of a Task or a CronTask it
+prints its Agent and its contexts, and why it is not run, if it is not.`,
 		Example: `  reconcile why memory`,
 		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,6 +31,9 @@ func newWhyCommand(a *app) *cobra.Command {
 			if err != nil {
 				a.printDiagnostics(src.Diagnostics)
 				return err
+			}
+			if isTask(id) {
+				return a.printWhyTask(id, src)
 			}
 			return a.printWhy(id, src)
 		},
