@@ -38,7 +38,7 @@ func (c cursor) agent() *Agent {
 	a := &Agent{
 		Pos:                c.n.Pos,
 		Image:              spec.at("agentImage").image(),
-		Command:            spec.at("command").argv(),
+		Command:            spec.at("command").program(),
 		WorkspaceDir:       spec.at("workspaceDir").absolutePath(),
 		Contexts:           spec.at("contexts").mounts(),
 		Credentials:        spec.at("credentials").credentials(),
@@ -52,6 +52,15 @@ func (c cursor) agent() *Agent {
 	spec.noEffect("serviceAccountName")
 	spec.at("podSpec").noEffect("scheduling", "runtimeClassName")
 	return a
+}
+
+// program reads an argv that must begin with a program; none at all is unset.
+func (c cursor) program() []string {
+	argv := c.argv()
+	if len(argv) > 0 && strings.TrimSpace(argv[0]) == "" {
+		c.invalid("the program, which comes first, must not be empty", "leave out command to use the image's own")
+	}
+	return argv
 }
 
 // noEffect warns about fields that mean nothing on one Podman host.
@@ -81,6 +90,7 @@ func (c cursor) credentials() []Credential {
 		}
 		hasKey := x.at("secretRef").at("key").set()
 		switch {
+		case !x.at("secretRef").set(): // reported as missing
 		case k.Env.IsSet() && !hasKey:
 			x.fail(k.Env.Pos, summaryConflict, "one variable cannot hold all keys of a secret", "give secretRef.key, or leave out env to get a variable per key")
 		case hasKey && !x.at("env").set() && !k.MountPath.IsSet():
@@ -88,6 +98,9 @@ func (c cursor) credentials() []Credential {
 		}
 		if k.Env.IsSet() && x.envName(k.Env) {
 			x.at("env").taskEnv(envs)
+		}
+		if mode := x.at("fileMode"); mode.set() && !x.at("mountPath").set() {
+			x.warn(mode.n.Pos, summaryNoEffect, "there is no mountPath", "")
 		}
 		out = append(out, k)
 	}
@@ -131,6 +144,20 @@ func (c cursor) taskEnv(seen map[string]Pos) {
 	seen[name] = c.n.Pos
 }
 
+const octalHint = `write it in octal, for example 0400 or "0400"`
+
+// decimalHint is for a number whose decimal digits were probably meant in octal:
+// those of a mode that gives no class more than the one before.
+func decimalHint(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	v, err := strconv.ParseUint(text, 8, 32)
+	usual := len(text) == 3 && text[0] >= text[1] && text[1] >= text[2]
+	if err != nil || v > 0o777 || !usual {
+		return octalHint
+	}
+	return fmt.Sprintf(`a number without a leading 0 is decimal; write "0%s" if that is meant`, text)
+}
+
 // fileMode reads 0400, "0400" or a decimal number; 0600 when absent.
 func (c cursor) fileMode() fs.FileMode {
 	const fallback = 0o600
@@ -147,9 +174,19 @@ func (c cursor) fileMode() fs.FileMode {
 		return fs.FileMode(v)
 	}
 	v := c.integer()
-	if !v.IsSet() || v.V < 0 || v.V > 0o777 {
-		c.invalid(fmt.Sprintf("%s is not a file mode between 0 and 511 (0777)", c.n.Text), `write it as octal text, for example "0400"`)
+	switch {
+	case !v.IsSet():
+		return fallback
+	case v.V < 0:
+		c.invalid(fmt.Sprintf("%d is not a file mode between 0 and 0777", v.V), octalHint)
+		return fallback
+	case v.V > 0o777:
+		c.invalid(fmt.Sprintf("%d (%#o in octal) is not a file mode between 0 and 0777", v.V, v.V), decimalHint(v.V))
 		return fallback
 	}
+	if mode := fs.FileMode(v.V); mode&0o022 == 0 || decimalHint(v.V) == octalHint {
+		return mode
+	}
+	c.warn(c.n.Pos, summaryInsecure, fmt.Sprintf("%d is %#o in octal, which lets others write", v.V, v.V), decimalHint(v.V))
 	return fs.FileMode(v.V)
 }

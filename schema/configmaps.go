@@ -110,7 +110,7 @@ func put[T any](m *map[string]T, key string, v T) {
 func (c cursor) dataKey(key Str, seen map[string]Pos) bool {
 	if !validDataKey(key.V) {
 		c.fail(key.Pos, summaryName, fmt.Sprintf("%s cannot name an entry", quoteKey(key.V)),
-			`use letters, digits, dots, dashes and underscores, at most 253; not "." or ".."`)
+			dataKeyHint)
 		return false
 	}
 	if first, again := seen[key.V]; again {
@@ -120,6 +120,8 @@ func (c cursor) dataKey(key Str, seen map[string]Pos) bool {
 	seen[key.V] = key.Pos
 	return true
 }
+
+const dataKeyHint = `use letters, digits, dots, dashes and underscores, at most 253; not "." or ".."`
 
 func validDataKey(s string) bool {
 	if s == "" || len(s) > 253 || s == "." || strings.HasPrefix(s, "..") {
@@ -132,7 +134,7 @@ func validDataKey(s string) bool {
 func (c cursor) secretKey() Str {
 	s := c.word()
 	if s.IsSet() && !validDataKey(s.V) {
-		c.fail(s.Pos, summaryName, fmt.Sprintf("%s cannot be a key of a secret", quoteKey(s.V)), "")
+		c.fail(s.Pos, summaryName, fmt.Sprintf("%s cannot be a key of a secret", quoteKey(s.V)), dataKeyHint)
 	}
 	return s
 }

@@ -217,7 +217,7 @@ func TestOtherKinds(t *testing.T) {
 			Files:  map[string]Str{"c.txt": str("./texts/c.txt")},
 		},
 		&Secret{Encrypted: map[string]string{"token": "-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCg==\n-----END AGE ENCRYPTED FILE-----\n"}},
-		&Secret{SOPS: true},
+		&Secret{SOPS: true, SOPSKeys: []string{"token"}},
 		&TaskAgent{
 			WorkerPoolRef: "default", Timeout: time.Minute, Delivery: DeliveryMetadata, Schedule: str("@every 10m"),
 			ScheduleInput: []byte(`{"n":12345678901234567890,"list":[1.50,null,true,"x"]}`), MaxConcurrent: 3, WarmPoolSize: 1,
