@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -58,24 +57,18 @@ var errDocuments = errors.New("what it decrypted is no file of Secret documents"
 
 // parseDocuments reads the Secret documents of a YAML file in clear. Of two with one
 // name the first counts.
-func parseDocuments(src []byte) (all documents, err error) {
-	defer func() {
-		if recover() != nil {
-			all, err = nil, errDocuments
-		}
-	}()
+func parseDocuments(src []byte) (documents, error) {
 	loader, err := yaml.NewLoader(bytes.NewReader(src))
 	if err != nil {
 		return nil, errDocuments
 	}
-	all = documents{}
+	all := documents{}
 	for {
 		var n yaml.Node
-		err := loader.Load(&n)
+		err := loadNode(loader, &n)
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
-		var doc secretDocument
 		if err != nil {
 			return nil, errDocuments
 		}
@@ -85,6 +78,7 @@ func parseDocuments(src []byte) (all documents, err error) {
 		if err := n.Decode(&kind); err != nil || kind.Kind != "Secret" {
 			continue // another document, which is none of our business
 		}
+		var doc secretDocument
 		if err := n.Decode(&doc); err != nil {
 			return nil, errDocuments
 		}
@@ -92,6 +86,16 @@ func parseDocuments(src []byte) (all documents, err error) {
 			all[at] = doc.values()
 		}
 	}
+}
+
+// loadNode turns a panic of the parser into an error.
+func loadNode(l *yaml.Loader, n *yaml.Node) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errDocuments
+		}
+	}()
+	return l.Load(n)
 }
 
 // values are those of the document. As in Kubernetes, stringData wins.
@@ -105,7 +109,7 @@ func (d secretDocument) values() map[string]opened {
 		}
 		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 		if err != nil {
-			all[key] = opened{err: fmt.Errorf("it is under data and not base64: write plain text under stringData")}
+			all[key] = opened{err: errors.New("it is under data and not base64: write plain text under stringData")}
 			continue
 		}
 		all[key] = opened{data: data}

@@ -42,21 +42,24 @@ func (o *Opener) openSOPS(ctx context.Context, s plan.Sealed) (documents, error)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.opt.Timeout, fmt.Errorf("it is not done after %s", o.opt.Timeout))
 	defer cancel()
-	var clear, complaint capped
-	clear.max, complaint.max, complaint.drop = maxClear, maxComplaint, true
+	clear, complaint := &capped{max: maxClear}, &capped{max: maxComplaint, drop: true}
 	// No configuration of the folder we are in: it is about how to encrypt.
 	cmd := exec.CommandContext(ctx, program, "--config", "/dev/null", "-d", "--input-type", inputType(s.File), "--output-type", "yaml", "/dev/stdin")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(s.Data), &clear, &complaint
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(s.Data), clear, complaint
 	cmd.Env = env
 	// A session of its own has no terminal in which somebody could be asked for a
 	// passphrase, and ends as a whole.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = lastWords
-	if err := cmd.Run(); err != nil {
-		return nil, explain(ctx, err, complaint.String(), env)
+	err = cmd.Run()
+	if clear.over {
+		return nil, fmt.Errorf("it prints more than %d bytes", maxClear)
 	}
-	return parseDocuments(clear.Bytes())
+	if err != nil {
+		return nil, explain(ctx, err, string(complaint.kept), privateTexts(s.Data, env))
+	}
+	return parseDocuments(clear.kept)
 }
 
 // program finds sops in the operator's PATH.
@@ -81,21 +84,23 @@ func inputType(file string) string {
 }
 
 // explain turns the end of sops into an error.
-func explain(ctx context.Context, err error, complaint string, env []string) error {
+func explain(ctx context.Context, err error, complaint string, private []string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	}
-	if errors.Is(err, errTooMuch) {
-		return fmt.Errorf("it prints more than %d bytes", maxClear)
 	}
 	ee, ok := errors.AsType[*exec.ExitError](err)
 	if !ok {
 		return fmt.Errorf("run sops: %w", err)
 	}
-	if ee.ExitCode() == exitMAC || strings.Contains(complaint, "MAC mismatch") {
+	switch {
+	case private == nil:
+		return errors.New("the file is no YAML or JSON, or a part of it is missing")
+	case ee.ExitCode() == exitMAC, strings.Contains(complaint, "MAC mismatch"):
 		return errors.New("the file was changed after it was encrypted (MAC mismatch): edit it with sops edit")
+	case strings.Contains(complaint, "does not match sops' data format"):
+		return errors.New("a value in the file is not encrypted, or not completely: edit it with sops edit")
 	}
-	if said := quote(complaint, env); said != "" {
+	if said := quote(complaint, private); said != "" {
 		return fmt.Errorf("%s: %s", ee, said)
 	}
 	return ee
@@ -103,19 +108,21 @@ func explain(ctx context.Context, err error, complaint string, env []string) err
 
 // capped keeps up to max bytes; what is more is an error, or dropped.
 type capped struct {
-	bytes.Buffer
 	max  int
 	drop bool
+	kept []byte
+	over bool // there was more
 }
 
 func (c *capped) Write(b []byte) (int, error) {
-	room := c.max - c.Len()
-	if len(b) <= room {
-		return c.Buffer.Write(b)
+	room := min(c.max-len(c.kept), len(b))
+	c.kept = append(c.kept, b[:room]...)
+	if room == len(b) {
+		return len(b), nil
 	}
+	c.over = true
 	if !c.drop {
-		return 0, errTooMuch
+		return room, errTooMuch
 	}
-	_, _ = c.Buffer.Write(b[:room])
 	return len(b), nil
 }

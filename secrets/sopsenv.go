@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // plainVariables are passed to sops, and may be quoted; secretVariables are passed
@@ -67,37 +65,6 @@ func (o Options) environment() ([]string, error) {
 		return append(env, envSSHKeyFile+"="+file), nil
 	}
 	return append(env, envKeyFile+"="+file), nil
-}
-
-// digests and keys: a file's MAC is a digest of its values.
-var neverQuoted = regexp.MustCompile(`[0-9A-Fa-f]{64,}|AGE-SECRET-KEY-[0-9A-Za-z-]*|AGE-PLUGIN-[0-9A-Za-z-]*`)
-
-const redacted = "[redacted]"
-
-// quote makes one harmless line of what sops said. env is what it was given.
-func quote(said string, env []string) string {
-	for _, v := range env {
-		name, value, _ := strings.Cut(v, "=")
-		if slices.Contains(secretVariables(), name) && len(value) >= 4 {
-			said = strings.ReplaceAll(said, value, redacted)
-		}
-	}
-	said = neverQuoted.ReplaceAllString(strings.ToValidUTF8(said, "?"), redacted)
-	words := slices.DeleteFunc(strings.Fields(said), func(w string) bool { return w == "|" || w == "-" })
-	said = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, strings.Join(words, " "))
-	if len(said) <= maxQuote {
-		return said
-	}
-	cut := maxQuote
-	for !utf8.RuneStart(said[cut]) {
-		cut--
-	}
-	return said[:cut] + "…"
 }
 
 // ReadableByOthers reports whether somebody else may read the file of identities,
