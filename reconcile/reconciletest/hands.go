@@ -119,7 +119,7 @@ func (rt *Runtime) SetKeep(handle string, keep bool) {
 // Things returns everything there is, foreign or ours, sorted.
 func (rt *Runtime) Things() []plan.Object {
 	var out []plan.Object
-	rt.edit(func() {
+	rt.locked(func() {
 		for th := range maps.Values(rt.things) {
 			out = append(out, th.view())
 		}
@@ -131,7 +131,7 @@ func (rt *Runtime) Things() []plan.Object {
 // Journal returns every step asked for so far, in order.
 func (rt *Runtime) Journal() []plan.Step {
 	var out []plan.Step
-	rt.edit(func() { out = slices.Clone(rt.journal) })
+	rt.locked(func() { out = slices.Clone(rt.journal) })
 	return out
 }
 
@@ -147,14 +147,14 @@ func (rt *Runtime) Calls() map[plan.Op]int {
 // Observations counts the calls of Observe so far.
 func (rt *Runtime) Observations() int {
 	var n int
-	rt.edit(func() { n = rt.observed })
+	rt.locked(func() { n = rt.observed })
 	return n
 }
 
 // Peak returns how many steps were ever under way at once, waits left out.
 func (rt *Runtime) Peak() int {
 	var n int
-	rt.edit(func() { n = rt.peak })
+	rt.locked(func() { n = rt.peak })
 	return n
 }
 
@@ -194,14 +194,18 @@ func (rt *Runtime) World(t *testing.T) World {
 
 // edit changes the engine behind everybody's back.
 func (rt *Runtime) edit(f func()) {
-	rt.mu.Lock()
-	f()
-	rt.broadcast()
-	tell := rt.onChange
-	rt.mu.Unlock()
-	if tell != nil {
+	if tell := rt.locked(f); tell != nil {
 		tell()
 	}
+}
+
+// locked changes the engine and returns who is to be told.
+func (rt *Runtime) locked(f func()) func() {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	f()
+	rt.broadcast()
+	return rt.onChange
 }
 
 // act changes one thing. A handle that does not exist is a mistake in a test.

@@ -164,7 +164,7 @@ func notReady(obj plan.Object) error {
 // HookRuns returns the hooks that ran so far, in order.
 func (rt *Runtime) HookRuns() []HookRun {
 	var out []HookRun
-	rt.edit(func() { out = slices.Clone(rt.hooks) })
+	rt.locked(func() { out = slices.Clone(rt.hooks) })
 	return out
 }
 

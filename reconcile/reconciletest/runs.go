@@ -193,7 +193,7 @@ func (rt *Runtime) EndRun(handle string, code int) {
 // RunFolders returns the paths of what is on the host of runs, sorted.
 func (rt *Runtime) RunFolders() []string {
 	var out []string
-	rt.edit(func() {
+	rt.locked(func() {
 		for _, f := range rt.folders {
 			out = append(out, f.dir)
 		}
@@ -206,8 +206,8 @@ func (rt *Runtime) RunFolders() []string {
 func (rt *Runtime) Look(handle, file string) (Seen, bool) {
 	var seen Seen
 	var ok bool
-	rt.act(handle, func(th *thing) {
-		if th.life != nil {
+	rt.locked(func() {
+		if th := rt.things[handle]; th != nil && th.life != nil {
 			seen, ok = th.life.files[path.Clean(file)]
 		}
 	})
@@ -219,7 +219,7 @@ func (rt *Runtime) Look(handle, file string) (Seen, bool) {
 func (rt *Runtime) HostFile(file string) (string, bool) {
 	var text string
 	var found bool
-	rt.edit(func() {
+	rt.locked(func() {
 		for _, f := range rt.folders {
 			if strings.HasPrefix(file, f.dir+"/") && path.Base(file) == "log" {
 				text, found = f.log, true
@@ -231,4 +231,4 @@ func (rt *Runtime) HostFile(file string) (string, bool) {
 
 // OnChange has f called whenever something happens in the engine that no step
 // brought about, as by an event. It must not block; nil is nothing.
-func (rt *Runtime) OnChange(f func()) { rt.edit(func() { rt.onChange = f }) }
+func (rt *Runtime) OnChange(f func()) { rt.locked(func() { rt.onChange = f }) }
