@@ -4,9 +4,14 @@ package podman_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,8 +67,11 @@ func TestConformance(t *testing.T) {
 		image := podmantest.Image(t, "conformance", podmantest.ImageOptions{
 			Busybox: true, Files: map[string]string{helper.Server: string(agentServer(t))},
 		})
-		conn, channels := podmantest.Conn(t), channelDir(t)
-		rt := open(t, func(o *podman.Options) { withHelper(t, new(hookLogs))(o); o.ChannelDir = channels })
+		conn, channels, state, secrets := podmantest.Conn(t), channelDir(t), t.TempDir(), t.TempDir()
+		rt := open(t, func(o *podman.Options) {
+			withHelper(t, new(hookLogs))(o)
+			o.ChannelDir, o.StateDir, o.SecretsDir = channels, state, secrets
+		})
 		return reconciletest.World{
 			Runtime: rt, Image: image, Dir: t.TempDir(), Owner: "owner-1",
 			Hooks:   &reconciletest.Hooks{OK: "true", Fail: "exit 3"},
@@ -83,8 +91,39 @@ func TestConformance(t *testing.T) {
 			Exit: func(code int) plan.Process {
 				return plan.Process{Command: []string{"/bin/tool", "exit", strconv.Itoa(code)}}
 			},
+			State: state,
+			Say:   func(variable string) plan.Process { return tool("env", variable) },
+			Look: func(t *testing.T, handle, path string) (reconciletest.Seen, bool) {
+				return look(t, handle, path)
+			},
+			Secret: func(t *testing.T, name, value string) string {
+				must(t, os.Mkdir(filepath.Join(secrets, name), 0o700))
+				must(t, os.WriteFile(filepath.Join(secrets, name, "value"), []byte(value), 0o600))
+				return "key:" + name + "/value"
+			},
 		}
 	})
+}
+
+// look is what a process in a running container sees at a path.
+func look(t *testing.T, handle, path string) (reconciletest.Seen, bool) {
+	t.Helper()
+	c, err := containers.Inspect(podmantest.Conn(t), handle, nil)
+	must(t, err)
+	at := fmt.Sprintf("/proc/%d/root%s", c.State.Pid, path)
+	info, err := os.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return reconciletest.Seen{}, false
+	}
+	must(t, err)
+	st := info.Sys().(*syscall.Stat_t)
+	seen := reconciletest.Seen{Mode: info.Mode(), UID: int(st.Uid), GID: int(st.Gid)}
+	if info.Mode().IsRegular() {
+		content, err := os.ReadFile(at)
+		must(t, err)
+		seen.Content = string(content)
+	}
+	return seen, true
 }
 
 // probeHealth has the probe of a container, probe.sh, say what h does for as long

@@ -22,7 +22,7 @@ const defaultFileMode = 0o644
 
 // isFile reports whether a mount of files is one file.
 func isFile(m plan.Mount) bool {
-	return len(m.Files) == 1 && m.Files[0].Path == "" && m.Files[0].From == ""
+	return len(m.Files) == 1 && m.Files[0].Path == "" && m.Files[0].Digest != ""
 }
 
 // makeFiles makes what is mounted at one target.
@@ -69,7 +69,7 @@ func (x runMaking) makeFile(r *Runtime, place string, f plan.File) error {
 		return err
 	}
 	defer root.Close()
-	if f.From == "" {
+	if f.Digest != "" {
 		content, err := x.content(f)
 		if err != nil {
 			return err
@@ -79,10 +79,8 @@ func (x runMaking) makeFile(r *Runtime, place string, f plan.File) error {
 		}
 		return x.writeIn(root, f.Path, content, f.Mode)
 	}
-	if f.Path != "" {
-		if err := x.parents(root, f.Path); err != nil {
-			return err
-		}
+	if err := x.parents(root, f.Path); err != nil || f.From == "" {
+		return err
 	}
 	return x.copyIn(r, filepath.Join(place, filepath.FromSlash(f.Path)), f)
 }
