@@ -15,7 +15,6 @@ import (
 
 	"reconcile/reconcile/plan"
 	"reconcile/render"
-	"reconcile/schema"
 )
 
 func newRenderCommand(a *app) *cobra.Command {
@@ -59,7 +58,9 @@ func (a *app) renderTask(ctx context.Context, name, file string) error {
 	}
 	i := slices.IndexFunc(src.Desired.Resources, func(r plan.Resource) bool { return r.ID == id })
 	r := src.Desired.Resources[i]
-	a.printDiagnostics(untold(src.Diagnostics, r.Blocked))
+	if src.Fatal {
+		a.printDiagnostics(src.Diagnostics)
+	}
 	t, err := a.rendered(src, r)
 	if err != nil {
 		return err
@@ -82,15 +83,6 @@ func (a *app) renderTask(ctx context.Context, name, file string) error {
 		return exitWith(plan.ExitFault)
 	}
 	return nil
-}
-
-// untold are the diagnostics that none of the reasons repeats.
-func untold(ds schema.Diagnostics, reasons []plan.Reason) schema.Diagnostics {
-	return slices.DeleteFunc(slices.Clone(ds), func(d schema.Diagnostic) bool {
-		return slices.ContainsFunc(reasons, func(r plan.Reason) bool {
-			return r.Origin == d.Pos.String() && r.Text == d.Summary+": "+d.Detail
-		})
-	})
 }
 
 // renderedTask is what a run of a task finds in its container. Field names are part
@@ -259,7 +251,7 @@ func (a *app) printRendered(t renderedTask) {
 	} else {
 		fmt.Fprintf(w, "\n%s\n", s.bold("task.md"))
 		for line := range strings.SplitSeq(strings.TrimSuffix(*t.TaskFile, "\n"), "\n") {
-			fmt.Fprintln(w, a.plainText("  "+escapeLines(line)))
+			fmt.Fprintln(w, strings.TrimRight(a.plainText("  "+escapeLines(line)), " "))
 		}
 	}
 	var rows [][]string
