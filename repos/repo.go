@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
@@ -36,6 +37,9 @@ func Open(path string) (*Repo, error) {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
 	r, err := git.PlainOpenWithOptions(path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, &pastError{fmt.Sprintf("open repository %q: it is a file, and no git repository", path), ErrNotFound}
+	}
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, &pastError{fmt.Sprintf("open repository %q: there is no git repository", path), ErrNotFound}
 	}

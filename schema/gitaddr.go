@@ -34,6 +34,8 @@ func (c cursor) gitURL(folders bool) Str {
 	case strings.HasPrefix(s.V, "-") || strings.Contains(s.V, "::"):
 		c.invalid(fmt.Sprintf("%s is not the address of a git repository", quoteKey(s.V)), "")
 	case !isURL && folders:
+	case !isURL && strings.HasPrefix(s.V, "/"):
+		c.invalid(fmt.Sprintf("%s is not a git URL", quoteKey(s.V)), "of a repository in that folder write file://"+s.V)
 	case !isURL:
 		c.invalid(fmt.Sprintf("%s is not a git URL", quoteKey(s.V)), "use https://, ssh://, git@host:path or file://")
 	case !slices.Contains([]string{"https", "http", "ssh", "file"}, scheme):

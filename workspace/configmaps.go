@@ -23,6 +23,7 @@ const summaryConfigFile = "file of a ConfigMap cannot be read"
 type blob struct {
 	data   []byte
 	digest string // sha256:HEX, once it is asked for
+	mode   uint32 // as in plan.File
 }
 
 // sum is the digest of b's content.

@@ -198,7 +198,7 @@ func (r *resolver) fromGit(c *content, src *schema.GitSource, pos schema.Pos) {
 	case reason != nil:
 		c.blocked = []plan.Reason{*reason}
 	case git.Files == nil:
-		c.file = &blob{data: git.Content}
+		c.file = &blob{data: git.Content, mode: git.Mode}
 	default:
 		c.from, c.tree = git.From, git.TreeHash
 	}

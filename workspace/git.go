@@ -111,6 +111,9 @@ func requestOf(decl schema.Repo) GitRequest {
 func (t *Tree) mayFetch(r *repo, by *agent) bool {
 	pos := r.decl.URL.Pos
 	if no := t.refusesFile(r.decl.URL.V); no != nil {
+		if no.code == plan.CodePolicy {
+			no.hint += ", or give the path of a folder"
+		}
 		t.block(r, pos, no.code, no.summary, no.hint, "the repo %s%s", r.name, no.text)
 		return false
 	}
@@ -136,7 +139,7 @@ func (t *Tree) refusesFile(address string) *refusal {
 	u, err := url.Parse("file://" + where)
 	switch {
 	case !t.policy.fileURLs:
-		return &refusal{plan.CodePolicy, summaryPolicy, "allow fileUrls, or give the path of a folder", " is a file:// repository" + forbids(t.policy.fileURLsAt)}
+		return &refusal{plan.CodePolicy, summaryPolicy, "allow fileUrls", " is a file:// repository" + forbids(t.policy.fileURLsAt)}
 	case err != nil || u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path):
 		return &refusal{plan.CodeInvalid, summaryRepo, "write file:///absolute/path", fmt.Sprintf(": %q has no absolute path", address)}
 	}

@@ -68,7 +68,11 @@ func (c *gitContext) read(hash func(fs.FS) (string, error)) (gitContent, *refusa
 		if err != nil {
 			return fail("", "%v", err)
 		}
-		return gitContent{Name: path.Base(c.path()), Content: content, Executable: info.Mode()&0o111 != 0}, nil
+		file := gitContent{Name: path.Base(c.path()), Content: content}
+		if info.Mode()&0o111 != 0 {
+			file.Mode = 0o755
+		}
+		return file, nil
 	case c.inSubmodule(at):
 		return fail(recurseHint, "%s is a submodule, whose files are left out", c.path())
 	}

@@ -30,7 +30,7 @@ type gitContent struct {
 	From, TreeHash string
 	Name           string // of the file
 	Content        []byte
-	Executable     bool // the file is
+	Mode           uint32 // of the file, as in plan.File
 }
 
 // gitContext is a Git context of the workspace, and what was made of it.
@@ -156,6 +156,9 @@ func (t *Tree) blockContext(c *gitContext, pos schema.Pos, code plan.Code, summa
 func (t *Tree) mayFetchContext(c *gitContext) bool {
 	pos := c.src.Repository.Pos
 	if no := t.refusesFile(c.src.Repository.V); no != nil {
+		if no.code != plan.CodePolicy {
+			no.summary = summaryContext
+		}
 		t.blockContext(c, pos, no.code, no.summary, no.hint, "the context %s%s", c.name, no.text)
 		return false
 	}

@@ -113,11 +113,11 @@ func (r *resolver) layOut(workspaceDir string, claims []claim) *layout {
 // put returns what is at the path p of a mount.
 func (l *layout) put(c claim, p string) []plan.File {
 	if c.file != nil {
-		return []plan.File{{Path: p, Digest: l.keep(c.file)}}
+		return []plan.File{{Path: p, Digest: l.keep(c.file), Mode: c.file.mode}}
 	}
 	switch x := c.content; {
 	case x.file != nil:
-		return []plan.File{{Path: p, Digest: l.keep(x.file)}}
+		return []plan.File{{Path: p, Digest: l.keep(x.file), Mode: x.file.mode}}
 	case x.from != "":
 		return []plan.File{{Path: p, From: x.from, TreeHash: x.tree}}
 	case len(x.folder) > 0:
