@@ -248,7 +248,8 @@ const (
 	RecordRun RecordKind = "run"
 	// RecordSlot is of a CronTask. Data has "last", the latest slot that was run or
 	// skipped, in Unix seconds, "schedule", what it is a slot of, and "skipped", how
-	// many were.
+	// many were; "rerun" is the At of the last wish for a run beside them that there
+	// has been one for.
 	RecordSlot RecordKind = "slot"
 )
 

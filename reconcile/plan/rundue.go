@@ -165,28 +165,6 @@ func nextKey(key string, runs []run) string {
 	return fmt.Sprintf("%s.%d", key, n+1)
 }
 
-// cronRerun returns the run of a CronTask that somebody asked for beside its
-// slots. Its key is when that was.
-func (v *view) cronRerun(d *decision, runs []run) (dueRun, bool) {
-	wish, asked := v.wished(d.id, WishRerun)
-	if !asked {
-		return dueRun{}, false
-	}
-	taken := map[string]bool{}
-	for _, r := range runs {
-		if r.record != nil && !r.record.At.Before(wish.At) || r.state.Started.After(wish.At) {
-			return dueRun{}, false
-		}
-		taken[r.key] = r.record != nil
-	}
-	at := wish.At.Unix()
-	for taken[strconv.FormatInt(at, 10)] {
-		at++
-	}
-	reason := Reason{CodeRerun, "reconcile task --rerun asked for it", d.origin}
-	return dueRun{key: strconv.FormatInt(at, 10), reason: reason}, true
-}
-
 // prepareLaunch has l started unless something is in its way.
 func (v *view) prepareLaunch(d *decision, l *launch, all decisions) {
 	d.todo.launch = l

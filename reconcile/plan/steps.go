@@ -212,6 +212,8 @@ func (d *decision) recordReason(kind RecordKind) Reason {
 		return Reason{CodeUnfinished, "what its update hook is compared with is not recorded yet", d.origin}
 	case kind == RecordApprover:
 		return Reason{CodeUnfinished, "that it can write the lock file is not recorded yet", d.origin}
+	case kind == RecordSlot:
+		return Reason{CodeUnfinished, "which of its slots have been is not recorded yet", d.origin}
 	case len(d.reasons) == 0:
 		return Reason{CodeUnfinished, "the ports it was given are not recorded yet", d.origin}
 	}
