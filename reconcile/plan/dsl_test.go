@@ -143,6 +143,9 @@ func resourceWord(r *plan.Resource, key, value string) error {
 	if hookWord(r, key, value) {
 		return nil
 	}
+	if ok, err := runWord(r, key, value); ok || err != nil {
+		return err
+	}
 	switch key {
 	case "as":
 		r.Name = value
@@ -178,7 +181,7 @@ func specWord(spec *plan.Spec, key, value string) (bool, error) {
 	if c == nil {
 		return false, nil
 	}
-	if probeWord(c, key, value) {
+	if probeWord(c, key, value) || taskWord(c, key, value) {
 		return true, nil
 	}
 	switch key {
@@ -233,6 +236,11 @@ func (s *scene) observe(words []string) error {
 			s.observed.Converged = append(s.observed.Converged, id)
 		}
 		return err
+	case "noimage": // ID after text: as backoff, since there is no image
+		err := s.observe(append([]string{"backoff"}, words[1:]...))
+		b := &s.observed.Backoff[len(s.observed.Backoff)-1]
+		b.Image, b.At = true, testNow.Add(-time.Second)
+		return err
 	case "backoff": // ID after, or ID of-another-spec after
 		id, err := plan.ParseID(words[1])
 		b := plan.Backoff{ID: id, Digest: s.digest(id), Detail: strings.Join(words[3:], " ")}
@@ -257,6 +265,8 @@ func (s *scene) observe(words []string) error {
 		return s.record(words[1:])
 	case "wish":
 		return s.wish(words[1:])
+	case "run":
+		return s.run(words[1:])
 	case "ran":
 		return s.ran(words[1:])
 	case "nohostpaths":
@@ -398,6 +408,12 @@ func objectWord(o *plan.Object, key, value string) error {
 		} else {
 			o.Finished = testNow.Add(-ago)
 		}
+		return err
+	case "run":
+		o.Run = value
+	case "outcome":
+		how, err := outcome(value)
+		o.Outcome = how
 		return err
 	case "drift":
 		o.Drift = append(o.Drift, plan.Reason{Code: plan.Code(value), Text: "it is " + value})

@@ -41,7 +41,7 @@ func (v *view) dueRuns(d *decision, runs []run, all decisions) {
 			}
 		}
 	} else if on := v.goingOn(d, runs); on != nil && (cron == nil || cron.Policy != CronAllow) {
-		d.withhold(&hold{reasons: []Reason{{CodeQueued, fmt.Sprintf("another run of it goes on: %s", on.state.Name), d.origin}}, benign: true})
+		d.withhold(&hold{reasons: []Reason{{CodeQueued, "it runs again when the run that goes on has ended", d.origin}}, benign: true})
 		return
 	}
 	v.prepareLaunch(d, l, all)
@@ -112,7 +112,7 @@ func (v *view) candidates(d *decision, runs []run) []*launch {
 	if len(due) == 0 || len(ls) == 0 {
 		d.records = append(d.records, recs...)
 	}
-	if x, ok := v.cronRerun(d, runs); ok {
+	if x, ok := v.cronRerun(d, runs); ok && len(due) == 0 {
 		add(x, nil)
 	}
 	return ls

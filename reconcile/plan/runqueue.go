@@ -95,7 +95,7 @@ func (v *view) admitOne(d *decision, rooms map[string]*room) {
 		rm.used += 1 - own
 		l.after = slices.Clone(rm.freed)
 	default:
-		v.wait(d, l, rm.used)
+		v.wait(d, l, max(limit, rm.used-len(rm.freed)))
 		return
 	}
 	v.launch(d, l)

@@ -117,11 +117,11 @@ func (g *graph) recordRun(d *decision, rec Record, o *Object, reason Reason, aft
 		s.Object = o.Handle
 	}
 	what := recordWhat(rec)
-	switch {
-	case rec.Forget:
+	if rec.Forget {
 		what += "-forget"
-	case rec.Data[runKept] == "false" && rec.RunState().Ended():
-		what += "-gone"
+	}
+	if id := stepID(s.Op, s.Target, s.Object, what); g.steps[id] != nil {
+		what += "-gone" // its end is recorded before what is left of it is removed
 	}
 	return g.add(s, what, after...)
 }

@@ -5,7 +5,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // vetoRun returns why a run that is due cannot be started now, or nil. While
@@ -91,49 +90,6 @@ func (v *view) authorizeRun(d *decision) {
 	d.hold = nil
 	d.withhold(h)
 	d.grants = grants
-}
-
-// noteInputs says of the last run that what it was made of is no longer what is
-// asked for. It is not repeated for that.
-func (v *view) noteInputs(d *decision, last run) {
-	if last.state.Digest == "" || v.missingInputs(&decision{res: d.res, create: "-", origin: d.origin}) != nil {
-		return
-	}
-	var what []string
-	made := Object{ID: d.id, Digest: last.state.Digest}
-	if made.Digest != v.digestAs(d.res, made.Digest) {
-		what = v.specPaths(d.res, made)
-		if len(what) == 0 {
-			what = []string{"its spec"}
-		}
-	}
-	for _, in := range d.res.Spec.Inputs() {
-		was, now := last.state.Inputs[in.String()], v.observed.Inputs[in]
-		if was != "" && now.State == FactKnown && now.Value != was {
-			what = append(what, inputText(in))
-		}
-	}
-	if len(what) == 0 {
-		return
-	}
-	if len(what) > 3 {
-		what = append(what[:3:3], fmt.Sprintf("%d more", len(what)-3))
-	}
-	since := "it ran"
-	if last.goesOn() {
-		since = "it was started"
-	}
-	_, name, _ := strings.Cut(d.id.String(), "/")
-	text := fmt.Sprintf("inputs changed since %s: %s; reconcile task %s --rerun repeats it", since, strings.Join(what, ", "), name)
-	d.note = &hold{reasons: []Reason{{CodeInputs, text, d.origin}}, benign: true}
-}
-
-// inputText names an input for people.
-func inputText(in Input) string {
-	if in.Kind == InputSecret {
-		return "secret " + secretName(in)
-	}
-	return string(in.Kind) + " " + in.Name
 }
 
 // outcome says how a run ended, as the end of "it …".

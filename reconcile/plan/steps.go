@@ -214,6 +214,10 @@ func (d *decision) recordReason(kind RecordKind) Reason {
 		return Reason{CodeUnfinished, "that it can write the lock file is not recorded yet", d.origin}
 	case kind == RecordSlot:
 		return Reason{CodeUnfinished, "which of its slots have been is not recorded yet", d.origin}
+	case kind == RecordRun:
+		return Reason{CodeQueued, "it waits for room", d.origin}
+	case kind == RecordSlot:
+		return Reason{CodeSlot, "its slots are remembered", d.origin}
 	case len(d.reasons) == 0:
 		return Reason{CodeUnfinished, "the ports it was given are not recorded yet", d.origin}
 	}
