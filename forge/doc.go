@@ -12,7 +12,7 @@
 //
 //	http.Handle("/webhook", forge.NewReceiver(forge.ReceiverOptions{
 //		Secret: secret,
-//		Ref:    "main",
+//		Watch:  forge.Watch{Ref: "main"},
 //		Notify: func(forge.Push) { loop.Notify(reconcile.CauseWebhook) },
 //	}))
 //

@@ -31,16 +31,24 @@ type ReceiverOptions struct {
 	// bytes. It is asked for each delivery, so that a secret can be changed while
 	// the program runs. With an error the endpoint does not exist: 404.
 	Secret func() ([]byte, error)
+	// What is watched is Watch, or, when it is set, what Watched returns, which is
+	// asked for each delivery.
+	Watch
+	Watched func() []Watch
+	// Notify is told of each delivery that counts. It must not block.
+	Notify func(Push)
+	Now    func() time.Time // nil = time.Now
+	Log    *slog.Logger     // nil = silent
+}
+
+// Watch is a ref of a repository.
+type Watch struct {
 	// Ref is watched: a whole reference, or the name of a branch or tag; "" = the
 	// default branch, as the delivery names it.
 	Ref string
 	// Path is the path of the watched repository's URL. A delivery that names
 	// another repository is ignored; "" = any counts.
 	Path string
-	// Notify is told of each delivery that counts. It must not block.
-	Notify func(Push)
-	Now    func() time.Time // nil = time.Now
-	Log    *slog.Logger     // nil = silent
 }
 
 // Push is a delivery that counts.
@@ -194,21 +202,38 @@ func (rc *receiver) judge(h http.Header, p proof, body []byte) answer {
 // about says why a delivery is about something else; "" = it is about what is
 // watched. One about a branch that is gone counts: the look finds out.
 func (rc *receiver) about(d payload) string {
-	if name := d.repository(); name != "" && rc.opt.Path != "" && !samePath(rc.opt.Path, name) {
-		return "the repository " + quote(name) + " is not the watched one"
+	watched := []Watch{rc.opt.Watch}
+	if rc.opt.Watched != nil {
+		watched = rc.opt.Watched()
 	}
-	watched := rc.opt.Ref
+	name := d.repository()
+	reason := "the repository " + quote(name) + " is not the watched one"
+	for _, w := range watched {
+		switch {
+		case name != "" && w.Path != "" && !samePath(w.Path, name):
+		case w.isAbout(d):
+			return ""
+		default:
+			reason = "the ref " + quote(d.Ref) + " is not the watched one"
+		}
+	}
+	return reason
+}
+
+// isAbout reports whether a delivery is about the ref.
+func (w Watch) isAbout(d payload) bool {
+	watched := w.Ref
 	if watched == "" {
 		if watched = d.defaultBranch(); watched == "" {
-			return "" // the sender does not know it either
+			return true // the sender does not know it either
 		}
 	}
 	for _, prefix := range []string{"", "refs/heads/", "refs/tags/"} {
 		if d.Ref == prefix+watched || prefix != "" && prefix+d.Ref == watched {
-			return ""
+			return true
 		}
 	}
-	return "the ref " + quote(d.Ref) + " is not the watched one"
+	return false
 }
 
 // samePath reports whether name, such as owner/name, is the repository at the

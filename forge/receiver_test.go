@@ -5,6 +5,7 @@ package forge
 import (
 	"bytes"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -66,8 +67,7 @@ func newEndpoint(t *testing.T, change func(*ReceiverOptions)) *endpoint {
 	e := &endpoint{now: testNow}
 	o := ReceiverOptions{
 		Secret: func() ([]byte, error) { return []byte(testSecret), nil },
-		Ref:    "main",
-		Path:   "/acme/infra.git",
+		Watch:  Watch{Ref: "main", Path: "/acme/infra.git"},
 		Notify: func(p Push) { e.mu.Lock(); defer e.mu.Unlock(); e.pushes = append(e.pushes, p) },
 		Now:    func() time.Time { return e.now },
 		Log:    slog.New(slog.NewTextHandler(&e.log, nil)),
@@ -515,6 +515,36 @@ func TestSameDeliveryAtOnce(t *testing.T) {
 	wg.Wait()
 	if len(e.pushes) != 1 {
 		t.Errorf("%d notifications", len(e.pushes))
+	}
+}
+
+// Of several repositories each is watched for its own ref.
+func TestWatched(t *testing.T) {
+	watched := []Watch{{Path: "/acme/infra.git", Ref: "main"}, {Path: "/acme/docs.git", Ref: "v1"}, {Path: "/acme/docs.git"}}
+	e := newEndpoint(t, func(o *ReceiverOptions) { o.Watched = func() []Watch { return watched } })
+	send := func(name, ref string) (int, string) {
+		body := `{"ref":"` + ref + `","repository":{"full_name":"` + name + `","default_branch":"trunk"},"after":"` + rand.Text() + `"}`
+		code, a := e.deliver(t, header{"X-GitHub-Event": "push", "X-Hub-Signature-256": "sha256=" + sign(testSecret, body)}, body)
+		return code, a.Reason
+	}
+	for _, c := range []struct {
+		name, ref string
+		code      int
+		reason    string
+	}{
+		{"acme/infra", "refs/heads/main", 202, ""},
+		{"acme/docs", "refs/tags/v1", 202, ""},
+		{"acme/docs", "refs/heads/trunk", 202, ""},
+		{"acme/docs", "refs/heads/main", 200, `the ref "refs/heads/main" is not the watched one`},
+		{"acme/else", "refs/heads/main", 200, `the repository "acme/else" is not the watched one`},
+	} {
+		if code, reason := send(c.name, c.ref); code != c.code || reason != c.reason {
+			t.Errorf("%s %s: %d %s, want %d %s", c.name, c.ref, code, reason, c.code, c.reason)
+		}
+	}
+	watched = nil
+	if code, _ := send("acme/infra", "refs/heads/main"); code != 200 {
+		t.Errorf("nothing is watched: %d", code)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"reconcile/control"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
-	"reconcile/repos"
 )
 
 const (
@@ -84,21 +83,9 @@ func serveOn(g *group, what string, srv *http.Server, l net.Listener) {
 	})
 }
 
-// listenHooks opens the listener for webhooks, which only a workspace in git
-// has a use for.
+// listenHooks opens the listener for webhooks of all repositories that are polled.
 func (d *daemon) listenHooks() (*http.Server, net.Listener, error) {
-	g := d.feed.at.git
-	if g == nil {
-		if d.app.webhook.listen != "" {
-			return nil, nil, errors.New("--webhook-listen is for workspaces in git: the files of a directory are watched")
-		}
-		return nil, nil, nil
-	}
-	u, err := repos.ParseURL(g.url)
-	if err != nil {
-		return nil, nil, err
-	}
-	return d.app.listenWebhooks(u.Path, g.ref, func() { d.feed.Refresh(reconcile.CauseWebhook) })
+	return d.app.listenWebhooks(d.feed.Watched, func() { d.feed.Refresh(reconcile.CauseWebhook) })
 }
 
 // Status says how things are, for the control socket.

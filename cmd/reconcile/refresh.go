@@ -3,12 +3,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"reconcile/forge"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 	"reconcile/repos"
@@ -307,6 +310,22 @@ func (r *refresher) landed(src repos.Source, w *wanted, f repos.Fetched) {
 		r.notify(reconcile.CausePoll)
 	}
 	r.nudge()
+}
+
+// Watched are the refs of the repositories that are polled, sorted.
+func (r *refresher) Watched() []forge.Watch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []forge.Watch
+	for src := range r.wanted {
+		if u, err := repos.ParseURL(src.URL); err == nil {
+			out = append(out, forge.Watch{Path: u.Path, Ref: src.Ref})
+		}
+	}
+	slices.SortFunc(out, func(a, b forge.Watch) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Ref, b.Ref))
+	})
+	return out
 }
 
 // State is what is known of the repositories that the last load asked for.

@@ -37,10 +37,9 @@ const (
 )
 
 // listenWebhooks opens the listener for webhooks and returns the server to run
-// on it; both are nil where none is asked for. It serves POST /webhook for the
-// watched ref of the repository at path, the path of its URL, and nothing else.
-// notify must not block.
-func (a *app) listenWebhooks(path, ref string, notify func()) (*http.Server, net.Listener, error) {
+// on it; both are nil where none is asked for. It serves POST /webhook for what
+// watched returns, and nothing else. Neither function may block.
+func (a *app) listenWebhooks(watched func() []forge.Watch, notify func()) (*http.Server, net.Listener, error) {
 	if a.webhook.listen == "" {
 		if a.webhook.secretFile != "" {
 			return nil, nil, errors.New("--webhook-secret-file needs --webhook-listen")
@@ -57,7 +56,7 @@ func (a *app) listenWebhooks(path, ref string, notify func()) (*http.Server, net
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/webhook", forge.NewReceiver(forge.ReceiverOptions{
-		Secret: secret, Ref: ref, Path: path,
+		Secret: secret, Watched: watched,
 		Notify: func(forge.Push) { notify() },
 		Log:    a.logger(),
 	}))

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"reconcile/forge"
 )
 
 const hookSecret = "a-secret-of-some-length"
@@ -30,7 +32,7 @@ func secretFile(t *testing.T, content string) string {
 // serveWebhooks runs the listener and returns its address.
 func serveWebhooks(t *testing.T, a *app, notify func()) string {
 	t.Helper()
-	server, listener, err := a.listenWebhooks("/acme.git", "main", notify)
+	server, listener, err := a.listenWebhooks(func() []forge.Watch { return []forge.Watch{{Path: "/acme.git", Ref: "main"}} }, notify)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +131,7 @@ func TestWebhookFlags(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := &app{std: stdio{err: new(strings.Builder)}, webhook: c.flags}
-			server, listener, err := a.listenWebhooks("", "", func() {})
+			server, listener, err := a.listenWebhooks(func() []forge.Watch { return nil }, func() {})
 			if listener != nil {
 				listener.Close()
 			}
