@@ -49,6 +49,20 @@ func (b *bed) ask(id plan.ID, key string, data map[string]string) {
 	b.wait(time.Second)
 }
 
+// told lists the phases that the history tells of the runs of a name, those that
+// were started and ended in one pass once.
+func (b *bed) told(name string) []string {
+	var out []string
+	for _, rec := range b.mem.history {
+		for _, r := range rec.Runs {
+			if r.Name == name {
+				out = append(out, string(r.Phase))
+			}
+		}
+	}
+	return slices.Compact(out)
+}
+
 // runsOf lists how the runs of a resource went, newest first.
 func (b *bed) runsOf(id plan.ID) []string {
 	b.t.Helper()
@@ -116,6 +130,27 @@ func TestLoopQueue(t *testing.T) {
 			if order[i] < order[i-2] {
 				t.Errorf("not first come first served: %v", order)
 			}
+		}
+	})
+}
+
+// What ends at once is no flapping, however much of it there is.
+func TestLoopQueueOfShortRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 30
+		var rs []plan.Resource
+		for i := range n {
+			r := task(fmt.Sprintf("t%02d", i), "exit", "0")
+			r.Run.Group, r.Run.Max = "agent/default", 1
+			rs = append(rs, r)
+		}
+		b := newRunBed(t, rs)
+		b.wait(n * 2 * time.Second)
+		if st := b.taskStatus(taskID("t29")); st.State != "Completed" {
+			t.Errorf("the last is %s after %s", st.State, n*2*time.Second)
+		}
+		if got := starts(b.rt); len(got) != n {
+			t.Errorf("starts %v", got)
 		}
 	})
 }
@@ -273,6 +308,9 @@ func TestLoopRetention(t *testing.T) {
 		}
 		b.wait(48 * time.Hour)
 		b.wantRuns(taskID("a"), keyOf("1")+" Completed")
+		if got := b.told("a"); !slices.Equal(got, []string{"Running", "Completed"}) {
+			t.Errorf("history of a: %v", got)
+		}
 		if st := b.taskStatus(taskID("a")); st.Runs[0].Kept || st.Actual != reconcile.Absent || !st.InSync || *st.ExitCode != 0 {
 			t.Errorf("status %+v", st)
 		}
@@ -336,7 +374,7 @@ func TestLoopGivesUpWithoutAnImage(t *testing.T) {
 				return nil
 			}, nil)
 		})
-		b.wait(2 * time.Second)
+		b.wait(500 * time.Millisecond)
 		if got := runRecord(t, b.mem, taskID("a"), keyOf("1")); got.Phase != plan.RunFailed || got.Reason != plan.FailedImage {
 			t.Errorf("record %+v", got)
 		}
