@@ -3,6 +3,7 @@
 package repos
 
 import (
+	"bytes"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ func TestHTTPCredentials(t *testing.T) {
 			return Secret{"": []byte(text)}, nil
 		}
 	}
+	keys := func(s Secret) func(string) (Secret, error) {
+		return func(string) (Secret, error) { return s, nil }
+	}
 	line := func(format string, a ...any) string {
 		return writeFile(t, "credentials", fmt.Sprintf(format, a...), 0o600)
 	}
@@ -71,6 +75,12 @@ func TestHTTPCredentials(t *testing.T) {
 		{name: "no secrets", ref: "git", text: "there are no secrets"},
 		{name: "no such secret", auth: Auth{Secret: secret("")}, ref: "gut", text: `read secret "gut": there is no such secret`},
 		{name: "secret of lines", auth: Auth{Secret: secret(planted + "\n" + planted)}, ref: "git", text: "not one line"},
+		{name: "keys", auth: Auth{Secret: keys(Secret{keyUsername: []byte("ada"), keyPassword: []byte(planted + "\n"), keySSH: []byte("no")})}, ref: "git"},
+		{name: "user and token", auth: Auth{Secret: keys(Secret{keyUsername: []byte("ada\n"), keyToken: []byte(planted)})}, ref: "git"},
+		{name: "token by its key", auth: Auth{Secret: keys(Secret{keyToken: []byte(planted)})}, ref: "git"},
+		{name: "password before token", auth: Auth{Secret: keys(Secret{keyUsername: []byte("ada"), keyPassword: []byte(planted), keyToken: []byte("no")})}, ref: "git"},
+		{name: "no password", auth: Auth{Secret: keys(Secret{keyUsername: []byte("ada"), keySSH: []byte(planted)})}, ref: "git", text: `"git" has neither a password nor a token`},
+		{name: "lines", auth: Auth{Secret: keys(Secret{keyToken: []byte(planted + "\n" + planted)})}, ref: "git", text: `the key token of the secret "git" is not one line`},
 		{name: "key", auth: Auth{Secret: secret("-----BEGIN OPENSSH PRIVATE KEY-----\n" + planted)}, ref: "git", text: "is a private key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -180,6 +190,8 @@ func TestSSHKeys(t *testing.T) {
 		{name: "agent", auth: Auth{LookupEnv: env("SSH_AUTH_SOCK", agentWith(t, key))}},
 		{name: "agent that is gone", auth: Auth{LookupEnv: env("SSH_AUTH_SOCK", "/nonexistent", "HOME", home)}},
 		{name: "secret", auth: Auth{LookupEnv: noEnv, Secret: func(string) (Secret, error) { return Secret{"": key}, nil }}, ref: "k"},
+		{name: "secret of keys", auth: Auth{LookupEnv: noEnv, Secret: func(string) (Secret, error) { return Secret{keySSH: bytes.TrimSpace(key)}, nil }}, ref: "k"},
+		{name: "secret without a key", auth: Auth{LookupEnv: noEnv, Secret: func(string) (Secret, error) { return Secret{keyToken: []byte(planted)}, nil }}, ref: "k", text: `"k" has no ssh-privatekey, which ssh needs`},
 		{name: "secret that is none", auth: Auth{LookupEnv: noEnv, Secret: func(string) (Secret, error) { return Secret{"": []byte(planted)}, nil }}, ref: "k", text: "not a private key"},
 		{name: "none", auth: Auth{LookupEnv: noEnv}, text: "takes none of our keys; offered were no keys"},
 		{name: "stranger", auth: Auth{SSHKey: stranger, LookupEnv: noEnv}, text: "takes none of our keys; offered were the key " + stranger},
@@ -250,6 +262,49 @@ func TestSSHHostKeys(t *testing.T) {
 				t.Errorf("error %v, want %q", got.Err, tt.text)
 			}
 		})
+	}
+}
+
+// The host keys in a secret count, and no others.
+func TestSSHHostKeysOfSecret(t *testing.T) {
+	srv := repostest.SSH(t)
+	repo := srv.Repo(t, "a")
+	first := repo.Commit(t, repostest.Commit{Files: files("a")})
+	known := read(t, srv.KnownHosts)
+	address, _, _ := strings.Cut(known, " ")
+	other := filepath.Join(t.TempDir(), "other")
+	repostest.NewKey(t, other)
+	public := read(t, other+".pub")
+	for _, tt := range []struct {
+		name, hosts string
+		text        string
+	}{
+		{"known", known, ""},
+		{"unknown", "example.org " + public, `is in none of known_hosts of the secret "k"`},
+		{"changed", "# old\n" + address + " " + public, `known_hosts of the secret "k", line 2 has another`},
+		{"broken", address + " ssh-ed25519 !!!\n", `known_hosts of the secret "k" cannot be read`},
+	} {
+		for _, exec := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, exec %t", tt.name, exec), func(t *testing.T) {
+				t.Setenv("TMPDIR", t.TempDir())
+				auth := Auth{
+					LookupEnv: func(string) (string, bool) { return "", false }, KnownHosts: []string{srv.KnownHosts},
+					Secret: func(string) (Secret, error) {
+						return Secret{keySSH: []byte(read(t, srv.Key)), keyKnownHosts: []byte(tt.hosts)}, nil
+					},
+				}
+				got := fetch(t, newStore(t, StoreOptions{Auth: auth, Retries: -1}), Source{URL: repo.URL, SecretRef: "k", Exec: exec})
+				switch {
+				case tt.text == "":
+					wantCommit(t, "fetch", got, first, nil)
+				case got.Commit != "" || got.Err == nil || !exec && !strings.Contains(got.Err.Error(), tt.text):
+					t.Errorf("%q, error %v, want %q", got.Commit, got.Err, tt.text)
+				}
+				if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+					t.Errorf("left behind are %v, %v", left, err)
+				}
+			})
+		}
 	}
 }
 

@@ -242,3 +242,68 @@ func TestSubmoduleURLs(t *testing.T) {
 		}
 	}
 }
+
+// Without its submodules a source has empty folders in their place, in another
+// process too, and nobody is asked for them.
+func TestNoModules(t *testing.T) {
+	a := repostest.HTTP(t, repostest.HTTPOptions{})
+	inner, outer := a.Repo(t, "inner"), a.Repo(t, "outer")
+	commit := inner.Commit(t, repostest.Commit{Files: files("inner")})
+	first := outer.Commit(t, repostest.Commit{
+		Files:      map[string]string{".gitmodules": gitmodules("lib/inner", a.URL+"/nowhere.git"), "x": "x\n"},
+		Submodules: map[string]string{"lib/inner": commit},
+	})
+	s := newStore(t, StoreOptions{Retries: -1})
+	with, without := Source{URL: outer.URL}, Source{URL: outer.URL, NoModules: true}
+	wantCommit(t, "without", fetch(t, s, without), first, nil)
+	for _, r := range a.Requests() {
+		if !strings.Contains(r.Path, "/outer.git/") {
+			t.Errorf("asked for %s", r.Path)
+		}
+	}
+	wantCommit(t, "with", fetch(t, s, with), "", ErrNotFound)
+	wantCommit(t, "without, looked up", s.Look([]Source{without})[0], first, nil)
+	f, err := s.FS(without, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = ".gitmodules lib/ lib/inner/ x"
+	if got := allNames(t, f); got != want {
+		t.Errorf("files are %s, want %s", got, want)
+	}
+	from, err := f.Source(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, done, err := newStore(t, StoreOptions{Dir: s.opt.Dir}).OpenSource(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := allNames(t, again); got != want {
+		t.Errorf("opened again they are %s, want %s", got, want)
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+	// A new commit without the broken submodule: both sources go there.
+	second := outer.Commit(t, repostest.Commit{Delete: []string{"lib", ".gitmodules"}})
+	wantCommit(t, "with, mended", fetch(t, s, with), second, nil)
+	wantCommit(t, "without, moved", fetch(t, s, without), second, nil)
+}
+
+// allNames is all that is in a file system, folders with a slash.
+func allNames(t *testing.T, f fs.FS) string {
+	t.Helper()
+	var names []string
+	err := fs.WalkDir(f, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			name += "/"
+		}
+		names = append(names, name)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names[1:], " ")
+}
