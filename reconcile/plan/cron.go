@@ -93,7 +93,15 @@ func (v *view) slots(d *decision, runs []run) (due []dueRun, recs []Record, wake
 	if d.res.Run.Cron.Suspend {
 		why = &hold{reasons: []Reason{{CodeSuspended, "it is suspended", d.origin}}, benign: true}
 	}
-	if wish, answered := v.rerunAnswered(d.id, runs); answered && wish.At.After(is.rerun) {
+	wish, answered := v.rerunAnswered(d.id, runs)
+	if _, asked := v.cronRerun(d, runs); asked && len(due) > 0 {
+		if d.res.Run.Cron.Policy == CronAllow {
+			wake = now.Add(time.Second)
+		} else { // only one may go on: that of the slot is what was asked for
+			answered = true
+		}
+	}
+	if answered && wish.At.After(is.rerun) {
 		is.rerun = wish.At
 	}
 	if !known || is != was {
@@ -110,27 +118,44 @@ func (v *view) slot(d *decision, runs []run, times schedule.Schedule, s *slotSta
 	if slot.IsZero() {
 		return nil, nil
 	}
+	before, due := s.last, true
 	s.last = slot.Unix()
 	if c.Suspend {
 		return nil, nil
 	}
 	s.skipped += missed
-	key := strconv.FormatInt(slot.Unix(), 10)
-	if slices.ContainsFunc(runs, func(r run) bool { return r.key == key && (r.record != nil || r.found) }) {
+	for _, r := range runs {
+		at, ok := r.slot(times)
+		switch {
+		case !ok || r.record == nil && !r.found || at <= before || at > s.last:
+		case at == s.last:
+			due = false
+		default:
+			s.skipped--
+		}
+	}
+	if !due {
 		return nil, nil
 	}
 	late := time.Duration(v.opts.Now.Unix()-slot.Unix()) * time.Second
 	switch {
 	case c.Deadline >= 0 && late > c.Deadline:
 		s.skipped++
-		return nil, d.slotNote(fmt.Sprintf("slot %s is skipped: it came %s ago, and may be run for %s", slotText(slot), late, c.Deadline))
+		return nil, d.slotNote(fmt.Sprintf("slot %s is skipped: it came %s ago, and may be run for %s", slotText(slot), spanText(late), spanText(c.Deadline)))
 	case c.Policy != CronAllow && c.Policy != CronReplace:
 		if why := v.forbidden(d, runs); why != "" {
 			s.skipped++
 			return nil, d.slotNote(fmt.Sprintf("slot %s is skipped: %s", slotText(slot), why))
 		}
 	}
+	key := strconv.FormatInt(s.last, 10)
 	return []dueRun{{key: key, reason: Reason{CodeSlot, "slot " + slotText(slot), d.origin}}}, nil
+}
+
+// slot returns the slot that r is the run of, in Unix seconds. False: it is of none.
+func (r run) slot(times schedule.Schedule) (int64, bool) {
+	at, err := strconv.ParseInt(r.key, 10, 64)
+	return at, err == nil && times.Next(time.Unix(at-1, 0)).Unix() == at
 }
 
 // forbidden says which run another must not be beside; "" = there is none.
@@ -196,9 +221,8 @@ func (v *view) history(d *decision, runs []run) (drop []run) {
 			continue
 		}
 		room[r.state.Phase]--
-		slot, _ := strconv.ParseInt(r.key, 10, 64)
-		toCome := slot > s.last && times.Next(time.Unix(slot-1, 0)).Unix() == slot
-		if room[r.state.Phase] >= 0 || toCome || wished && r.answers(wish) && s.rerun.Before(wish.At) {
+		slot, ok := r.slot(times)
+		if room[r.state.Phase] >= 0 || ok && slot > s.last || wished && r.answers(wish) && s.rerun.Before(wish.At) {
 			continue
 		}
 		drop = append(drop, r)
