@@ -68,7 +68,8 @@ func RunLog(ctx context.Context, dir, key string, opt LogOptions, stdout, stderr
 	return nil
 }
 
-// logTime is how Podman prints the times of lines, in this host's zone.
+// logTime is how Podman prints the times of lines; one before 5 leaves out what is
+// less than a second.
 const logTime = "2006-01-02T15:04:05.000000000Z07:00"
 
 // logLine is one line that a container wrote.
