@@ -4,7 +4,7 @@ package plan
 
 import (
 	"cmp"
-	"path/filepath"
+	"path"
 	"strings"
 )
 
@@ -14,5 +14,5 @@ import (
 // always in it, so that no such folder is that of a run of another.
 func RunsDir(stateDir, workspace string, id ID) string {
 	kind := strings.ToLower(string(id.Kind))
-	return filepath.Join(stateDir, "workspaces", workspace, "data", "runs", kind, cmp.Or(id.Namespace, DefaultNamespace), id.Name)
+	return path.Join(stateDir, "workspaces", workspace, "data", "runs", kind, cmp.Or(id.Namespace, DefaultNamespace), id.Name)
 }
