@@ -162,7 +162,7 @@ func (c *credentialResolver) allOfHost(k schema.Credential) {
 	}
 	c.all[ref] = schema.Str{V: k.Name.V, Pos: k.Secret.Pos}
 	c.out.from = append(c.out.from, ref)
-	c.out.places["envFrom"] = k.Secret.Pos.String()
+	c.out.places["envFrom."+ref] = k.Secret.Pos.String()
 }
 
 func (c *credentialResolver) variable(name, ref string, pos schema.Pos) {

@@ -11,17 +11,18 @@ import (
 	"reconcile/schema"
 )
 
-// Graph is who enables whom.
+// Graph is who enables whom, and what Tasks are made of.
 type Graph struct {
 	Nodes []Node // sorted by kind and name
-	Edges []Edge // by node, in the order of its manifest; those of the workspace file first
+	Edges []Edge // by node, in the order of its manifest; those of the workspace file first, those of Tasks last
 }
 
-// Node is an instance of a manifest agent, or a DaemonAgent.
+// Node is an instance of a manifest agent, or an object: a DaemonAgent, a Task, a
+// CronTask, an Agent, or a Context or ConfigMap that one of them uses.
 type Node struct {
 	ID     plan.ID
-	Name   string // of the instance
-	Agent  string // "" for a DaemonAgent
+	Name   string // of the instance, or the object
+	Agent  string // "" for an object
 	Repo   string
 	Mode   schema.EnableMode
 	Devel  string     // the repo of devel
@@ -31,7 +32,8 @@ type Node struct {
 	Blocked bool
 }
 
-// Edge is one enable entry.
+// Edge is one enable entry, or a reference of an object to another, whose names are
+// their IDs then.
 type Edge struct {
 	From   string // name of an instance; "" = the workspace file
 	To     string
@@ -159,9 +161,12 @@ func (t *Tree) graph(resources map[plan.ID]*plan.Resource) *Graph {
 			g.Nodes = append(g.Nodes, Node{ID: id, Name: doc.Meta.Name.V, Origin: doc.Pos, Blocked: blocked(id)})
 		}
 	}
+	g.addTasks(t, blocked)
 	slices.SortFunc(g.Nodes, func(a, b Node) int {
-		return cmp.Or(cmp.Compare(b.ID.Kind, a.ID.Kind), a.ID.Compare(b.ID))
+		return cmp.Or(cmp.Compare(graphRank(a.ID.Kind), graphRank(b.ID.Kind)), a.ID.Compare(b.ID))
 	})
+	used := g.Edges // of tasks, which come last
+	g.Edges = nil
 	edge := func(from string, e *edge) {
 		g.Edges = append(g.Edges, Edge{
 			From: from, To: e.to.name, Text: e.entry.Text, Origin: e.entry.Pos, NoWait: e.entry.NoWait, Cycle: e.cycle,
@@ -179,5 +184,6 @@ func (t *Tree) graph(resources map[plan.ID]*plan.Resource) *Graph {
 			}
 		}
 	}
+	g.Edges = append(g.Edges, used...)
 	return g
 }

@@ -37,10 +37,11 @@ const (
 	wantRequests    = "requests"  // each call of Options.Git
 	wantImages      = "images"    // that can be locked
 	wantAuthority   = "authority" // what agents can do, and whether that is approved
+	wantTasks       = "tasks"     // their runs, files and secrets
 )
 
 func isExpectation(name string) bool {
-	return slices.Contains([]string{wantDiagnostics, wantDesired, wantResources, wantGraph, wantRequests, wantImages, wantAuthority}, name)
+	return slices.Contains([]string{wantDiagnostics, wantDesired, wantResources, wantGraph, wantRequests, wantImages, wantAuthority, wantTasks}, name)
 }
 
 // scenario is the host that an archive describes. Its files are the
@@ -362,6 +363,7 @@ func (s *scenario) run(t *testing.T) map[string]string {
 		wantRequests:    clean.Replace(requestsText(t, s.remote.asked, tree)),
 		wantImages:      clean.Replace(imagesText(res.Images)),
 		wantAuthority:   clean.Replace(authorityText(res.Desired)),
+		wantTasks:       clean.Replace(tasksText(res)),
 	}
 }
 

@@ -25,8 +25,11 @@ const taskFile = "task.md"
 // container.
 type TaskFile struct {
 	Path   string     // absolute; that of a folder stands for all in it
-	From   string     // such as "task.md", "the Task's context x" or "the credential y"
+	From   string     // such as "the description, context a", "the Task's context b" or "the credential c"
 	Origin schema.Pos // of what puts it there
+	// Unknown: something that it is made of is missing, so that there is nothing of
+	// it in the spec.
+	Unknown bool
 }
 
 // claim is something with a path in the container.
@@ -34,6 +37,7 @@ type claim struct {
 	path  string // absolute and clean
 	pos   schema.Pos
 	what  string // for messages
+	from  string // for TaskFile; "" = what
 	owner owner
 	// One of these is set.
 	file    *blob
@@ -92,9 +96,11 @@ func (r *resolver) layOut(workspaceDir string, claims []claim) *layout {
 	l := &layout{resolver: r, workspaceDir: workspaceDir, places: map[string]string{}}
 	work := plan.Mount{Type: plan.MountFiles, Target: workspaceDir}
 	for _, c := range l.settle(claims) {
-		l.files = append(l.files, TaskFile{Path: c.path, From: c.what, Origin: c.pos})
+		unknown := c.content != nil && len(c.content.blocked) > 0
+		l.files = append(l.files, TaskFile{Path: c.path, From: cmp.Or(c.from, c.what), Origin: c.pos, Unknown: unknown})
 		switch {
-		case c.owner == ofOther && c.file == nil:
+		case unknown:
+		case c.file == nil && c.content == nil:
 			l.secrets = append(l.secrets, c.secrets...)
 		case within(c.path, workspaceDir):
 			work.Files = append(work.Files, l.put(c, strings.TrimPrefix(c.path, strings.TrimSuffix(workspaceDir, "/")+"/"))...)

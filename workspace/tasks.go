@@ -178,23 +178,38 @@ func taskEnv(namespace, workspaceDir string, keep *schema.HumanInTheLoop) []plan
 func (r *resolver) taskFile(res *plan.Resource, description schema.Str, dir string, contexts []mounted) (claim, bool) {
 	md := claim{path: path.Join(dir, taskFile), owner: ofOther, pos: description.Pos, what: "the description"}
 	var parts []taskPart
+	var from []string // what it is made of
+	if description.V != "" {
+		from = []string{md.what}
+	}
+	unknown := false
 	for _, m := range contexts {
 		if m.path != "" {
 			continue
 		}
-		if description.V == "" && len(parts) == 0 {
+		if len(from) == 0 {
 			md.pos, md.what = m.pos, "the "+m.what()+", which has no mountPath,"
 		}
-		if len(m.content.blocked) == 0 {
+		from = append(from, m.what())
+		unknown = unknown || len(m.content.blocked) > 0
+		if !unknown {
 			parts = append(parts, taskPart{m.name, m.namespace, m.content.typ, m.content.text()})
 		}
+	}
+	if len(from) == 0 {
+		return claim{}, false
+	}
+	md.from = strings.Join(from, ", ")
+	if unknown {
+		md.content = &content{blocked: []plan.Reason{{}}}
+		return md, true
 	}
 	data, err := taskMD(description.V, parts)
 	if err != nil {
 		res.Blocked = append(res.Blocked, r.blockOnce(md.pos, plan.CodeInvalid, summaryBadContext, "", "%v", err))
 	}
 	md.file = &blob{data: data}
-	return md, data != nil
+	return md, err == nil
 }
 
 // claimsOf are the claims of contexts with a path.
@@ -234,12 +249,12 @@ func (r *resolver) runner(ref schema.Str, namespace string, task schema.Pos) *ru
 	return a
 }
 
-// groupOf names the Tasks of an Agent, after "run of the".
+// groupOf names the Agent whose Tasks share a limit, as messages do.
 func groupOf(agent plan.ID) string {
 	if agent.Namespace == "" {
 		return "Agent " + agent.Name
 	}
-	return "Agent " + agent.Namespace + "/" + agent.Name
+	return "Agent " + agent.Name + " of " + agent.Namespace
 }
 
 func (r *resolver) resolveRunner(a *runner, spec *schema.Agent, namespace string) {

@@ -100,12 +100,14 @@ func edgeNote(e workspace.Edge) string {
 	return ""
 }
 
-// writeGraph prints a tree from each entry of the workspace file; what was
-// opened before is not opened again.
+// writeGraph prints a tree from each entry of the workspace file, and from each
+// object that none refers to; what was opened before is not opened again.
 func writeGraph(w io.Writer, s style, g *workspace.Graph) {
 	edges := map[string][]workspace.Edge{}
+	used := map[string]bool{}
 	for _, e := range g.Edges {
 		edges[e.From] = append(edges[e.From], e)
+		used[e.To] = true
 	}
 	opened := map[string]bool{}
 	var walk func(name, indent string)
@@ -137,7 +139,7 @@ func writeGraph(w io.Writer, s style, g *workspace.Graph) {
 		}
 	}
 	for _, n := range g.Nodes {
-		if n.ID.Kind != plan.Manifest {
+		if n.ID.Kind != plan.Manifest && !used[n.ID.String()] {
 			fmt.Fprintf(w, "%s%s\n", s.bold(escape(n.ID.String())), origin(s, n.Origin.String()))
 			walk(n.ID.String(), "")
 		}

@@ -201,7 +201,7 @@ func envOf(r plan.Resource) []taskEnv {
 	}
 	slices.SortFunc(out, func(a, b taskEnv) int { return cmp.Compare(a.Name, b.Name) })
 	for _, ref := range r.Spec.Container.EnvFrom {
-		out = append(out, taskEnv{Secret: render.SecretText(ref), Origin: r.Places["envFrom"]})
+		out = append(out, taskEnv{Secret: render.SecretText(ref), Origin: r.Places["envFrom."+ref]})
 	}
 	return out
 }

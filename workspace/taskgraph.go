@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"cmp"
+	"slices"
+
+	"reconcile/reconcile/plan"
+	"reconcile/schema"
+)
+
+// addTasks adds Tasks, CronTasks and Agents, and the Contexts and ConfigMaps that
+// they use, each with an edge to what it refers to that is there. In edges they
+// are called by their IDs.
+func (g *Graph) addTasks(t *Tree, blocked func(plan.ID) bool) {
+	byID := map[plan.ID]schema.Document{}
+	for _, doc := range t.documents {
+		id := documentID(doc)
+		if _, again := byID[id]; !again {
+			byID[id] = doc
+		}
+	}
+	used := map[plan.ID]bool{}
+	var edges []Edge
+	for id, doc := range byID {
+		for _, ref := range refsOf(doc) {
+			if _, ok := byID[ref.to]; ok {
+				used[ref.to] = true
+				edges = append(edges, Edge{From: id.String(), To: ref.to.String(), Text: ref.to.String(), Origin: ref.pos})
+			}
+		}
+	}
+	for id, doc := range byID {
+		switch doc.Kind {
+		case schema.KindTask, schema.KindCronTask, schema.KindAgent:
+		default:
+			if !used[id] {
+				continue
+			}
+		}
+		g.Nodes = append(g.Nodes, Node{ID: id, Name: id.Name, Origin: doc.Pos, Blocked: blocked(id)})
+	}
+	slices.SortFunc(edges, func(a, b Edge) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), a.Origin.Compare(b.Origin), cmp.Compare(a.To, b.To))
+	})
+	g.Edges = append(g.Edges, edges...)
+}
+
+// graphRank is the place of a kind among the nodes.
+func graphRank(k plan.Kind) int {
+	return slices.Index([]plan.Kind{
+		plan.Manifest, plan.DaemonAgent, plan.Task, plan.CronTask,
+		plan.Kind(schema.KindAgent), plan.Kind(schema.KindContext), plan.Kind(schema.KindConfigMap),
+	}, k)
+}
+
+// ref is a reference of an object to another.
+type ref struct {
+	to  plan.ID
+	pos schema.Pos
+}
+
+// refsOf are the references of an object, in their order.
+func refsOf(doc schema.Document) []ref {
+	namespace := namespaceOf(doc)
+	switch x := doc.Object.(type) {
+	case *schema.Task:
+		return refsOfTask(doc, x.TaskSpec)
+	case *schema.CronTask:
+		return refsOfTask(doc, x.Template)
+	case *schema.Agent:
+		return refsOfContexts(x.Contexts, namespace)
+	case *schema.Context:
+		return refsOfSource(x.Source, namespace)
+	}
+	return nil
+}
+
+func refsOfTask(doc schema.Document, spec schema.TaskSpec) []ref {
+	namespace, name := namespaceOf(doc), spec.AgentRef
+	if !name.IsSet() {
+		name = schema.Str{V: defaultAgent, Pos: doc.Pos}
+	}
+	agent := ref{refID(schema.KindAgent, namespace, name.V), name.Pos}
+	return append([]ref{agent}, refsOfContexts(spec.Contexts, namespace)...)
+}
+
+func refsOfContexts(entries []schema.ContextMount, namespace string) []ref {
+	var refs []ref
+	for _, e := range entries {
+		switch {
+		case e.Source != nil:
+			refs = append(refs, refsOfSource(*e.Source, namespace)...)
+		case e.Name.IsSet():
+			refs = append(refs, ref{refID(schema.KindContext, cmp.Or(e.Namespace.V, namespace), e.Name.V), e.Name.Pos})
+		}
+	}
+	return refs
+}
+
+func refsOfSource(src schema.ContextSource, namespace string) []ref {
+	if src.ConfigMap == nil || !src.ConfigMap.Name.IsSet() {
+		return nil
+	}
+	return []ref{{refID(schema.KindConfigMap, namespace, src.ConfigMap.Name.V), src.ConfigMap.Name.Pos}}
+}
