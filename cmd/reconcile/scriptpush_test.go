@@ -22,13 +22,16 @@ import (
 )
 
 // sshdCmd starts a real sshd at $SSH (ssh://USER@HOST:PORT), which git clients
-// of the script may log in to: sshd
+// of the script may log in to, with the key $SSHKEY and the server's in $SSHKNOWN:
+// sshd
 func sshdCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: sshd")
 	}
 	s := repostest.SSH(scriptOf(ts).t)
 	ts.Setenv("SSH", "ssh://"+s.User+"@"+s.Addr)
+	ts.Setenv("SSHKEY", s.Key)
+	ts.Setenv("SSHKNOWN", s.KnownHosts)
 	ts.Setenv("GIT_SSH_COMMAND", "ssh -F /dev/null -i "+s.Key+" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile="+s.KnownHosts)
 }
 
