@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"reconcile/reconcile/plan"
@@ -19,13 +20,24 @@ type Unsettled struct {
 	Reasons []plan.Reason `json:"reasons"`
 }
 
-// FindUnsettled reads p, which was made after such a pass.
+// FindUnsettled reads p, which was made after such a pass. A run for which there
+// is room or a slot by now is none of them, nor what is left of one that is not
+// kept any longer.
 func FindUnsettled(p plan.Plan) []Unsettled {
 	var out []Unsettled
 	for _, c := range p.Changes {
+		if (c.ID.Kind == plan.Task || c.ID.Kind == plan.CronTask) && !slices.ContainsFunc(c.Reasons, unsettling) {
+			continue
+		}
 		out = append(out, Unsettled{ID: c.ID, Actions: c.Actions, Fields: c.ReplacePaths, Reasons: c.Reasons})
 	}
 	return out
+}
+
+// unsettling reports whether a reason to do something about runs is none that comes
+// by itself.
+func unsettling(r plan.Reason) bool {
+	return r.Code != plan.CodeNew && r.Code != plan.CodeSlot && r.Code != plan.CodeEnded
 }
 
 // String names the object, the fields and the reasons, without their places.
