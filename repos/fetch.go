@@ -332,11 +332,26 @@ func (s *Store) look(j *job) Fetched {
 		}
 	}
 	if got.Err != nil {
-		got.Err = fmt.Errorf("%w; the last fetch: %w", ErrNotHere, got.Err)
+		got.Err = &notHereError{got.Err}
 	} else {
 		got.Err = fmt.Errorf("%s: %w", j.u, ErrNotHere)
 	}
 	return got
+}
+
+// notHereError is [ErrNotHere], with why the last fetch failed.
+type notHereError struct{ last error }
+
+func (e *notHereError) Error() string   { return fmt.Sprintf("%v; the last fetch: %v", ErrNotHere, e.last) }
+func (e *notHereError) Unwrap() []error { return []error{ErrNotHere, e.last} }
+
+// LastFailure returns why the last fetch failed of a source that [Store.Look] has
+// nothing of; nil = there was none, or the error is another.
+func LastFailure(err error) error {
+	if e, ok := errors.AsType[*notHereError](err); ok {
+		return e.last
+	}
+	return nil
 }
 
 // known is the state of a source's mirror, which need not exist.

@@ -52,7 +52,8 @@ type GitResult struct {
 	// Since is when the remote was last asked with success; zero = never.
 	Since time.Time
 	// Pending: the repository was not looked at yet, since it is being fetched or
-	// since this command does not use the network. It is nobody's fault.
+	// since this command does not use the network. It is nobody's fault. Err is then
+	// why the last look failed, if there was one.
 	Pending bool
 	// OffRef: the pinned commit is no longer on its ref.
 	OffRef bool

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
@@ -175,6 +176,9 @@ func (t *Tree) takeContext(c *gitContext, res GitResult) {
 	switch {
 	case res.Files == nil && res.Pending:
 		text := "the context " + c.name + " has not been fetched yet"
+		if res.Err != nil {
+			text += "; the last time: " + c.errorText(res.Err)
+		}
 		t.report.warn(pos, summaryContextNotFetched, "", "%s; what it holds is not known", text)
 		c.blocked = &plan.Reason{Code: plan.CodePending, Text: text, Origin: pos.String()}
 		return
@@ -183,7 +187,7 @@ func (t *Tree) takeContext(c *gitContext, res GitResult) {
 		if err == nil {
 			err = errNoResult
 		}
-		t.blockContext(c, pos, plan.CodePending, summaryContext, "", "the context %s: %v", c.name, err)
+		t.blockContext(c, pos, plan.CodePending, summaryContext, "", "the context %s: %s", c.name, c.errorText(err))
 		return
 	}
 	c.files, c.commit = res.Files, res.Commit
@@ -193,9 +197,18 @@ func (t *Tree) takeContext(c *gitContext, res GitResult) {
 	case res.Err != nil:
 		t.report.spare(schema.Diagnostic{
 			Severity: schema.Error, Summary: summaryContextStale, Pos: pos,
-			Detail: fmt.Sprintf("the context %s is used as it was%s: %v", c.name, since(res.Since, " at "), res.Err),
+			Detail: fmt.Sprintf("the context %s is used as it was%s: %s", c.name, since(res.Since, " at "), c.errorText(res.Err)),
 		})
 	}
+}
+
+// errorText is an error about the repository, whose address it does not repeat
+// where the context is called by that.
+func (c *gitContext) errorText(err error) string {
+	if url := safeURL(c.src.Repository.V); strings.HasPrefix(c.name, url) {
+		return strings.TrimPrefix(err.Error(), url+": ")
+	}
+	return err.Error()
 }
 
 // pinContext is [Tree.pin] for a context.

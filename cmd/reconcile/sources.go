@@ -124,7 +124,9 @@ func (g *gitSources) git(ctx context.Context, reqs []workspace.GitRequest) []wor
 func (g *gitSources) result(src repos.Source, f repos.Fetched) workspace.GitResult {
 	r := workspace.GitResult{Commit: f.Commit, Err: f.Err, Since: f.Since, OffRef: f.OffRef}
 	if f.Commit == "" {
-		r.Pending = errors.Is(f.Err, repos.ErrNotHere)
+		if r.Pending = errors.Is(f.Err, repos.ErrNotHere); r.Pending {
+			r.Err = repos.LastFailure(f.Err)
+		}
 		return r
 	}
 	files, err := g.store.FS(src, f.Commit)
