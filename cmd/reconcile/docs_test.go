@@ -29,6 +29,8 @@ func TestAuthorityDocs(t *testing.T) {
 
 func TestHooksDocs(t *testing.T) { checkDocument(t, "../../docs/hooks.md") }
 
+func TestTasksDocs(t *testing.T) { checkDocument(t, "../../docs/tasks.md") }
+
 func TestHealthDocs(t *testing.T) { checkDocument(t, "../../docs/health.md") }
 
 // checkDocument checks that the files and commands of a document, in their order,
