@@ -36,8 +36,7 @@ func benchTask(b *testing.B, state, secrets, user string) plan.Desired {
 	}
 	id := plan.ID{Kind: plan.Task, Name: "a"}
 	c := plan.ContainerSpec{
-		// The tool stands for the helper, so that the container alone is measured.
-		Image: podmantest.Image(b, "benchtask", podmantest.ImageOptions{Files: map[string]string{helper.Server: string(podmantest.Tool(b))}}),
+		Image: podmantest.Image(b, "benchtask", podmantest.ImageOptions{Files: map[string]string{helper.Server: string(benchHelper(b))}}),
 		User:  user, Helper: true, Main: plan.Process{Command: []string{"/bin/tool", "pause"}}, StopTimeout: 1,
 		Task: &plan.TaskSpec{Dir: plan.RunsDir(state, d.Workspace, id)},
 		Env:  []plan.EnvVar{{Name: "WORKSPACE_DIR", Value: "/workspace"}},
