@@ -121,8 +121,12 @@ func (v *view) decide() (decisions, []Reason) {
 	all := decisions{}
 	for _, id := range v.ids {
 		if v.destroy || v.desired[id] == nil {
-			if len(v.objects[id]) > 0 || v.leftovers[id] {
+			if len(v.objects[id]) > 0 {
 				all[id] = v.remove(id)
+			} else if v.leftovers[id] {
+				if d := v.remove(id); d.hold == nil { // it can wait
+					all[id] = d
+				}
 			}
 		}
 	}

@@ -142,8 +142,10 @@ func (v *view) removeRuns(d *decision) {
 	if rec, ok := v.records[recordKey{d.id, RecordSlot}]; ok && forget {
 		d.todo.forgets = append(d.todo.forgets, Record{ID: d.id, Kind: RecordSlot, Key: rec.Key, At: v.opts.Now, Forget: true})
 	}
-	if wish, ok := v.wishOf(d.id, WishStop); ok && !v.destroy {
-		d.todo.forgets = append(d.todo.forgets, Record{ID: d.id, Kind: RecordWish, Key: wish.Key, At: v.opts.Now, Forget: true})
+	for _, key := range []string{WishRerun, WishStop} {
+		if _, ok := v.wishOf(d.id, key); ok && (forget || key == WishStop && !v.destroy) {
+			d.todo.forgets = append(d.todo.forgets, Record{ID: d.id, Kind: RecordWish, Key: key, At: v.opts.Now, Forget: true})
+		}
 	}
 	d.todo.works = slices.DeleteFunc(d.todo.works, func(w *runWork) bool {
 		return !w.stop && !w.remove && w.end == nil && w.removed == nil
@@ -168,6 +170,11 @@ func (v *view) leftBehind() map[ID]bool {
 	}
 	for key := range v.records {
 		if key.kind == RecordSlot && v.desired[key.id] == nil && !v.destroy {
+			ids[key.id] = true
+		}
+	}
+	for key := range v.keyed {
+		if key.kind == RecordWish && key.id.Kind == CronTask && v.desired[key.id] == nil && !v.destroy {
 			ids[key.id] = true
 		}
 	}

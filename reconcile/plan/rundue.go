@@ -14,18 +14,25 @@ import (
 // dueRuns decides which run is to be started, if there is room for it.
 func (v *view) dueRuns(d *decision, runs []run, all decisions) {
 	candidates := v.candidates(d, runs)
+	_, stop := v.stopAskedOf(d.id)
+	blocked := v.standing(d.res)
+	if blocked != nil {
+		d.note = blocked
+		pending := !slices.ContainsFunc(blocked.reasons, func(r Reason) bool { return r.Code != CodePending })
+		blocked.benign = pending && d.res.Run.Cron == nil && (len(candidates) == 0 || stop)
+	}
 	if len(candidates) == 0 {
 		last := lastRun(runs)
 		d.todo.completed = last != nil && last.state.Phase == RunCompleted
 		return
 	}
-	if _, stop := v.stopAskedOf(d.id); stop {
+	if stop {
 		for _, l := range candidates {
 			v.endDue(d, l, FailedStopped, Reason{CodeWish, stopAsked, d.origin})
 		}
 		return
 	}
-	if d.note != nil && !d.note.benign { // it is blocked
+	if blocked != nil {
 		return
 	}
 	l := candidates[0]

@@ -95,7 +95,6 @@ func (v *view) convergeRuns(d *decision, all decisions) {
 		return
 	}
 	v.sortUnstarted(d, runs)
-	v.noteBlocked(d)
 	v.recordFound(d, runs)
 	v.continueRuns(d, runs)
 	v.stopRuns(d, runs)
@@ -150,23 +149,6 @@ func (v *view) asDue(r *Resource, o Object) bool {
 	return !slices.ContainsFunc(r.Spec.Inputs(), func(in Input) bool {
 		f := v.observed.Inputs[in]
 		return f.State == FactKnown && o.Inputs[in.String()] != f.Value
-	})
-}
-
-// noteBlocked says why nothing new is run. What has run is no worse for it when
-// only something that it refers to has gone.
-func (v *view) noteBlocked(d *decision) {
-	d.note = v.standing(d.res)
-	if d.note == nil || len(v.runs[d.id]) == 0 || v.runWanted(d) {
-		return
-	}
-	d.note.benign = !slices.ContainsFunc(d.note.reasons, func(r Reason) bool { return r.Code != CodePending })
-}
-
-// runWanted reports whether the key of a Task has yet to be run.
-func (v *view) runWanted(d *decision) bool {
-	return !slices.ContainsFunc(v.runs[d.id], func(r run) bool {
-		return r.of(d.res.Run.Key) && (r.goesOn() || r.ended())
 	})
 }
 
