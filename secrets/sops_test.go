@@ -346,6 +346,48 @@ func TestOpenSOPSDeadline(t *testing.T) {
 	waiting.Wait()
 }
 
+// A run that was cancelled says nothing about the file.
+func TestOpenSOPSAfterCancel(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	opt := fakeSOPS(t, "echo >>"+dir+"/begun; until [ -e "+dir+"/go ]; do sleep 0.02; done; printf 'kind: Secret\nmetadata: {name: db}\nstringData: {K: v}\n'", nil)
+	o := secrets.New(opt)
+	s := plan.Sealed{Format: plan.SealedSOPS, File: "db.yaml", Name: "db", Key: "K", Data: []byte("x")}
+	ctx, cancel := context.WithCancel(t.Context())
+	var first sync.WaitGroup
+	first.Go(func() {
+		if _, err := o.Open(ctx, s); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want that of the context", err)
+		}
+	})
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(dir + "/begun"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("sops did not start")
+		}
+	}
+	cancel()
+	first.Wait()
+	writeFile(t, dir+"/go", "")
+	if got, err := o.Open(t.Context(), s); err != nil || string(got) != "v" {
+		t.Errorf("Open: %q, %v", got, err)
+	}
+}
+
+// A configuration where we are is about how to encrypt, and may be anybody's.
+func TestOpenSOPSWithoutConfiguration(t *testing.T) {
+	h := newSOPSHost(t)
+	file := h.encrypt("db.yaml", secretFile)
+	dir := t.TempDir()
+	writeFile(t, dir+"/.sops.yaml", "{{{")
+	t.Chdir(dir)
+	if got, err := secrets.New(h.opt).Open(t.Context(), of(file, "prod", "db", "BOTH")); err != nil || string(got) != "hunter2 wins" {
+		t.Errorf("Open: %q, %v", got, err)
+	}
+}
+
 func alive(pid string) bool {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && !bytes.Contains(b, []byte(") Z "))
@@ -381,7 +423,7 @@ func TestOpenSOPSEnvironment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	env := map[string]string{"HOME": "/home/op", "AWS_REGION": "eu", "VAULT_TOKEN": "tok", "SOPS_AGE_KEY": "k", "SOPS_AGE_KEY_CMD": "c", "LD_PRELOAD": "/x.so", "TMPDIR": "/x", "RECONCILE_VAR": "x"}
-	opt := fakeSOPS(t, "cat /proc/$$/environ >"+dir+"/environ; exit 1", env)
+	opt := fakeSOPS(t, "cat /proc/$$/environ >"+dir+"/environ; cut -d ' ' -f 6 /proc/$$/stat >"+dir+"/session; echo $$ >>"+dir+"/session; exit 1", env)
 	path, _ := opt.LookupEnv("PATH")
 	key := keyFile(t, newIdentity(t))
 	for flag, want := range map[string][]string{
@@ -393,6 +435,10 @@ func TestOpenSOPSEnvironment(t *testing.T) {
 		b, err := os.ReadFile(dir + "/environ")
 		if err != nil {
 			t.Fatal(err)
+		}
+		session, err := os.ReadFile(dir + "/session")
+		if ids := strings.Fields(string(session)); err != nil || len(ids) != 2 || ids[0] != ids[1] {
+			t.Errorf("it runs in session %q (%v), where there may be a terminal", ids, err)
 		}
 		got := strings.FieldsFunc(string(b), func(r rune) bool { return r == 0 })
 		slices.Sort(got)
