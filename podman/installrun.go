@@ -194,7 +194,7 @@ func (r *Runtime) sweepHooks(ctx context.Context, d plan.Desired) error {
 	return nil
 }
 
-// sweepOnce is sweepHooks, once in the life of a Runtime: what ran when it began
+// sweepOnce is sweepHooks and sweepRuns, once in the life of a Runtime: what ran when it began
 // is not its own.
 func (r *Runtime) sweepOnce(ctx context.Context, d plan.Desired) error {
 	r.sweeping.Lock()
@@ -202,7 +202,7 @@ func (r *Runtime) sweepOnce(ctx context.Context, d plan.Desired) error {
 	if r.swept {
 		return nil
 	}
-	err := r.sweepHooks(ctx, d)
+	err := errors.Join(r.sweepHooks(ctx, d), r.sweepRuns(ctx, d))
 	r.swept = err == nil
 	return err
 }

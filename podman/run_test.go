@@ -434,3 +434,45 @@ func TestRunDelete(t *testing.T) {
 	b.task(t, "true", func(c *plan.ContainerSpec) { c.Task.Dir = outside })
 	b.refuse(t, b.ofRun(t, plan.OpPrepare, id, runOne), "is not below the state directory")
 }
+
+// TestRunSweep: what was made for a container that never came is removed by the
+// next process, and what a run left is not.
+func TestRunSweep(t *testing.T) {
+	b := newRunBed(t, nil)
+	id := b.task(t, "true", nil)
+	dir := filepath.Dir(b.folder(id, runOne))
+	b.finish(t, id, runOne)
+	ran := b.object(t, id)
+	b.do(t, b.ofRun(t, plan.OpPrepare, id, "a.2"))
+	b.do(t, b.ofRun(t, plan.OpPrepare, id, "a.3"))
+	b.do(t, b.ofRun(t, plan.OpCreate, id, "a.3"))
+	must(t, os.MkdirAll(filepath.Join(dir, ".a.4.tmp-17", "files"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "abc"), 0o700)) // nobody knows what that is
+	_, err := containers.Remove(podmantest.Conn(t), ran.Handle, nil)
+	must(t, err)
+
+	next := open(t, func(o *podman.Options) { o.StateDir = b.state })
+	nothing := plan.Step{ID: "delete", Op: plan.OpDelete, Target: id, Run: "b"}
+	_, err = next.Do(t.Context(), nothing, b.d)
+	must(t, err)
+	if got, want := names(t, dir), []string{runOne, "a.3", "abc"}; !slices.Equal(got, want) {
+		t.Errorf("folders %v, want %v", got, want)
+	}
+	fresh := open(t, func(o *podman.Options) { o.StateDir = filepath.Join(b.state, "none") })
+	_, err = fresh.Do(t.Context(), nothing, b.d)
+	must(t, err)
+}
+
+// TestRunReadOnlyRoot: a container whose own files cannot be written has its
+// secrets as well.
+func TestRunReadOnlyRoot(t *testing.T) {
+	b := newRunBed(t, nil)
+	key := b.secret(t, "ssh", "id", "key\n")
+	id := b.task(t, "cat /home/agent/.ssh/id", func(c *plan.ContainerSpec) {
+		c.ReadOnlyRoot, c.User, c.CapDrop = true, "5:6", []string{"ALL"}
+		c.SecretFiles = []plan.SecretFile{{Ref: key, Target: "/home/agent/.ssh/id", Mode: 0o400}}
+	})
+	if got := b.finish(t, id, runOne); got != "key\n" {
+		t.Errorf("it said %q", got)
+	}
+}

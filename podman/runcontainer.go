@@ -66,7 +66,7 @@ func (r *Runtime) restoreRun(ctx context.Context, s plan.Step, d plan.Desired, c
 		return err
 	}
 	x := runMaking{runFolder: f, s: s, d: d, c: c, started: !held.State.StartedAt.IsZero()}
-	if err := r.makeRun(ctx, x); err != nil {
+	if err := r.makeRun(ctx, x); err != nil || x.started {
 		return err
 	}
 	return f.restorePlaces(c, held)

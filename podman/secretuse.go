@@ -4,6 +4,7 @@ package podman
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,7 +182,11 @@ func (b *binding) emptyFile(p secretPart, target string, mode uint32) error {
 	if err != nil {
 		return err
 	}
-	b.spec.Mounts = append(b.spec.Mounts, bindMount(plan.Mount{Source: source, Target: target}))
+	m := plan.Mount{Source: source, Target: target}
+	for _, other := range b.c.Mounts {
+		m.Relabel = cmp.Or(m.Relabel, other.Relabel)
+	}
+	b.spec.Mounts = append(b.spec.Mounts, bindMount(m))
 	return nil
 }
 
