@@ -148,7 +148,7 @@ func (b *bed) unsettled() string {
 		held[c.ID] = true
 	}
 	for _, r := range d.Resources {
-		found := held[r.ID]
+		found := held[r.ID] || r.Run != nil
 		for _, obj := range o.Objects {
 			found = found || obj.ID == r.ID && (r.Want != plan.WantRunning || obj.State == plan.StateRunning)
 		}
