@@ -23,6 +23,20 @@
 // carry fingerprints. Podman before 5.3 itself prints variables that are secrets
 // when somebody inspects a container that was started.
 //
+// A container with a plan.TaskSpec is a run. It has a folder of its own on this
+// host, for this user alone: what its files are made in, which it may change, its
+// log, which Podman writes there and [RunLog] reads when the container is gone, and
+// how its command ended, which the helper writes and Observe reads. The folder is
+// whole or is not there, and goes when the run is deleted.
+//
+// Files and secrets of a run belong to the user of its container. Podman itself
+// makes the folders above what it mounts root's, with mode 0755, where the image has
+// none: /home/agent and /home/agent/.ssh for /home/agent/.ssh/id. Those are made
+// beforehand instead, for the user of the container, and folders that the image has
+// stay as they are. Podman keeps a copy of a secret that is a file beside the
+// container until that is removed, one for each secret: one that is Podman's own
+// cannot have two modes in one container.
+//
 // Podman 4.3.1 and newer are supported. The service is found as [Open]
 // describes, or started for as long as the Runtime is open. One that goes away
 // and comes back is found by the next Observe; [Runtime.Events] says when to look.

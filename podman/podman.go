@@ -26,8 +26,8 @@ type Options struct {
 	// Binary is the podman to start a private service with; "" = podman in PATH.
 	Binary string
 
-	// StateDir is the state directory of the workspace. Below it are the helper
-	// folder and whatever mounts name.
+	// StateDir is the root of the state directory. Below it are the helper folder,
+	// the folders of runs (see plan.RunsDir) and whatever mounts name.
 	StateDir string
 	// Helper returns the content of the helper folder: file name → bytes. Files
 	// that start with an ELF header or "#!" are made executable. It is called when

@@ -226,7 +226,8 @@ func TestRunFilesInside(t *testing.T) {
 				c.Env = []plan.EnvVar{{Name: "EMPTY", Secret: none}, {Name: "ONE", Secret: "key:all/one"}}
 				c.EnvFrom = []string{"keys:vars"}
 				c.SecretFiles = []plan.SecretFile{
-					{Ref: key, Target: "/home/agent/.ssh/id", Mode: 0o400}, {Ref: none, Target: "/home/agent/.ssh/none", Mode: 0o640},
+					{Ref: key, Target: "/home/agent/.ssh/id", Mode: 0o400},
+					{Ref: none, Target: "/home/agent/.ssh/none", Mode: 0o640},
 					{Ref: "keys:all", Target: "/keys/all", Mode: 0o600},
 					{Ref: "keys:all", Target: "/workspace/creds/all", Mode: 0o440},
 					{Ref: key, Target: "/workspace/creds/key", Mode: 0o444},
