@@ -37,7 +37,7 @@ func TestReadersHaveNoWriters(t *testing.T) {
 		},
 		{
 			new(reconcile.Archive),
-			[]string{"Converged", "History", "Load", "Owner", "Specs"},
+			[]string{"Content", "Converged", "History", "Load", "Owner", "Specs"},
 			[]reflect.Type{reflect.TypeFor[reconcile.Keeper](), reflect.TypeFor[reconcile.Records]()},
 		},
 	} {

@@ -246,9 +246,12 @@ func (a *app) printRendered(t renderedTask) {
 		fmt.Fprintf(w, "command    %s\n", escape(fmt.Sprintf("%q", t.Command)))
 	}
 	fmt.Fprintf(w, "workspace  %s\n", escape(t.WorkspaceDir))
-	if t.TaskFile == nil {
+	switch {
+	case t.TaskFile == nil && len(t.Blocked) > 0:
+		fmt.Fprintln(w, "\nWhat is in task.md is not known yet.")
+	case t.TaskFile == nil:
 		fmt.Fprintln(w, "\nThere is no task.md.")
-	} else {
+	default:
 		fmt.Fprintf(w, "\n%s\n", s.bold("task.md"))
 		for line := range strings.SplitSeq(strings.TrimSuffix(*t.TaskFile, "\n"), "\n") {
 			fmt.Fprintln(w, strings.TrimRight(a.plainText("  "+escapeLines(line)), " "))
