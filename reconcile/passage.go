@@ -68,7 +68,7 @@ func (e *engine) joins(l look, o plan.Observed, p plan.Plan) bool {
 			return false
 		}
 	}
-	return !e.endsWait(p) && e.x.walk.fits(e.added(p))
+	return !e.endsWait(p) && !e.x.walk.lacksRun(p) && e.x.walk.fits(e.added(p))
 }
 
 // endsWait reports whether p acts on what the pass under way only waits for any

@@ -191,6 +191,23 @@ func (w *walk) givenUp(r StepResult) bool {
 	return w.resources[r.Step.Target.String()].Run != nil && isImageError(r.Err)
 }
 
+// lacksRun reports whether p does not start a run that the walk has yet to begin
+// with: another may have taken its place among those that may go on at once.
+func (w *walk) lacksRun(p plan.Plan) bool {
+	starts := map[made]bool{}
+	for _, s := range p.Steps {
+		if s.Op == plan.OpStart && s.Run != "" {
+			starts[madeFor(s)] = true
+		}
+	}
+	for i, s := range w.steps {
+		if s.Op == plan.OpStart && s.Run != "" && w.waits(i) && !w.begun[w.targets[i]] && !starts[madeFor(s)] {
+			return true
+		}
+	}
+	return false
+}
+
 // onlyWaits reports whether nothing but waits is left of the steps of a resource.
 func (w *walk) onlyWaits(target string) bool {
 	for i, t := range w.targets {
