@@ -47,15 +47,18 @@ func Assume(d Desired, facts map[Input]Fact) Observed {
 	return o
 }
 
-// assumeRun has r, a Task, run to its end, and its container gone. Of a CronTask
-// nothing is assumed: one that is seen for the first time has no slot yet.
+// assumeRun has r run to its end, and its container gone. The slots of a CronTask
+// are as they should be at any time.
 func (o *Observed) assumeRun(r *Resource, as Object) {
-	if r.Run.Cron != nil {
-		return
+	key := r.Run.Key
+	if c := r.Run.Cron; c != nil {
+		key = assumedHandle
+		data := map[string]string{slotLast: assumedHandle, slotSchedule: c.scheduleText()}
+		o.Records.Records = append(o.Records.Records, Record{ID: r.ID, Kind: RecordSlot, Data: data})
 	}
 	s := RunState{
-		Key: r.Run.Key, Name: r.RunName(r.Run.Key), Order: 1, Group: r.Run.Group, Phase: RunCompleted,
-		Digest: as.Digest, Inputs: as.Inputs,
+		Key: key, Name: r.RunName(key), Order: 1, Group: r.Run.Group, Phase: RunCompleted,
+		Digest: as.Digest, Inputs: as.Inputs, Kept: true,
 	}
 	o.Records.Records = append(o.Records.Records, s.Record(r.ID, time.Time{}))
 }

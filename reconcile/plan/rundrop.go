@@ -42,7 +42,7 @@ func (v *view) dropRuns(d *decision, runs []run) {
 // expire has what is left of an ended run removed when its time has come.
 func (v *view) expire(d *decision, r run) {
 	ttl := d.res.Run.TTL
-	if ttl <= 0 {
+	if ttl <= 0 || r.over().IsZero() {
 		return
 	}
 	if at := r.over().Add(ttl); at.After(v.opts.Now) {

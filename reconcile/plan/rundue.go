@@ -108,8 +108,16 @@ func (v *view) candidates(d *decision, runs []run) []*launch {
 		}
 		return ls
 	}
+	slots := v.records[recordKey{d.id, RecordSlot}].Data
+	if slots[slotLast] == assumedHandle && slots[slotSchedule] == d.res.Run.Cron.scheduleText() {
+		return ls
+	}
 	due, recs, wake, why := v.slots(d, runs)
 	d.todo.wakeAt(wake)
+	rerun, asked := v.cronRerun(d, runs)
+	if why == nil && !asked && !wake.IsZero() {
+		why = d.scheduleNote(slots, wake)
+	}
 	if why != nil && d.note == nil {
 		d.note = why
 	}
@@ -119,10 +127,23 @@ func (v *view) candidates(d *decision, runs []run) []*launch {
 	if len(due) == 0 || len(ls) == 0 {
 		d.records = append(d.records, recs...)
 	}
-	if x, ok := v.cronRerun(d, runs); ok && len(due) == 0 {
-		add(x, nil)
+	if asked && len(due) == 0 {
+		add(rerun, nil)
 	}
 	return ls
+}
+
+// scheduleNote says of a schedule that is seen for the first time when its first
+// slot is; nil = it is not. slots is what is recorded of them.
+func (d *decision) scheduleNote(slots map[string]string, next time.Time) *hold {
+	r := Reason{CodeNew, "it is new: its first slot is " + slotText(next), d.origin}
+	switch {
+	case slots[slotSchedule] == d.res.Run.Cron.scheduleText():
+		return nil
+	case slots != nil:
+		r.Code, r.Text = CodeSpec, "its schedule changed: its next slot is "+slotText(next)
+	}
+	return &hold{reasons: []Reason{r}, benign: true}
 }
 
 // taskDue returns the run of a Task that is due: the first of its key, or one that

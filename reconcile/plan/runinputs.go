@@ -45,6 +45,11 @@ func (v *view) noteInputs(d *decision, last run) {
 		since = "it was started"
 	}
 	_, name, _ := strings.Cut(d.id.String(), "/")
+	if d.res.Run.Cron != nil {
+		text := fmt.Sprintf("inputs changed since %s: %s; its next run is made of them", since, strings.Join(what, ", "))
+		d.note = &hold{reasons: []Reason{{CodeInputs, text, d.origin}}, benign: true}
+		return
+	}
 	text := fmt.Sprintf("inputs changed since %s: %s; reconcile task %s --rerun repeats it", since, strings.Join(what, ", "), name)
 	d.note = &hold{reasons: []Reason{{CodeInputs, text, d.origin}}, benign: true}
 }

@@ -108,7 +108,7 @@ func (v *view) convergeRuns(d *decision, all decisions) {
 		d.hold, d.note = h, nil
 		return
 	}
-	if d.note == nil && d.todo.launch == nil && last != nil && d.res.Run.Cron == nil {
+	if d.note == nil && d.todo.launch == nil && last != nil {
 		v.noteInputs(d, *last)
 	}
 }

@@ -49,6 +49,7 @@ func (w *runWorld) observe() plan.Observed {
 		Backoff: slices.Clone(w.backoff), Busy: slices.Clone(w.busy),
 	}
 	if w.incomplete {
+		o.Objects = slices.DeleteFunc(o.Objects, func(o plan.Object) bool { return len(o.Handle)%2 == int(o.Handle[len(o.Handle)-1])%2 })
 		o.Incomplete = []plan.Reason{{Code: plan.CodeUnknown, Text: "containers: timeout", Origin: "-"}}
 	}
 	return o
@@ -256,7 +257,7 @@ func (w *runWorld) record(s plan.Step, made map[string]string) error {
 			return fmt.Errorf("recorded as running, in no container")
 		}
 	}
-	if is.Ended() && is.Reason != plan.FailedVanished && !w.incomplete {
+	if is.Ended() {
 		if o := w.object(rec.ID, is.Container); o != nil && isUp(*o) && o.Outcome == nil {
 			return fmt.Errorf("it is recorded as over, and it goes on")
 		}
