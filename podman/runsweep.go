@@ -24,9 +24,17 @@ func (r *Runtime) sweepRuns(ctx context.Context, d plan.Desired) error {
 	if r.remote || r.opt.StateDir == "" || d.Workspace == "" {
 		return nil
 	}
-	unbegun, err := unbegunRuns(filepath.Dir(filepath.Dir(plan.RunsDir(r.opt.StateDir, d.Workspace, plan.ID{Kind: plan.Task, Name: "any"}))))
-	if err != nil || len(unbegun) == 0 {
-		return err
+	var unbegun []string
+	for _, kind := range []plan.Kind{plan.Task, plan.CronTask} {
+		ofKind := filepath.Dir(filepath.Dir(plan.RunsDir(r.opt.StateDir, d.Workspace, plan.ID{Kind: kind, Name: "any"})))
+		found, err := unbegunRuns(ofKind)
+		if err != nil {
+			return err
+		}
+		unbegun = append(unbegun, found...)
+	}
+	if len(unbegun) == 0 {
+		return nil
 	}
 	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(map[string][]string{"label": {labelRun}}))
 	if err != nil {
