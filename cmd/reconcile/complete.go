@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"reconcile/reconcile"
 )
 
 // agentWord may stand before the name of an agent.
@@ -27,6 +29,14 @@ func (a *app) takeNames(most int, commands ...*cobra.Command) []*cobra.Command {
 	for _, c := range commands {
 		rewriteArgs(c, withoutWord)
 		c.ValidArgsFunction = a.completing(most, source.instanceNames)
+	}
+	return commands
+}
+
+// takeTaskNames is takeNames for commands that are about one Task or CronTask.
+func (a *app) takeTaskNames(commands ...*cobra.Command) []*cobra.Command {
+	for _, c := range a.takeNames(1, commands...) {
+		c.ValidArgsFunction = a.completing(1, source.taskNames)
 	}
 	return commands
 }
@@ -82,6 +92,34 @@ func (a *app) completionPlace(cmd *cobra.Command) (location, error) {
 func (s source) instanceNames() []string {
 	var out []string
 	for _, id := range s.instances() {
+		out = append(out, id.Name)
+	}
+	return out
+}
+
+// namesAndRuns are the names of instances, and those of runs that have begun here.
+func (a *app) namesAndRuns(s source) []string {
+	if a.stateDir == "" {
+		a.stateDir = a.defaultStateDir()
+	}
+	out := s.instanceNames()
+	archive, err := reconcile.OpenArchive(a.workspaceDir(s.name))
+	if err != nil {
+		return out
+	}
+	records, err := archive.Load()
+	if err != nil {
+		return out
+	}
+	for _, run := range runsHere(records, nil) {
+		out = append(out, run.state.Name)
+	}
+	return out
+}
+
+func (s source) taskNames() []string {
+	var out []string
+	for _, id := range s.tasks() {
 		out = append(out, id.Name)
 	}
 	return out

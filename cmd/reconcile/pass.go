@@ -257,11 +257,18 @@ func factWarnings(d plan.Desired, o plan.Observed, p plan.Plan) schema.Diagnosti
 	for _, c := range p.Held {
 		held[c.ID] = true
 	}
+	changed := map[plan.ID]bool{}
+	for _, c := range p.Changes {
+		changed[c.ID] = true
+	}
 	var ds schema.Diagnostics
 	warn := func(r plan.Resource, summary, detail string) {
 		ds = append(ds, schema.Diagnostic{Severity: schema.Warning, Summary: summary, Detail: detail, Pos: schema.ParsePos(r.Origin)})
 	}
 	for _, r := range d.Resources {
+		if r.Want == plan.WantOnce && !changed[r.ID] {
+			continue // what has run is not made again for that
+		}
 		for _, in := range r.Spec.Inputs() {
 			f := o.Inputs[in]
 			switch {

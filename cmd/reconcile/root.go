@@ -81,9 +81,13 @@ records), 4 a saved plan is stale.`,
 		newServePushCommand(a), newReceiveCommand(a), newWatchCommand(a), newClientCommand(a), newExecCommand(a), newCLICommand(a),
 		newEnableCommand(a), newVarCommand(a), newVarsCommand(a), newExposeCommand(a), newNewCommand(a), newInitCommand(a),
 	)
+	for _, c := range a.takeNames(1, newStatusCommand(a), newLogsCommand(a)) {
+		c.ValidArgsFunction = a.completing(1, a.namesAndRuns)
+		root.AddCommand(c)
+	}
 	root.AddCommand(a.takeNames(1,
-		newStatusCommand(a), newWhyCommand(a), newLogsCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a),
-		newTaskCommand(a), newRenderCommand(a))...)
+		newWhyCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a))...)
+	root.AddCommand(a.takeTaskNames(newTaskCommand(a), newRenderCommand(a))...)
 	root.AddCommand(a.takeNames(0, newUpdateCommand(a), newApproveCommand(a))...)
 	root.AddCommand(a.takeNames(0, newOperateCommands(a)...)...)
 	return root
