@@ -173,12 +173,10 @@ func (g *runGen) processes() {
 		switch rapid.IntRange(0, 7).Draw(g.T, "what becomes of "+o.Handle) {
 		case 0, 1:
 			o.State, o.ExitCode, o.Finished = plan.StateExited, code, w.now
-		case 2:
+		case 2, 3:
 			o.Outcome = &plan.Outcome{Code: code, Timeout: g.oneIn(3, "timeout"), Finished: w.now}
-		case 3:
-			o.State = plan.StatePaused
 		case 4:
-			o.State = plan.StateBroken
+			o.State = rapid.SampledFrom([]plan.State{plan.StatePaused, plan.StateBroken}).Draw(g.T, "state")
 		case 5:
 			continue
 		}
