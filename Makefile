@@ -35,6 +35,7 @@ helper:
 
 deps:
 	@.ci/install-podman
+	@.ci/build-sops >/dev/null
 
 test: deps helper ## run all tests, real Podman included; installs what is missing
 	$(GOTEST) ./...

@@ -108,6 +108,7 @@ func runScripts(t *testing.T, p testscript.Params) {
 		"looked":    lookedCmd,
 		"push":      pushCmd,
 		"registry":  registryCmd,
+		"seal":      sealCmd,
 		"secret":    secretCmd,
 		"signal":    signalCmd,
 		"snapshot":  snapshotCmd,
