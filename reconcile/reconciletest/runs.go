@@ -144,8 +144,12 @@ func (th *thing) variable(name string) string {
 	return ""
 }
 
-// later does something after some milliseconds, if any, to a container that has run
-// all the time.
+// pausedFor is how long what is paused is left alone before it is looked at again,
+// in milliseconds.
+const pausedFor = 1000
+
+// later does something after some milliseconds, if any, to a container that has not
+// ended since; to one that is paused, some time after it no longer is.
 func (rt *Runtime) later(th *thing, ms int64, f func()) {
 	if ms <= 0 {
 		return
@@ -153,8 +157,11 @@ func (rt *Runtime) later(th *thing, ms int64, f func()) {
 	started := th.obj.Started
 	time.AfterFunc(time.Duration(ms)*time.Millisecond, func() {
 		rt.edit(func() {
-			if rt.things[th.obj.Handle] == th && th.obj.State == plan.StateRunning && th.obj.Started.Equal(started) {
+			switch same := rt.things[th.obj.Handle] == th && th.obj.Started.Equal(started); {
+			case same && th.obj.State == plan.StateRunning:
 				f()
+			case same && th.obj.State == plan.StatePaused:
+				rt.later(th, pausedFor, f)
 			}
 		})
 	})
