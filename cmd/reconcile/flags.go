@@ -21,7 +21,6 @@ import (
 	"reconcile/repos"
 	"reconcile/schema"
 	"reconcile/secrets"
-	"reconcile/tree"
 )
 
 // app is one invocation: its flags, streams and environment.
@@ -54,7 +53,7 @@ type app struct {
 	store    *repos.Store  // of git mirrors, once opened
 	sealed   sealedSecrets // that git repositories are asked for with
 	cache    *schema.Cache // of validated documents, once read
-	hasher   tree.Hasher
+	hasher   folderHashes
 	opening  sync.Once
 	opened   *secrets.Opener // see opener
 	parallel int

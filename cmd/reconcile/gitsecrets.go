@@ -72,7 +72,7 @@ func (a *app) openGitSecret(values workspace.GitSecret) (repos.Secret, error) {
 	for _, key := range slices.Sorted(maps.Keys(values.Keys)) {
 		value, err := opener.Open(context.Background(), values.Keys[key])
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, err // it says of what
 		}
 		s[key] = value
 	}
