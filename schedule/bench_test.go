@@ -54,3 +54,9 @@ func BenchmarkLatest(b *testing.B) {
 		s.Latest(now.AddDate(-1, 0, 0), now)
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	for b.Loop() {
+		mustParse(b, "30 2 * * *", "Europe/Berlin")
+	}
+}
