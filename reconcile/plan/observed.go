@@ -238,13 +238,13 @@ const (
 	// In a plan a zero At stands for the moment of writing, and a Data without
 	// "container" for the handle of the object of the step.
 	RecordHook RecordKind = "hook"
-	// RecordRun is a run, its Key that of the run. Data has "phase" (a [RunPhase]),
-	// "name", "order" (of runs of one ID, from 1), and, once it was created,
-	// "container", "digest" and "inputs", those of its object; once it runs
+	// RecordRun is a run, its Key that of the run; see [RunState]. Data has "phase" (a
+	// [RunPhase]), "name", "order" (of runs of one ID, from 1) and "group"; once it was
+	// created "container", "digest" and "inputs", those of its object; once it runs
 	// "started", and once it has ended "finished", "reason" and "code", and "kept",
-	// which is "true" until what is left of it on the host is removed. Times are RFC
-	// 3339. In a plan a Data without "container" stands for that of the object of
-	// the step.
+	// which is "true" until what is left of it on the host is removed. Of a run that
+	// waits At is since when. Times are RFC 3339. In a plan a Data without "container"
+	// stands for that of the object of the step.
 	RecordRun RecordKind = "run"
 	// RecordSlot is of a CronTask. Data has "last", the latest slot that was run or
 	// skipped, in Unix seconds, "schedule", what it is a slot of, and "skipped", how

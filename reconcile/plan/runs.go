@@ -90,6 +90,7 @@ func (v *view) indexRuns() {
 		}
 	}
 	for id, objs := range v.objects {
+		v.anyLost = v.anyLost || slices.ContainsFunc(objs, v.lost)
 		for _, o := range objs {
 			if o.Run != "" {
 				at(id, o.Run).hold(o)

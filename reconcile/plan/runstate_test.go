@@ -148,13 +148,13 @@ func TestRunsAgainstAnother(t *testing.T) {
 		got[c.ID.String()] = "held " + c.Reasons[0].Text
 	}
 	want := map[string]string{
-		"crontask/d":    "held its schedule changed: its next slot is 2026-05-01T12:30:00Z",
-		"crontask/e":    "held inputs changed since it ran: task.md; its next run is made of them",
+		"crontask/d":   "held its schedule changed: its next slot is 2026-05-01T12:30:00Z",
+		"crontask/e":   "held inputs changed since it ran: task.md; its next run is made of them",
 		"crontask/old": "delete no longer in the workspace",
-		"task/agent":    "held inputs changed since it ran: task.md; reconcile task agent --rerun repeats it",
-		"task/edited":   "run its spec changed",
-		"task/gone":     "delete no longer in the workspace",
-		"task/new":      "run it is new",
+		"task/agent":   "held inputs changed since it ran: task.md; reconcile task agent --rerun repeats it",
+		"task/edited":  "run its spec changed",
+		"task/gone":    "delete no longer in the workspace",
+		"task/new":     "run it is new",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("changes (-want +got):\n%s\n%s", diff, p)

@@ -13,12 +13,10 @@ func (v *view) vetoRun(d *decision, l *launch, all decisions) *hold {
 	fault := func(code Code, text string) *hold {
 		return &hold{reasons: []Reason{{code, text, d.origin}}}
 	}
-	for _, id := range v.ids {
-		if slices.ContainsFunc(v.objects[id], v.lost) {
-			h := fault(CodeRecordsLost, "it may have run already: records were lost")
-			h.policy = true
-			return h
-		}
+	if v.anyLost {
+		h := fault(CodeRecordsLost, "it may have run already: records were lost")
+		h.policy = true
+		return h
 	}
 	if len(v.unseen) > 0 {
 		return fault(CodeUnknown, "it may exist already: "+v.unseen[0].Text)

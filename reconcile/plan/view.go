@@ -45,7 +45,8 @@ type view struct {
 	records   map[recordKey]Record
 	keyed     map[keyedRecord]Record
 	hostHooks map[ID]HostHook
-	leftovers map[ID]bool
+	leftovers map[ID]bool  // of which runs, or what is remembered of them, are to be removed
+	anyLost   bool         // an object shows that records were lost
 	runs      map[ID][]run // in the order in which they were asked for
 	observed  Observed     // for Inputs, Specs and the owner
 
