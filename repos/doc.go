@@ -33,12 +33,12 @@
 //	}
 //
 // Submodules are folders of the commit that has them, and a commit counts as had
-// when they are. Their credentials are those of their own host.
+// when they are; a source with NoModules has empty folders instead. Their credentials are those of their own host.
 //
 // # Credentials
 //
 // Nobody is ever asked. http and https take a login from a file in the format of
-// git-credential-store, or from a secret: user:password, or a token, which is sent
+// git-credential-store, or from a [Secret]: user and password, or a token, which is sent
 // as the password of the user x-access-token (GitHub and GitLab take any name,
 // Gitea and Forgejo look at the password first). ssh takes a key from a secret,
 // else the one key file that is named, else those of the agent and ~/.ssh/id_*;
