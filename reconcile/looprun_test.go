@@ -155,6 +155,34 @@ func TestLoopQueueOfShortRuns(t *testing.T) {
 	})
 }
 
+// What may be run by now takes the place of what is only being prepared, and does
+// not go on beside it.
+func TestLoopQueueWhileRunsArePrepared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := task("a", "for", "30s", "0"), task("b", "for", "30s", "0")
+		first.Spec.Container.SecretFiles = []plan.SecretFile{{Ref: "secret:key", Target: "/run/key", Mode: 0o400}}
+		first.Run.Group, first.Run.Max, second.Run.Group, second.Run.Max = "agent/default", 1, "agent/default", 1
+		b := newRunBed(t, []plan.Resource{first, second}, func(b *bed, _ *reconcile.LoopOptions) {
+			b.pull.slow = func(s plan.Step) time.Duration {
+				if s.Op == plan.OpPrepare {
+					return 10 * time.Second
+				}
+				return 0
+			}
+		})
+		b.wait(5 * time.Second)
+		b.rt.SetSecret("secret:key", "v")
+		for range 120 {
+			b.wait(time.Second)
+			if up := b.states(); up["task-a"] == plan.StateRunning && up["task-b"] == plan.StateRunning {
+				t.Fatal("two runs go on at once, where one may")
+			}
+		}
+		b.wantRuns(taskID("a"), keyOf("1")+" Completed")
+		b.wantRuns(taskID("b"), keyOf("1")+" Completed")
+	})
+}
+
 func TestLoopPendingHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := task("a", "exit", "0")
