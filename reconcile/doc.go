@@ -30,9 +30,9 @@
 // loop's state belongs to one goroutine; loading, observing and each step have
 // one of their own, and [Loop.Run] waits for all of them.
 //
-// What runs once, or by a schedule, is a resource with runs. How far each is
-// is in its record, which is on disk before the run is started: a run that may
-// have been started is never started again. What has ended is recorded by the next
+// What runs once, or by a schedule, is a resource with runs. The record of each
+// says how far it is, and is on disk before the run is started: one that may have
+// been started is never started again. What has ended is recorded by the next
 // look, and history names it; the texts that the last run was made of are kept, so
 // that a plan can show what becomes of them.
 //
