@@ -342,7 +342,9 @@ func (s *Store) look(j *job) Fetched {
 // notHereError is [ErrNotHere], with why the last fetch failed.
 type notHereError struct{ last error }
 
-func (e *notHereError) Error() string   { return fmt.Sprintf("%v; the last fetch: %v", ErrNotHere, e.last) }
+func (e *notHereError) Error() string {
+	return fmt.Sprintf("%v; the last fetch: %v", ErrNotHere, e.last)
+}
 func (e *notHereError) Unwrap() []error { return []error{ErrNotHere, e.last} }
 
 // LastFailure returns why the last fetch failed of a source that [Store.Look] has
