@@ -350,7 +350,8 @@ func TestRunFolder(t *testing.T) {
 	mark()
 	madeText, err := os.ReadFile(filepath.Join(folder, "made"))
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(folder, "made"), []byte(strings.Replace(string(madeText), `"boot":"`, `"boot":"x`, 1)), 0o600))
+	otherBoot := []byte(strings.Replace(string(madeText), `"boot":"`, `"boot":"x`, 1))
+	must(t, os.WriteFile(filepath.Join(folder, "made"), otherBoot, 0o600))
 	obj := b.do(t, b.ofRun(t, plan.OpCreate, id, runOne))
 	if marked() {
 		t.Error("a folder of another boot was taken")
@@ -368,7 +369,7 @@ func TestRunFolder(t *testing.T) {
 		t.Errorf("it said %q", got)
 	}
 	mark()
-	must(t, os.WriteFile(filepath.Join(folder, "made"), madeText, 0o600)) // of other files
+	must(t, os.WriteFile(filepath.Join(folder, "made"), otherBoot, 0o600))
 	b.do(t, restore)
 	if !marked() {
 		t.Error("the work of a run was removed")
@@ -447,6 +448,9 @@ func TestRunSweep(t *testing.T) {
 	b.do(t, b.ofRun(t, plan.OpPrepare, id, "a.2"))
 	b.do(t, b.ofRun(t, plan.OpPrepare, id, "a.3"))
 	b.do(t, b.ofRun(t, plan.OpCreate, id, "a.3"))
+	taken := b.ofRun(t, plan.OpCreate, id, "a.3")
+	taken.Run = "a.5"
+	b.refuse(t, taken, "the name belongs to another container")
 	must(t, os.MkdirAll(filepath.Join(dir, ".a.4.tmp-17", "files"), 0o700))
 	must(t, os.MkdirAll(filepath.Join(dir, "abc"), 0o700)) // nobody knows what that is
 	_, err := containers.Remove(podmantest.Conn(t), ran.Handle, nil)
