@@ -257,6 +257,12 @@ func (w *runWorld) record(s plan.Step, made map[string]string) error {
 			return fmt.Errorf("recorded as running, in no container")
 		}
 	}
+	if is.Phase == plan.RunRunning && was.Phase != plan.RunRunning {
+		o, r := w.object(rec.ID, rec.Data["container"]), w.resource(rec.ID)
+		if o != nil && r != nil && o.Started.IsZero() && o.Digest != r.Spec.Digest() {
+			return fmt.Errorf("it is run as it was to be before")
+		}
+	}
 	if is.Ended() {
 		if o := w.object(rec.ID, is.Container); o != nil && isUp(*o) && o.Outcome == nil {
 			return fmt.Errorf("it is recorded as over, and it goes on")
