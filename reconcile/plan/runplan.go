@@ -67,7 +67,7 @@ func (p *runPlan) stops(r run) bool {
 	return p != nil && slices.ContainsFunc(p.works, func(w *runWork) bool { return w.stop && w.key == r.key })
 }
 
-// idle reports whether nothing at all is to be done.
+// runsIdle reports whether nothing at all is to be done.
 func (d *decision) runsIdle() bool {
 	return len(d.todo.works)+len(d.todo.forgets)+len(d.records) == 0 && d.todo.launch == nil
 }

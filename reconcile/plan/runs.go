@@ -64,9 +64,8 @@ func (r run) of(key string) bool {
 
 // dueRun is a run that is to be started, if nothing is in its way.
 type dueRun struct {
-	key      string
-	reason   Reason
-	replaces []string // keys of runs that are stopped before it is started
+	key    string
+	reason Reason
 }
 
 // indexRuns finds the runs of every ID that has some, and judges them.
