@@ -23,7 +23,7 @@ func newHistoryCommand(a *app) *cobra.Command {
 		Short: "Show the last passes: commit, cause, what changed, result",
 		Long: `Shows the last passes, the newest first. A pass is remembered when it did or
 tried something, or when its result differs from the one before. With NAME:
-those that changed it.`,
+those that changed it, started a run of it or saw one end.`,
 		Example: `  reconcile history explorer`,
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,19 +72,27 @@ func (a *app) history(ctx context.Context, name string, limit int) error {
 // is about it.
 func passesOf(name string, passes []reconcile.PassRecord) ([]reconcile.PassRecord, error) {
 	var ids []plan.ID
+	var runs []runHere
 	for _, p := range passes {
 		for _, c := range p.Changes {
 			ids = append(ids, c.ID)
 		}
+		for _, r := range p.Runs {
+			ids = append(ids, r.ID)
+			if run := (runHere{id: r.ID, state: plan.RunState{Key: r.Run, Name: r.Name}}); !slices.ContainsFunc(runs, run.same) {
+				runs = append(runs, run)
+			}
+		}
 	}
-	id, err := findID(name, ids)
+	id, key, err := findRun(name, ids, runs)
 	if err != nil {
 		return nil, err
 	}
 	var out []reconcile.PassRecord
 	for _, p := range passes {
 		p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c reconcile.PassChange) bool { return c.ID != id })
-		if len(p.Changes) > 0 {
+		p.Runs = slices.DeleteFunc(slices.Clone(p.Runs), func(r reconcile.PassRun) bool { return r.ID != id || key != "" && r.Run != key })
+		if len(p.Runs) > 0 || len(p.Changes) > 0 && key == "" {
 			out = append(out, p)
 		}
 	}
@@ -158,10 +166,31 @@ func whatChanged(p reconcile.PassRecord) string {
 	if more := len(p.Changes) - most; more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
+	ended := endedRuns(p)
+	parts = append(parts, ended[:min(most, len(ended))]...)
+	if more := len(ended) - most; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more ended", more))
+	}
 	if len(p.Errors) > 0 {
 		parts = append(parts, p.Errors[0])
 	}
 	return strings.Join(parts, "; ")
+}
+
+// endedRuns says how the runs ended that a pass found ended.
+func endedRuns(p reconcile.PassRecord) []string {
+	var out []string
+	for _, r := range p.Runs {
+		if r.Phase == plan.RunRunning {
+			continue
+		}
+		text := runHere{id: r.ID, state: plan.RunState{Name: r.Name}}.ref().String() + " " + string(r.Phase)
+		if why := failure(r.Phase, r.Reason, r.ExitCode); why != "" {
+			text += " (" + why + ")"
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 func orDash(s string) string {

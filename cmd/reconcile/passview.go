@@ -139,7 +139,8 @@ func (j *journal) ended(e endedPass) {
 		return
 	}
 	if len(e.rec.Changes) == 0 {
-		fmt.Fprintln(j.view.app.std.err, passHead(e.rec)+": "+string(e.rec.Result))
+		said := append([]string{string(e.rec.Result)}, endedRuns(e.rec)...)
+		fmt.Fprintln(j.view.app.std.err, passHead(e.rec)+": "+escape(strings.Join(said, "; ")))
 		if e.rec.ExitCode == plan.ExitDone {
 			return
 		}

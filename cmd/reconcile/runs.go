@@ -22,6 +22,11 @@ type runHere struct {
 	object plan.Object   // the container; its Handle is "" when there is none
 }
 
+// same reports whether both are one run.
+func (r runHere) same(other runHere) bool {
+	return r.id.Compare(other.id) == 0 && r.state.Key == other.state.Key
+}
+
 // ref is the run as an ID, for its name.
 func (r runHere) ref() plan.ID {
 	return plan.ID{Kind: r.id.Kind, Namespace: r.id.Namespace, Name: r.state.Name}
