@@ -4,6 +4,7 @@ package workspace
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -17,21 +18,16 @@ import (
 	"reconcile/schema"
 )
 
-// taskMDOf resolves a workspace of one file and returns task.md of its only Task;
-// nil = there is none.
-func taskMDOf(t *testing.T, documents []byte) []byte {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "task.yaml"), documents, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tree, ds, err := Load(t.Context(), Options{Dir: dir, Name: "acme", StateDir: "/state"})
+// taskMDIn resolves the workspace in dir, of which nothing is to be said, and
+// returns task.md of its only Task; nil = there is none.
+func taskMDIn(ctx context.Context, dir string) ([]byte, error) {
+	tree, ds, err := Load(ctx, Options{Dir: dir, Name: "acme", StateDir: "/state"})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	res := tree.Resolve()
-	if all := append(ds, res.Diagnostics...); all.HasErrors() {
-		t.Fatal(all)
+	if all := append(ds, res.Diagnostics...); len(all) > 0 {
+		return nil, fmt.Errorf("%d diagnostics: %v", len(all), all)
 	}
 	for _, r := range res.Desired.Resources {
 		if r.ID.Kind != plan.Task {
@@ -40,12 +36,12 @@ func taskMDOf(t *testing.T, documents []byte) []byte {
 		for _, m := range r.Spec.Container.Mounts {
 			for _, f := range m.Files {
 				if m.Target == "/workspace" && f.Path == taskFile {
-					return res.Desired.Contents[f.Digest]
+					return res.Desired.Contents[f.Digest], nil
 				}
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // TestTaskMD holds task.md of each testdata/taskmd/NAME.yaml to NAME.md, byte for
@@ -61,7 +57,14 @@ func TestTaskMD(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := taskMDOf(t, src)
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "task.yaml"), src, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := taskMDIn(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".md"
 			if *update && got != nil {
 				if err := os.WriteFile(golden, got, 0o600); err != nil {
