@@ -192,7 +192,13 @@ func short(digest string) string {
 	return algo + ":" + hex[:12]
 }
 
-// secretName is the name of a secret as a person wrote it.
+// secretName is what people call a secret: NAME, or [NAMESPACE/]NAME/KEY. Where its
+// value comes from goes before that.
 func secretName(in Input) string {
-	return strings.TrimPrefix(in.Name, "secret:")
+	for _, source := range []string{"secret:", "key:", "keys:", "doc:"} {
+		if name, ok := strings.CutPrefix(in.Name, source); ok {
+			return name
+		}
+	}
+	return in.Name
 }
