@@ -195,6 +195,9 @@ func (l *layout) conflict(p string, a, b claim) {
 
 // free reports whether c is neither inside of a holder nor where it must not be.
 func (l *layout) free(c claim, holders map[string]claim) bool {
+	if c.path == "/" {
+		return false // which the schema reports
+	}
 	if place := reservedBy(c.path); place != "" {
 		why := "the container has " + place + " for itself"
 		l.blocked = append(l.blocked, l.blockOnce(c.pos, plan.CodeInvalid, summaryReservedPath, "mount it elsewhere", "%s: %s cannot be there: %s", c.path, c.what, why))
