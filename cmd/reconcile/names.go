@@ -11,12 +11,15 @@ import (
 	"reconcile/schema"
 )
 
-// findID resolves NAME, written [kind/][namespace/]name, among ids; what runs
-// goes before what merely exists. An ambiguous name is an error that lists the
-// candidates.
+// findID resolves NAME, written [kind/][namespace/]name, among ids; one that is written
+// as it is printed goes before all others, and what runs before what merely
+// exists. An ambiguous name is an error that lists the candidates.
 func findID(name string, ids []plan.ID) (plan.ID, error) {
 	var found []plan.ID
 	for _, id := range ids {
+		if id.String() == name {
+			return id, nil
+		}
 		if names(id, name) && !slices.Contains(found, id) {
 			found = append(found, id)
 		}
