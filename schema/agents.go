@@ -83,7 +83,7 @@ func (c cursor) credentials() []Credential {
 			Pos:       x.n.Pos,
 			Name:      x.at("name").filled(),
 			Secret:    x.at("secretRef").at("name").word(),
-			Key:       x.at("secretRef").at("key").secretKey(),
+			Key:       x.at("secretRef").at("key").keyOf("a secret"),
 			Env:       x.at("env").word(),
 			MountPath: x.at("mountPath").mountPath(),
 			FileMode:  x.at("fileMode").fileMode(),

@@ -121,7 +121,7 @@ func (c cursor) dataKey(key Str, seen map[string]Pos) bool {
 	return true
 }
 
-const dataKeyHint = `use letters, digits, dots, dashes and underscores, at most 253; not "." or ".."`
+const dataKeyHint = `use letters, digits, dots, dashes and underscores, at most 253; not "." and nothing that begins with ".."`
 
 func validDataKey(s string) bool {
 	if s == "" || len(s) > 253 || s == "." || strings.HasPrefix(s, "..") {
@@ -130,11 +130,11 @@ func validDataKey(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r != '.' && r != '-' && notEnvRune(r) }) < 0
 }
 
-// secretKey reads the key of a secret.
-func (c cursor) secretKey() Str {
+// keyOf reads a key of something with data, such as "a secret".
+func (c cursor) keyOf(what string) Str {
 	s := c.word()
 	if s.IsSet() && !validDataKey(s.V) {
-		c.fail(s.Pos, summaryName, fmt.Sprintf("%s cannot be a key of a secret", quoteKey(s.V)), dataKeyHint)
+		c.fail(s.Pos, summaryName, fmt.Sprintf("%s cannot be a key of %s", quoteKey(s.V), what), dataKeyHint)
 	}
 	return s
 }

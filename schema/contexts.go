@@ -55,7 +55,7 @@ type GitSource struct {
 type ContextMount struct {
 	Pos       Pos
 	Name      Str
-	Namespace Str // unset: that of the Task
+	Namespace Str // of a reference; unset: that of the Task
 	MountPath Str // as written; unset: part of task.md
 	Source    *ContextSource
 }
@@ -88,7 +88,7 @@ func (c cursor) source() ContextSource {
 		}
 	case ContextConfigMap:
 		m := c.at("configMap")
-		s.ConfigMap = &ConfigMapSource{Name: m.at("name").word(), Key: m.at("key").filled(), Optional: m.at("optional").boolean().V}
+		s.ConfigMap = &ConfigMapSource{Name: m.at("name").word(), Key: m.at("key").keyOf("a ConfigMap"), Optional: m.at("optional").boolean().V}
 	case ContextGit:
 		s.Git = c.at("git").gitSource()
 	}
@@ -128,6 +128,9 @@ func (c cursor) mounts() []ContextMount {
 			m.Source = &s
 			if !x.at("name").set() && !m.MountPath.IsSet() {
 				x.fail(x.n.Pos, summaryMissing, "name: what the part of task.md is called", "or give it a mountPath")
+			}
+			if m.Namespace.IsSet() {
+				x.fail(m.Namespace.Pos, summaryConflict, "what is given in place is in the namespace of the Task", "leave out namespace, or refer to a Context by name")
 			}
 		case !x.at("name").set():
 			x.fail(x.n.Pos, summaryMissing, "name: the Context to mount", "or give type and content in place")
