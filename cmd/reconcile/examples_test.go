@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ func TestExamples(t *testing.T) {
 	standIns(t)
 	t.Setenv("OPENAI_API_KEY", "a key of nobody")
 	t.Setenv("POSTGRES_PASSWORD", "a password of nobody")
+	exampleSecrets(t, "github-credentials/token", "ssh-credentials/id_rsa", "ai-credentials/anthropic-key")
 	var dirs []string
 	for _, pattern := range []string{"../../examples/*/workspace.yaml", "../../examples/ploinky/*/workspace.yaml"} {
 		found, err := filepath.Glob(pattern)
@@ -87,11 +89,38 @@ func TestExamples(t *testing.T) {
 			}
 			run(0, "status")
 			run(0, "graph")
+			awaitTasks(t, func() string { return run(0, "status", "-o", "json") })
 		})
 	}
 }
 
-// exampleImages makes the images that the examples build with Containerfiles.
+// awaitTasks waits until all Tasks that status tells of have run, and well.
+func awaitTasks(t *testing.T, status func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		var s struct {
+			Status []struct{ ID, Phase, Reason string }
+		}
+		if err := json.Unmarshal([]byte(status()), &s); err != nil {
+			t.Fatal(err)
+		}
+		over := true
+		for _, one := range s.Status {
+			if !strings.HasPrefix(one.ID, "task/") || one.Phase == "Completed" {
+				continue
+			}
+			if over = false; one.Phase != "Running" || time.Now().After(deadline) {
+				t.Fatalf("%s is %s: %s", one.ID, one.Phase, one.Reason)
+			}
+		}
+		if over {
+			return
+		}
+	}
+}
+
+// exampleImages makes the images that the examples build with Containerfiles, some of
+// them with those.
 func exampleImages(t *testing.T) {
 	for name, opt := range map[string]podmantest.ImageOptions{
 		"quickstart/shell": {Busybox: true, NoTool: true, Changes: []string{`CMD ["/bin/sh"]`}},
@@ -105,6 +134,30 @@ func exampleImages(t *testing.T) {
 			t.Errorf("nothing builds localhost/%s:1: %v", name, err)
 		}
 	}
+	dir := "../../examples/contexts/images"
+	for _, name := range []string{"root", "agent"} { // the second from the first
+		cmd := exec.Command("podman", "--remote", "build", "-q", "--layers=false",
+			"-t", "localhost/contexts/"+name+":1", "-f", filepath.Join(dir, name+".Containerfile"), dir)
+		cmd.Env = append(os.Environ(), "CONTAINER_HOST="+podmantest.Socket(t))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// exampleSecrets makes a secrets directory with the values, each NAME/KEY.
+func exampleSecrets(t *testing.T, values ...string) {
+	dir := t.TempDir()
+	for _, v := range values {
+		name := filepath.Join(dir, v)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("a key of nobody"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("RECONCILE_SECRETS_DIR", dir)
 }
 
 var (
