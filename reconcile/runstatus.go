@@ -55,8 +55,11 @@ func (s *summary) noteRuns(o plan.Observed, p plan.Plan) {
 	s.ran, s.slots = map[string][]plan.Record{}, map[string]plan.Record{}
 	found := map[runKey]plan.Record{}
 	for _, st := range p.Steps {
-		if st.Record != nil && st.Record.Kind == plan.RecordRun && len(st.After) == 0 {
+		switch {
+		case st.Record != nil && st.Record.Kind == plan.RecordRun && len(st.After) == 0:
 			found[runKey{st.Target.String(), st.Record.Key}] = *st.Record
+		case st.Op == plan.OpStop:
+			delete(found, runKey{st.Target.String(), st.Run}) // it is recorded before it is so
 		}
 	}
 	add := func(r plan.Record) {
@@ -131,6 +134,9 @@ func runStatus(rec plan.Record, objs []plan.Object) RunStatus {
 	run.object, run.Container, run.Actual = &obj, obj.Handle, string(obj.State)
 	if rs.Phase == plan.RunRunning && obj.State == plan.StateCreated {
 		run.Phase, run.Started = plan.RunPending, time.Time{} // it is recorded before it is started
+	}
+	if rs.Halted() && (obj.State == plan.StateRunning || obj.State == plan.StatePaused) {
+		run.Phase, run.Reason, run.Finished = plan.RunRunning, "", time.Time{} // it is recorded before it is stopped
 	}
 	return run
 }

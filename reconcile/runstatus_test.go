@@ -30,9 +30,13 @@ func TestSummarizeRuns(t *testing.T) {
 	}
 	second := obj
 	second.Handle, second.Name, second.Run, second.State, second.Started = "h2", "acme-task-a-2", keyOf("1")+".2", plan.StateRunning, at
+	halted := started
+	halted.Phase, halted.Reason, halted.Finished = plan.RunFailed, plan.FailedStopped, at.Add(time.Minute)
 	ended := plan.Step{Op: plan.OpRecord, Target: taskID("a"), Record: record(failed)}
-	stopped := ended
-	stopped.After = []string{"stop:task/a@h1"}
+	toStop := []plan.Step{
+		{Op: plan.OpRecord, Target: taskID("a"), Run: keyOf("1"), Record: record(halted)},
+		{Op: plan.OpStop, Target: taskID("a"), Run: keyOf("1"), Object: "h1"},
+	}
 	hold := func(code plan.Code, benign bool) []plan.Change {
 		return []plan.Change{{ID: taskID("a"), Benign: benign, Reasons: []plan.Reason{{Code: code, Text: "because"}}}}
 	}
@@ -91,8 +95,22 @@ func TestSummarizeRuns(t *testing.T) {
 			"to be stopped",
 			[]plan.RunState{started},
 			in(plan.StateRunning, at),
-			plan.Plan{Steps: []plan.Step{stopped}},
+			plan.Plan{Steps: toStop},
 			line{State: "Running", Code: -1, Actual: "running", InSync: true, Runs: []string{"Running"}},
+		},
+		{
+			"recorded as stopped and going on",
+			[]plan.RunState{halted},
+			in(plan.StateRunning, at),
+			plan.Plan{},
+			line{State: "Running", Code: -1, Actual: "running", InSync: true, Runs: []string{"Running"}},
+		},
+		{
+			"stopped",
+			[]plan.RunState{halted},
+			in(plan.StateExited, at),
+			plan.Plan{},
+			line{State: "Failed", Reason: "stopped", Code: -1, Actual: "exited", InSync: true, Runs: []string{"Failed"}},
 		},
 		{
 			"gone after its end",

@@ -360,6 +360,9 @@ func (g *runGen) checkDrained() {
 		if w.resource(o.ID) == nil {
 			g.Fatalf("%s is still there\n%s", o.ID, p)
 		}
+		if rec, _ := w.recorded(o.ID, plan.RecordRun, o.Run); isUp(o) && rec.RunState().Halted() {
+			g.Fatalf("%s was to be stopped, and goes on\n%s", o.Handle, p)
+		}
 	}
 	for _, rec := range w.records {
 		gone := w.resource(rec.ID) == nil

@@ -39,10 +39,10 @@ func (v *view) dueRuns(d *decision, runs []run, all decisions) {
 	if cron := d.res.Run.Cron; cron != nil && cron.Policy == CronReplace {
 		l = candidates[len(candidates)-1]
 		for _, r := range runs {
-			if r.key != l.key && (r.goesOn() || r.waits()) {
+			if r.key != l.key && (r.goesOn() || r.halting() || r.waits()) {
 				l.replaces = append(l.replaces, r)
 			}
-			if r.up() && r.object.Keep && r.goesOn() {
+			if r.up() && r.object.Keep && (r.goesOn() || r.halting()) {
 				d.withhold(&hold{reasons: []Reason{{CodeKept, "the run before it is marked to be kept, and not stopped", d.origin}}, benign: true})
 				return
 			}
@@ -63,10 +63,11 @@ func (v *view) dueRuns(d *decision, runs []run, all decisions) {
 	}
 }
 
-// goingOn returns a run that goes on and is not stopped; nil = none does.
+// goingOn returns a run that goes on and is not stopped, or is about to be for some
+// time already; nil = none does.
 func (v *view) goingOn(d *decision, runs []run) *run {
 	for _, r := range runs {
-		if r.goesOn() && !d.todo.stops(r) {
+		if r.goesOn() && !d.todo.stops(r) || r.halting() {
 			return &r
 		}
 	}

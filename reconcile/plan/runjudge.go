@@ -89,14 +89,14 @@ func (s *RunState) fail(reason string, at time.Time) {
 }
 
 // stopAskedOf returns the wish that the runs of an ID are stopped, unless it has
-// been granted: then a run has ended since.
+// been granted: then a run is recorded as stopped since.
 func (v *view) stopAskedOf(id ID) (Record, bool) {
 	wish, ok := v.wishOf(id, WishStop)
 	if !ok || wish.Data["wanted"] != "true" {
 		return Record{}, false
 	}
 	for key, rec := range v.keyed {
-		if key.kind == RecordRun && key.id == id && rec.RunState().Ended() && !rec.At.Before(wish.At) {
+		if key.kind == RecordRun && key.id == id && rec.RunState().Reason == FailedStopped && !rec.At.Before(wish.At) {
 			return Record{}, false
 		}
 	}

@@ -18,15 +18,16 @@ type runPlan struct {
 	wake      time.Time // when there is something to do about them; zero = never
 }
 
-// runWork is what happens to one run, in the order of the fields. Without an
-// object there is nothing to stop, and what is removed is what is left of the run
-// on the host.
+// runWork is what happens to one run, in the order of the fields: what a run that is
+// stopped makes of that must not be taken for how it ended by itself, so that it is
+// stopped is recorded before. Without an object there is nothing to stop, and what
+// is removed is what is left of the run on the host.
 type runWork struct {
 	key     string
 	object  *Object
 	start   bool // it is recorded, and was not, or no longer, running
-	stop    bool
 	end     *Record
+	stop    bool
 	remove  bool
 	removed *Record // that it is no longer kept, or that it is forgotten
 	reason  Reason
@@ -204,7 +205,7 @@ func (v *view) stopRuns(d *decision, runs []run) {
 	_, asked := v.stopAskedOf(d.id)
 	for _, r := range runs {
 		switch {
-		case r.up() && (asked || r.halted()):
+		case r.up() && asked, r.halting():
 			if r.object.Keep {
 				d.note = &hold{reasons: []Reason{{CodeKept, "it is marked to be kept, and not stopped", d.origin}}, benign: true}
 				present = false
@@ -222,11 +223,6 @@ func (v *view) stopRuns(d *decision, runs []run) {
 	}
 }
 
-// halted reports whether the run is recorded as one that was stopped.
-func (r run) halted() bool {
-	return r.ended() && (r.state.Reason == FailedStopped || r.state.Reason == FailedReplaced)
-}
-
 // stopRun has a run stopped, and recorded as failed for the reason unless it has
 // ended already.
 func (v *view) stopRun(d *decision, r run, why string, reason Reason) {
@@ -237,10 +233,11 @@ func (v *view) stopRun(d *decision, r run, why string, reason Reason) {
 		d.action(ActionStop)
 		d.because(reason.Code, reason.Text)
 	}
-	s := r.state
-	if !r.ended() {
-		s.fail(why, v.opts.Now)
-		s.Kept = r.object != nil
+	if r.ended() {
+		return
 	}
+	s := r.state
+	s.fail(why, v.opts.Now)
+	s.Kept = r.object != nil
 	v.endRun(d, w, s)
 }

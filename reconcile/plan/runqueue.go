@@ -17,7 +17,7 @@ type room struct {
 
 // occupies reports whether the run counts for the limit of its group.
 func (r run) occupies() bool {
-	return r.goesOn() && (r.object == nil || r.object.State != StateExited)
+	return r.goesOn() && (r.object == nil || r.object.State != StateExited) || r.halting()
 }
 
 // admit decides which of the runs that are due are started, first come first

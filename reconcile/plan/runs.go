@@ -34,6 +34,9 @@ func (r run) waits() bool { return r.state.Phase == RunQueued }
 // up reports whether the container of the run has a process.
 func (r run) up() bool { return r.object != nil && r.object.up() }
 
+// halting reports whether the run is recorded as stopped, and has yet to be.
+func (r run) halting() bool { return r.up() && r.state.Halted() }
+
 // unstarted reports whether the run has a container that has never been started.
 func (r run) unstarted() bool {
 	return r.object != nil && r.object.State == StateCreated && r.object.Started.IsZero()

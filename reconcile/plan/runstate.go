@@ -49,6 +49,12 @@ type RunState struct {
 // Ended reports whether the run is over, well or not.
 func (s RunState) Ended() bool { return s.Phase == RunCompleted || s.Phase == RunFailed }
 
+// Halted reports whether the run failed because it was stopped, which is recorded
+// before it is.
+func (s RunState) Halted() bool {
+	return s.Ended() && (s.Reason == FailedStopped || s.Reason == FailedReplaced)
+}
+
 // RunState reads a [RecordRun]. What is not there, or makes no sense, is zero.
 func (r Record) RunState() RunState {
 	if r.Kind != RecordRun {

@@ -51,11 +51,11 @@ func (g *graph) runWork(d *decision, w *runWork) string {
 		step(OpStart, g.needs(d)...)
 		g.steps[last].RunName = d.res.RunName(w.key)
 	}
-	if w.stop {
-		step(OpStop)
-	}
 	if w.end != nil {
 		last = g.recordRun(d, *w.end, w.object, w.reason, last)
+	}
+	if w.stop {
+		step(OpStop)
 	}
 	if w.remove {
 		step(OpDelete)

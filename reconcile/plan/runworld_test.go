@@ -263,7 +263,7 @@ func (w *runWorld) record(s plan.Step, made map[string]string) error {
 			return fmt.Errorf("it is run as it was to be before")
 		}
 	}
-	if is.Ended() {
+	if is.Ended() && !is.Halted() { // that it is stopped is recorded before it is
 		if o := w.object(rec.ID, is.Container); o != nil && isUp(*o) && o.Outcome == nil {
 			return fmt.Errorf("it is recorded as over, and it goes on")
 		}
@@ -319,12 +319,12 @@ func (w *runWorld) start(o *plan.Object, s plan.Step) error {
 func (w *runWorld) mayStop(o plan.Object) error {
 	r := w.resource(o.ID)
 	wish, _ := w.recorded(o.ID, plan.RecordWish, plan.WishStop)
-	rec, _ := w.recorded(o.ID, plan.RecordRun, o.Run)
-	reason := rec.RunState().Reason
+	rec, recorded := w.recorded(o.ID, plan.RecordRun, o.Run)
+	state := rec.RunState()
 	switch {
-	case r == nil, wish.Data["wanted"] == "true", reason == plan.FailedStopped, reason == plan.FailedReplaced:
-		return nil
-	case r.Run.Cron != nil && r.Run.Cron.Policy == plan.CronReplace:
+	case recorded && !state.Ended() && (r != nil || o.ID.Kind == plan.Task): // else it is forgotten
+		return fmt.Errorf("%s is stopped before that is recorded", o.Handle)
+	case r == nil, wish.Data["wanted"] == "true", state.Halted():
 		return nil
 	}
 	return fmt.Errorf("%s is stopped for nothing", o.Handle)
