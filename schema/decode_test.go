@@ -204,7 +204,7 @@ func TestOtherKinds(t *testing.T) {
 		}},
 		&CronTask{
 			Schedule: str("0 9 * * 5-7"), TimeZone: str("Europe/Paris"), Concurrency: ConcurrencyReplace, Suspend: true,
-			StartingDeadlineSeconds: Int{V: 60}, FailedHistory: 1, Labels: map[string]string{"x": "y"},
+			StartingDeadlineSeconds: Int{V: 60}, FailedHistory: 1,
 			Template: TaskSpec{Description: str("Nightly")},
 		},
 		&Context{Source: ContextSource{Type: ContextGit, Git: &GitSource{

@@ -47,8 +47,6 @@ type CronTask struct {
 	StartingDeadlineSeconds Int // unset: none
 	SuccessfulHistory       int64
 	FailedHistory           int64
-	Labels                  map[string]string // of the runs
-	Annotations             map[string]string
 	Template                TaskSpec
 }
 
@@ -92,8 +90,6 @@ func (c cursor) cronTask() *CronTask {
 		StartingDeadlineSeconds: spec.at("startingDeadlineSeconds").count(),
 		SuccessfulHistory:       3,
 		FailedHistory:           1,
-		Labels:                  spec.at("taskTemplate").at("metadata").at("labels").textMap(),
-		Annotations:             spec.at("taskTemplate").at("metadata").at("annotations").textMap(),
 		Template:                spec.at("taskTemplate").at("spec").taskSpec(),
 	}
 	if p := spec.at("concurrencyPolicy").word(); p.IsSet() {
