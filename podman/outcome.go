@@ -27,13 +27,21 @@ const maxOutcome = 4 << 10
 const outcomePoll = 500 * time.Millisecond
 
 // outcomePath is where the helper in a container writes how its command ended; "" =
-// the container is no run, or was never started.
-func (r *Runtime) outcomePath(c types.ListContainer) string {
+// the container is no run, or was never started, or ends with its command and has
+// not: what is there then is not the helper's, but its command's.
+func (r *Runtime) outcomePath(c types.ListContainer, state plan.State) string {
 	dir := c.Labels[labelRun]
-	if dir == "" || r.remote || c.StartedAt <= 0 || !filepath.IsAbs(dir) {
+	if dir == "" || r.remote || c.StartedAt <= 0 || !filepath.IsAbs(dir) || state != plan.StateExited && !stays(c.Command) {
 		return ""
 	}
 	return filepath.Join(dir, taskDir, path.Base(helper.OutcomeFile))
+}
+
+// stays reports whether a container stays when the command has ended that the helper
+// runs in it, given by the helper's arguments.
+func stays(args []string) bool {
+	cfg, err := helper.ParseArgs(args)
+	return err == nil && cfg.Task != nil && cfg.Task.KeepAlive > 0
 }
 
 // readOutcome reads how the command of a run ended; nil = nobody knows. The
@@ -65,7 +73,7 @@ func readOutcome(file string) *plan.Outcome {
 
 // outcome adds to a run how its command ended, or has somebody look for it.
 func (o *observation) outcome(c types.ListContainer, obj *plan.Object) {
-	file := o.r.outcomePath(c)
+	file := o.r.outcomePath(c, obj.State)
 	if file == "" {
 		return
 	}

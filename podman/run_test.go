@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/google/go-cmp/cmp"
@@ -466,6 +467,43 @@ func TestRunSweep(t *testing.T) {
 	fresh := open(t, func(o *podman.Options) { o.StateDir = filepath.Join(b.state, "none") })
 	_, err = fresh.Do(t.Context(), nothing, b.d)
 	must(t, err)
+}
+
+// TestRunSaysItHasEnded: what a command writes in the place of its outcome counts for
+// nothing while it goes on.
+func TestRunSaysItHasEnded(t *testing.T) {
+	b := newRunBed(t, nil)
+	id := b.task(t, `echo '{"code":0}' >/run/reconcile-task/outcome.json; echo ready; while ! test -e /go; do sleep 0.05; done; exit 7`, nil)
+	obj := b.begin(t, id, runOne)
+	b.running(t, obj)
+	if got := b.object(t, id); got.State != plan.StateRunning || got.Outcome != nil {
+		t.Errorf("state %s, outcome %+v; want running, none", got.State, got.Outcome)
+	}
+	sh(t, obj.Handle, "touch /go")
+	if got := b.exited(t, id); got.Outcome == nil || got.Outcome.Code != 7 {
+		t.Errorf("outcome %+v, want code 7", got.Outcome)
+	}
+}
+
+// TestRunImageVolumes: the volumes of an image hide no file of a run, and none is
+// left of it.
+func TestRunImageVolumes(t *testing.T) {
+	b := newRunBed(t, nil)
+	id := b.task(t, "cat /workspace/sub/a /home/agent/.ssh/b", func(c *plan.ContainerSpec) {
+		c.Image = taskImage(t, `VOLUME ["/workspace/sub", "/home/agent"]`)
+		c.Mounts = []plan.Mount{
+			{Type: plan.MountFiles, Target: "/home/agent/.ssh/b", ReadOnly: true, Files: []plan.File{b.file("", "b\n", 0)}},
+			{Type: plan.MountFiles, Target: "/workspace", Files: []plan.File{b.file("sub/a", "a\n", 0)}},
+		}
+	})
+	if got := b.finish(t, id, runOne); got != "a\nb\n" {
+		t.Errorf("it said %q", got)
+	}
+	held, err := containers.Inspect(podmantest.Conn(t), b.object(t, id).Handle, nil)
+	must(t, err)
+	if slices.ContainsFunc(held.Mounts, func(m define.InspectMount) bool { return m.Type == "volume" }) {
+		t.Errorf("it has a volume: %+v", held.Mounts)
+	}
 }
 
 // TestRunReadOnlyRoot: a container whose own files cannot be written has its

@@ -118,12 +118,14 @@ func (f *runFolder) mounts(c plan.ContainerSpec) []plan.Mount {
 }
 
 // enter gives a container what makes it the run: its name, and a log that outlives
-// it.
+// it. The volumes of an image would hide files of the run, and are nothing to a
+// container that runs once.
 func (f *runFolder) enter(s plan.Step, spec *specgen.SpecGenerator) {
 	if f == nil {
 		return
 	}
 	spec.Env[taskName] = s.RunName
 	spec.Labels[labelRun] = f.dir
+	spec.ImageVolumeMode = "ignore"
 	spec.LogConfiguration = &specgen.LogConfig{Driver: define.KubernetesLogging, Path: filepath.Join(f.dir, logFile)}
 }
