@@ -68,6 +68,9 @@ func RunLog(ctx context.Context, dir, key string, opt LogOptions, stdout, stderr
 	return nil
 }
 
+// maxLine bounds in bytes what is kept of a line until it has ended: some never end.
+const maxLine = 1 << 20
+
 // logTime is how Podman prints the times of lines; one before 5 leaves out what is
 // less than a second.
 const logTime = "2006-01-02T15:04:05.000000000Z07:00"
@@ -81,7 +84,7 @@ type logLine struct {
 
 // eachLine calls do with the lines of a log in the order in which they ended.
 // Podman writes a line that is long, or comes in parts, as several entries, and the
-// parts of the two streams may be mixed. What is no entry is left out, as a last
+// parts of the two streams may be mixed. A line longer than [maxLine] becomes several. What is no entry is left out, as a last
 // one may be that was cut off with the host.
 func eachLine(ctx context.Context, from io.Reader, since time.Time, do func(logLine) error) error {
 	r := bufio.NewReaderSize(from, 64<<10)
@@ -100,7 +103,7 @@ func eachLine(ctx context.Context, from io.Reader, since time.Time, do func(logL
 				begun[l.stream] = &l
 				order = append(order, l.stream)
 			}
-			if whole {
+			if whole || len(begun[l.stream].text) >= maxLine {
 				done := *begun[l.stream]
 				delete(begun, l.stream)
 				if !done.at.Before(since) {

@@ -78,6 +78,7 @@ func TestRunLogText(t *testing.T) {
 		"empty":         {"", "", ""},
 		"lines":         {at + "stdout F a\n" + at + "stderr F b\n" + at + "stdout F \n", "a\n\n", "b\n"},
 		"long":          {at + "stdout P " + long + "\n" + at + "stdout P " + long + "\n" + at + "stdout F \n", long + long + "\n", ""},
+		"endless":       {strings.Repeat(at+"stdout P "+long+"\n", 24), strings.Repeat("x", 11*len(long)) + "\n" + strings.Repeat("x", 11*len(long)) + "\n" + long + long + "\n", ""},
 		"parts":         {at + "stdout P a\n" + at + "stderr P b\n" + at + "stdout F c\n" + at + "stderr F d\n", "ac\n", "bd\n"},
 		"no line feed":  {at + "stdout P a\n" + at + "stdout P b\n", "ab\n", ""},
 		"cut off":       {at + "stdout F a\n" + at + "stdout F b", "a\nb\n", ""},
