@@ -97,6 +97,8 @@ func explain(ctx context.Context, err error, complaint string, private []string)
 		return errors.New("the file is no YAML or JSON, or a part of it is missing")
 	case ee.ExitCode() == exitMAC, strings.Contains(complaint, "MAC mismatch"):
 		return errors.New("the file was changed after it was encrypted (MAC mismatch): edit it with sops edit")
+	case strings.Contains(complaint, "message authentication failed"):
+		return errors.New("a value in the file was changed after it was encrypted: edit it with sops edit")
 	case strings.Contains(complaint, "does not match sops' data format"):
 		return errors.New("a value in the file is not encrypted, or not completely: edit it with sops edit")
 	}
