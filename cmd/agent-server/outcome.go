@@ -13,14 +13,14 @@ import (
 )
 
 // writeOutcome writes the end of a task to the file path, so that a reader finds
-// all of it or none. The folder may be full of what the command has put there.
+// all of it or none. What the command has put in its place gives way.
 func writeOutcome(path string, end helper.Outcome) error {
 	b, err := json.Marshal(end)
 	if err != nil {
 		return err
 	}
 	part := path + ".part"
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.RemoveAll(part); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
@@ -31,6 +31,9 @@ func writeOutcome(path string, end helper.Outcome) error {
 	// Whoever reads it need not be the container's user.
 	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(part, path)
+	}
+	if errors.Is(err, fs.ErrExist) { // a folder has the name
+		err = errors.Join(os.RemoveAll(path), os.Rename(part, path))
 	}
 	if err != nil {
 		_ = os.Remove(part)

@@ -358,7 +358,6 @@ func TestTaskOutcomeCannotBeWritten(t *testing.T) {
 		"no folder": ":",
 		"read-only": "mkdir /run/reconcile-task && mount -t tmpfs -o ro tmpfs /run/reconcile-task",
 		"full":      "mkdir /run/reconcile-task && mount -t tmpfs -o nr_inodes=1 tmpfs /run/reconcile-task",
-		"a folder":  "mkdir -p /run/reconcile-task/outcome.json/x",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -396,6 +395,24 @@ func TestWriteOutcome(t *testing.T) {
 	}
 	if b, err := os.ReadFile(precious); err != nil || string(b) != "data" {
 		t.Errorf("another file is now %q (%v)", b, err)
+	}
+}
+
+// Nor do folders that a command puts there stand in the way.
+func TestWriteOutcomeOverFolders(t *testing.T) {
+	dir := t.TempDir()
+	for _, folder := range []string{"/outcome.json/x", "/outcome.json.part/x"} {
+		if err := os.MkdirAll(dir+folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := helper.Outcome{Code: 124, Timeout: true, Finished: time.Now().UTC()}
+	if err := writeOutcome(dir+"/outcome.json", want); err != nil {
+		t.Fatal(err)
+	}
+	checkOutcome(t, readOutcome(t, dir), want)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("the folder has %v (%v), want the outcome alone", left, err)
 	}
 }
 
