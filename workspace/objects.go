@@ -163,17 +163,20 @@ func (r *resolver) checkNames() {
 	names := map[string]plan.ID{}
 	for _, id := range ids {
 		res := r.resources[id]
-		if id.Kind == plan.TaskAgent || id.Kind == plan.CronTask {
-			continue // their containers are named by run
-		}
 		name := strings.ToLower(res.Name)
+		switch id.Kind {
+		case plan.TaskAgent:
+			continue // its containers are named by execution
+		case plan.CronTask:
+			name += "-SLOT"
+		}
 		other, taken := names[name]
 		if !taken {
 			names[name] = id
 			continue
 		}
 		first := r.resources[other]
-		r.report.fail(r.place(res), "name is taken", "rename one of them", "%s and %s at %s both make a container %s", what(id), what(other), first.Origin, res.Name)
+		r.report.fail(r.place(res), "name is taken", "rename one of them", "%s and %s at %s both make a container %s", what(id), what(other), first.Origin, name)
 	}
 }
 
