@@ -28,8 +28,9 @@ type TaskFile struct {
 	From   string     // such as "the description, context a", "the Task's context b" or "the credential c"
 	Origin schema.Pos // of what puts it there
 	// Unknown: something that it is made of is missing, so that there is nothing of
-	// it in the spec.
+	// it in the spec. Partial is then what is known of a task.md.
 	Unknown bool
+	Partial []byte
 }
 
 // claim is something with a path in the container.
@@ -43,6 +44,8 @@ type claim struct {
 	file    *blob
 	content *content
 	secrets []plan.SecretFile
+
+	partial []byte // for TaskFile
 }
 
 // owner is what makes a claim.
@@ -97,7 +100,7 @@ func (r *resolver) layOut(workspaceDir string, claims []claim) *layout {
 	work := plan.Mount{Type: plan.MountFiles, Target: workspaceDir}
 	for _, c := range l.settle(claims) {
 		unknown := c.content != nil && len(c.content.blocked) > 0
-		l.files = append(l.files, TaskFile{Path: c.path, From: cmp.Or(c.from, c.what), Origin: c.pos, Unknown: unknown})
+		l.files = append(l.files, TaskFile{Path: c.path, From: cmp.Or(c.from, c.what), Origin: c.pos, Unknown: unknown, Partial: c.partial})
 		switch {
 		case unknown:
 		case c.file == nil && c.content == nil:

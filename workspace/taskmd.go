@@ -16,6 +16,7 @@ type taskPart struct {
 	name, namespace string
 	typ             schema.ContextType
 	content         []byte
+	gap             string // why the content is not known; "" = it is
 }
 
 // taskMD returns task.md, nil for a task without any part: the description if it
@@ -30,7 +31,8 @@ type taskPart struct {
 //	</context>
 //
 // with a line feed added after content that does not end in one, empty content
-// included. An attribute that would need quoting is an error.
+// included. An attribute that would need quoting is an error. In the place of a
+// context that is not known stands [GAP].
 func taskMD(description string, contexts []taskPart) ([]byte, error) {
 	size := len(description)
 	for _, c := range contexts {
@@ -47,6 +49,10 @@ func taskMD(description string, contexts []taskPart) ([]byte, error) {
 		if b.Len() > 0 {
 			endLine(b)
 			b.WriteByte('\n')
+		}
+		if c.gap != "" {
+			fmt.Fprintf(b, "[%s]", c.gap)
+			continue
 		}
 		fmt.Fprintf(b, "<context name=\"%s\" namespace=\"%s\" type=\"%s\">\n", c.name, c.namespace, c.typ)
 		b.Write(c.content)

@@ -130,7 +130,7 @@ func (r *resolver) taskSpec(res *plan.Resource, doc schema.Document, spec schema
 		Mounts:      l.mounts,
 		SecretFiles: l.secrets,
 		Network:     r.tree.networkName(),
-		Task:        &plan.TaskSpec{Dir: r.runDir(res.ID), Timeout: spec.Timeout.Milliseconds()},
+		Task:        &plan.TaskSpec{Dir: plan.RunsDir(r.tree.opt.StateDir, r.tree.name, res.ID), Timeout: spec.Timeout.Milliseconds()},
 	}
 	if keep != nil {
 		c.Task.KeepAlive = seconds(keep.KeepAliveSeconds).Milliseconds()
@@ -143,12 +143,6 @@ func (r *resolver) taskSpec(res *plan.Resource, doc schema.Document, spec schema
 			res.Places[path] = pos
 		}
 	}
-}
-
-// runDir is the folder with one folder for each run of a Task. The namespace is
-// always in it: no folder of a Task is that of a run of another.
-func (r *resolver) runDir(id plan.ID) string {
-	return r.tree.stateDir("data", "runs", strings.ToLower(string(id.Kind)), cmp.Or(id.Namespace, plan.DefaultNamespace), id.Name)
 }
 
 // keepAlive is the humanInTheLoop that counts, the Task's before the Agent's; nil
@@ -191,22 +185,26 @@ func (r *resolver) taskFile(res *plan.Resource, description schema.Str, dir stri
 			md.pos, md.what = m.pos, "the "+m.what()+", which has no mountPath,"
 		}
 		from = append(from, m.what())
-		unknown = unknown || len(m.content.blocked) > 0
-		if !unknown {
-			parts = append(parts, taskPart{m.name, m.namespace, m.content.typ, m.content.text()})
+		part := taskPart{name: m.name, namespace: m.namespace, typ: m.content.typ}
+		if len(m.content.blocked) > 0 {
+			unknown = true
+			part.gap = m.what() + " is not known yet: " + m.content.blocked[0].Text
+		} else {
+			part.content = m.content.text()
 		}
+		parts = append(parts, part)
 	}
 	if len(from) == 0 {
 		return claim{}, false
 	}
 	md.from = strings.Join(from, ", ")
-	if unknown {
-		md.content = &content{blocked: []plan.Reason{{}}}
-		return md, true
-	}
 	data, err := taskMD(description.V, parts)
 	if err != nil {
 		res.Blocked = append(res.Blocked, r.blockOnce(md.pos, plan.CodeInvalid, summaryBadContext, "", "%v", err))
+	}
+	if unknown {
+		md.content, md.partial = &content{blocked: []plan.Reason{{}}}, data
+		return md, true
 	}
 	md.file = &blob{data: data}
 	return md, err == nil

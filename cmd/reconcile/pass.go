@@ -273,11 +273,19 @@ func factWarnings(d plan.Desired, o plan.Observed, p plan.Plan) schema.Diagnosti
 			f := o.Inputs[in]
 			switch {
 			case f.State == plan.FactUnknown && f.Detail != "":
-				warn(r, string(in.Kind)+" could not be looked up", in.Name+": "+f.Detail)
+				warn(r, string(in.Kind)+" could not be looked up", inputText(in)+": "+f.Detail)
 			case f.State == plan.FactMissing && !held[r.ID]:
 				warn(r, string(in.Kind)+" is gone", f.Detail+"; what runs was made with it, and could not be made again")
 			}
 		}
 	}
 	return ds.Sort()
+}
+
+// inputText names an input for people.
+func inputText(in plan.Input) string {
+	if in.Kind == plan.InputSecret {
+		return render.SecretText(in.Name)
+	}
+	return in.Name
 }

@@ -15,6 +15,7 @@ import (
 
 	"reconcile/reconcile/plan"
 	"reconcile/render"
+	"reconcile/workspace"
 )
 
 func newRenderCommand(a *app) *cobra.Command {
@@ -94,13 +95,15 @@ type renderedTask struct {
 	Image         string        `json:"image"`
 	Command       []string      `json:"command"` // null: the image's own
 	WorkspaceDir  string        `json:"workspace_dir"`
-	TaskFile      *string       `json:"task_md"` // null: there is none
+	TaskFile      *string       `json:"task_md"`                   // null: there is none, or not all of it is known
+	PartialTask   string        `json:"task_md_partial,omitempty"` // what is known of it, with the gaps named
 	Files         []taskFile    `json:"files"`
 	Credentials   []taskSecret  `json:"credentials"`
 	Env           []taskEnv     `json:"env"`
 	Blocked       []plan.Reason `json:"blocked"` // what keeps it from running
 
-	known bool // what its container is
+	known   bool // what its container is
+	unknown []workspace.TaskFile
 }
 
 // taskFile is a file, or a folder of which the files are listed.
@@ -161,6 +164,12 @@ func (a *app) rendered(src source, r plan.Resource) (renderedTask, error) {
 				return renderedTask{}, err
 			}
 			t.Files = append(t.Files, files...)
+		}
+	}
+	for _, f := range origins {
+		if f.Unknown {
+			t.unknown = append(t.unknown, f)
+			t.PartialTask += string(f.Partial)
 		}
 	}
 	slices.SortFunc(t.Files, func(a, b taskFile) int { return cmp.Compare(a.Path, b.Path) })
@@ -231,6 +240,11 @@ func (a *app) printTaskFile(t renderedTask, file string) error {
 			return fmt.Errorf("--file: %s is a folder", at)
 		}
 	}
+	for _, f := range t.unknown {
+		if f.Path == at || strings.HasPrefix(at, f.Path+"/") {
+			return fmt.Errorf("--file: what is at %s is not known yet", at)
+		}
+	}
 	return fmt.Errorf("--file: %s has no file %s", t.ID, at)
 }
 
@@ -247,17 +261,19 @@ func (a *app) printRendered(t renderedTask) {
 	}
 	fmt.Fprintf(w, "workspace  %s\n", escape(t.WorkspaceDir))
 	switch {
-	case t.TaskFile == nil && len(t.Blocked) > 0:
+	case t.TaskFile != nil:
+		a.printTaskText("task.md", *t.TaskFile)
+	case t.PartialTask != "":
+		a.printTaskText("task.md, as far as it is known", t.PartialTask)
+	case len(t.Blocked) > 0:
 		fmt.Fprintln(w, "\nWhat is in task.md is not known yet.")
-	case t.TaskFile == nil:
-		fmt.Fprintln(w, "\nThere is no task.md.")
 	default:
-		fmt.Fprintf(w, "\n%s\n", s.bold("task.md"))
-		for line := range strings.SplitSeq(strings.TrimSuffix(*t.TaskFile, "\n"), "\n") {
-			fmt.Fprintln(w, strings.TrimRight(a.plainText("  "+escapeLines(line)), " "))
-		}
+		fmt.Fprintln(w, "\nThere is no task.md.")
 	}
 	var rows [][]string
+	for _, f := range t.unknown {
+		rows = append(rows, []string{escape(f.Path), "-", "unknown", escape(f.From), escape(f.Origin.String())})
+	}
 	for _, f := range t.Files {
 		size := fmt.Sprint(f.Size)
 		if f.Kind != kindFile {
@@ -265,6 +281,7 @@ func (a *app) printRendered(t renderedTask) {
 		}
 		rows = append(rows, []string{escape(f.Path), f.Mode, size, escape(f.From), escape(f.Origin)})
 	}
+	slices.SortStableFunc(rows, func(a, b []string) int { return cmp.Compare(a[0], b[0]) })
 	a.section("Files", []string{"PATH", "MODE", "SIZE", "FROM", "ORIGIN"}, rows)
 	rows = nil
 	for _, x := range t.Credentials {
@@ -280,6 +297,14 @@ func (a *app) printRendered(t renderedTask) {
 		rows = append(rows, []string{orDash(escape(e.Name)), escape(value), escape(e.Origin)})
 	}
 	a.section("Environment", []string{"NAME", "VALUE", "ORIGIN"}, rows)
+}
+
+// printTaskText prints the lines of a task.md below a heading.
+func (a *app) printTaskText(heading, text string) {
+	fmt.Fprintf(a.std.out, "\n%s\n", a.styleFor(a.std.out).bold(heading))
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		fmt.Fprintln(a.std.out, strings.TrimRight(a.plainText("  "+escapeLines(line)), " "))
+	}
 }
 
 // section prints a table below a heading, if there is anything in it.

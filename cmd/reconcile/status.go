@@ -88,7 +88,7 @@ func (a *app) status(ctx context.Context, of statusOf) error {
 	}
 	if name != "" {
 		if all, err = pickStatus(of, all); err != nil {
-			return err
+			return a.noStatus(src, name, err)
 		}
 	}
 	ds := append(src.Diagnostics, factWarnings(d, o, p)...).Sort()
@@ -125,6 +125,19 @@ func (a *app) status(ctx context.Context, of statusOf) error {
 		return exitWith(plan.ExitRefused)
 	}
 	return nil
+}
+
+// noStatus is why there is nothing to say of what is called name: of what stands in
+// a workspace with mistakes, that it is these.
+func (a *app) noStatus(src source, name string, err error) error {
+	if !src.Fatal {
+		return err
+	}
+	a.printDiagnostics(src.Diagnostics)
+	if id, idErr := findID(name, desiredIDs(src.Desired)); idErr == nil {
+		return fmt.Errorf("%s: nothing of it runs, and what is desired cannot be told", id)
+	}
+	return err
 }
 
 // pickStatus keeps what is named, and of its runs, when it is one that is named,

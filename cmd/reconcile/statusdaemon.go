@@ -10,6 +10,7 @@ import (
 
 	"reconcile/control"
 	"reconcile/reconcile"
+	"reconcile/workspace"
 )
 
 // askDaemon returns what the daemon that runs the workspace at root says of
@@ -94,7 +95,11 @@ func (a *app) printDaemon(st *control.Status, sources []control.Source) {
 		if x.Ref != "" {
 			ref += "#" + x.Ref
 		}
-		line := fmt.Sprintf("source: %s %s at %s", x.Name, ref, orNone(shortRevision(x.Commit)))
+		name := x.Name
+		if name == workspace.ContextKind+ref {
+			name = "context" // one in place is called by its address
+		}
+		line := fmt.Sprintf("source: %s %s at %s", name, ref, orNone(shortRevision(x.Commit)))
 		if x.Pinned {
 			line += ", locked"
 		}
