@@ -170,7 +170,9 @@ func (x runMaking) make(r *Runtime, m made) error {
 		err = errors.Join(os.RemoveAll(x.dir), os.Rename(tmp, x.dir))
 	}
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(tmp))
+		err = errors.Join(err, os.RemoveAll(tmp))
+		_ = os.Remove(dir) // which other runs may be in
+		return err
 	}
 	return nil
 }
