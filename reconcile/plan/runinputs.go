@@ -44,14 +44,35 @@ func (v *view) noteInputs(d *decision, last run) {
 	if last.goesOn() {
 		since = "it was started"
 	}
-	_, name, _ := strings.Cut(d.id.String(), "/")
 	if d.res.Run.Cron != nil {
 		text := fmt.Sprintf("inputs changed since %s: %s; its next run is made of them", since, strings.Join(what, ", "))
 		d.note = &hold{reasons: []Reason{{CodeInputs, text, d.origin}}, benign: true}
 		return
 	}
-	text := fmt.Sprintf("inputs changed since %s: %s; reconcile task %s --rerun repeats it", since, strings.Join(what, ", "), name)
+	text := fmt.Sprintf("inputs changed since %s: %s; reconcile task %s --rerun repeats it", since, strings.Join(what, ", "), v.taskName(d.id))
 	d.note = &hold{reasons: []Reason{{CodeInputs, text, d.origin}}, benign: true}
+}
+
+// taskName is what a person calls a Task: without its kind, unless another one is called
+// that as well.
+func (v *view) taskName(id ID) string {
+	if v.tasks == nil {
+		v.tasks = map[string]int{}
+		for _, res := range v.desired {
+			if res.Run == nil {
+				continue
+			}
+			v.tasks[res.ID.Name]++
+			if res.ID.Namespace != "" {
+				v.tasks[res.ID.Namespace+"/"+res.ID.Name]++
+			}
+		}
+	}
+	_, name, _ := strings.Cut(id.String(), "/")
+	if v.tasks[name] > 1 {
+		return id.String()
+	}
+	return name
 }
 
 // changedFields names what differs between the spec that a run was made from and

@@ -48,7 +48,10 @@ type view struct {
 	leftovers map[ID]bool  // of which runs, or what is remembered of them, are to be removed
 	anyLost   bool         // an object shows that records were lost
 	runs      map[ID][]run // in the order in which they were asked for
-	observed  Observed     // for Inputs, Specs and the owner
+	// tasks counts what is desired and runs to an end, by all that it can be called
+	// without its kind; nil = not counted yet.
+	tasks    map[string]int
+	observed Observed // for Inputs, Specs and the owner
 
 	approvals Approvals
 	// approvedHere: only what was approved on this host counts.
