@@ -87,6 +87,23 @@ func (r *resolver) addDocuments() {
 	for _, id := range r.objects.order {
 		r.addDocument(id, r.objects.byID[id])
 	}
+	for _, id := range r.objects.order {
+		r.checkReferences(r.objects.byID[id])
+	}
+}
+
+// checkReferences reports what a Context or Agent refers to and what is not
+// there, also when no Task uses it.
+func (r *resolver) checkReferences(doc schema.Document) {
+	if doc.Invalid {
+		return
+	}
+	switch x := doc.Object.(type) {
+	case *schema.Context:
+		r.context(doc.Meta.Name, namespaceOf(doc))
+	case *schema.Agent:
+		r.contexts(x.Contexts, namespaceOf(doc), x.WorkspaceDir.V)
+	}
 }
 
 func displayName(doc schema.Document) string {
