@@ -201,7 +201,7 @@ func TestGitContexts(t *testing.T) {
 			w := newGitWorkspace(t, contextYAML(tt.name, r.URL, append(tt.fields, secret)...))
 			tree, ds := w.load(t)
 			if len(tree.contexts) != 1 {
-				t.Fatalf("%d contexts", len(tree.contexts))
+				t.Fatalf("%d contexts\n%s", len(tree.contexts), ds)
 			}
 			c := tree.contexts[0]
 			if got := w.contentText(t, c); got != tt.want {
