@@ -4,15 +4,17 @@ package workspace
 
 import (
 	"cmp"
+	"path"
 	"slices"
+	"strings"
 
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
 )
 
 // addTasks adds Tasks, CronTasks and Agents, and the Contexts and ConfigMaps that
-// they use, each with an edge to what it refers to that is there. In edges they
-// are called by their IDs.
+// they use, each with an edge to what it refers to that is there, and to the
+// contexts that are written in it. In edges they are called by their IDs.
 func (g *Graph) addTasks(t *Tree, blocked func(plan.ID) bool) {
 	byID := map[plan.ID]schema.Document{}
 	for _, doc := range t.documents {
@@ -23,12 +25,23 @@ func (g *Graph) addTasks(t *Tree, blocked func(plan.ID) bool) {
 	}
 	used := map[plan.ID]bool{}
 	var edges []Edge
-	for id, doc := range byID {
-		for _, ref := range refsOf(doc) {
+	add := func(from plan.ID, refs []ref) {
+		for _, ref := range refs {
 			if _, ok := byID[ref.to]; ok {
 				used[ref.to] = true
-				edges = append(edges, Edge{From: id.String(), To: ref.to.String(), Text: ref.to.String(), Origin: ref.pos})
+				edges = append(edges, Edge{From: from.String(), To: ref.to.String(), Text: ref.to.String(), Origin: ref.pos})
 			}
+		}
+	}
+	for id, doc := range byID {
+		add(id, refsOf(doc))
+		for _, c := range inPlace(doc) {
+			if !used[c.id] {
+				g.Nodes = append(g.Nodes, Node{ID: c.id, Name: c.id.Name, Origin: c.pos})
+			}
+			used[c.id] = true
+			edges = append(edges, Edge{From: id.String(), To: c.id.String(), Text: c.id.String(), Origin: c.pos})
+			add(c.id, refsOfSource(c.source, namespaceOf(doc)))
 		}
 	}
 	for id, doc := range byID {
@@ -89,14 +102,40 @@ func refsOfTask(doc schema.Document, spec schema.TaskSpec) []ref {
 func refsOfContexts(entries []schema.ContextMount, namespace string) []ref {
 	var refs []ref
 	for _, e := range entries {
-		switch {
-		case e.Source != nil:
-			refs = append(refs, refsOfSource(*e.Source, namespace)...)
-		case e.Name.IsSet():
+		if e.Source == nil && e.Name.IsSet() {
 			refs = append(refs, ref{refID(schema.KindContext, cmp.Or(e.Namespace.V, namespace), e.Name.V), e.Name.Pos})
 		}
 	}
 	return refs
+}
+
+// placedContext is a context that is written in place.
+type placedContext struct {
+	id     plan.ID // that no object has
+	pos    schema.Pos
+	source schema.ContextSource
+}
+
+// inPlace are the contexts that are written in an object, each called by its name or
+// else its mountPath, and by the object.
+func inPlace(doc schema.Document) []placedContext {
+	var entries []schema.ContextMount
+	switch x := doc.Object.(type) {
+	case *schema.Task:
+		entries = x.Contexts
+	case *schema.CronTask:
+		entries = x.Template.Contexts
+	case *schema.Agent:
+		entries = x.Contexts
+	}
+	var out []placedContext
+	for _, e := range entries {
+		if e.Source != nil {
+			name := cmp.Or(e.Name.V, strings.Trim(path.Clean(e.MountPath.V), "/")) + " of " + documentID(doc).String()
+			out = append(out, placedContext{plan.ID{Kind: plan.Kind(schema.KindContext), Name: name}, e.Pos, *e.Source})
+		}
+	}
+	return out
 }
 
 func refsOfSource(src schema.ContextSource, namespace string) []ref {
