@@ -95,8 +95,8 @@ func (v *view) stopAskedOf(id ID) (Record, bool) {
 	if !ok || wish.Data["wanted"] != "true" {
 		return Record{}, false
 	}
-	for key, rec := range v.keyed {
-		if key.kind == RecordRun && key.id == id && rec.RunState().Reason == FailedStopped && !rec.At.Before(wish.At) {
+	for _, r := range v.runs[id] {
+		if r.record != nil && r.record.Data[runReason] == FailedStopped && !r.record.At.Before(wish.At) {
 			return Record{}, false
 		}
 	}
