@@ -213,8 +213,8 @@ func TestRunSecretErrors(t *testing.T) {
 		"literal":       {[]func(*plan.ContainerSpec){envFrom("plain"), func(c *plan.ContainerSpec) { c.Env = []plan.EnvVar{{Name: "PLAIN"}} }}, "env of secret plain: there is another variable with the name of its key PLAIN"},
 		"secret":        {[]func(*plan.ContainerSpec){env("PLAIN", "key:plain/PLAIN"), envFrom("plain")}, "another variable with the name of its key PLAIN"},
 		"name of a run": {[]func(*plan.ContainerSpec){envFrom("task"), func(*plan.ContainerSpec) { b.secret(t, "task", "TASK_NAME", "x") }}, "another variable with the name of its key TASK_NAME"},
-		"NUL":           {[]func(*plan.ContainerSpec){env("X", "key:bytes/nul")}, "env X: secret key:bytes/nul holds a NUL byte"},
-		"long":          {[]func(*plan.ContainerSpec){env("X", "key:bytes/long")}, "env X: secret key:bytes/long: the value does not have fewer than 512000 bytes"},
+		"NUL":           {[]func(*plan.ContainerSpec){env("X", "key:bytes/nul")}, "env X: secret bytes/nul holds a NUL byte"},
+		"long":          {[]func(*plan.ContainerSpec){env("X", "key:bytes/long")}, "env X: secret bytes/long: the value does not have fewer than 512000 bytes"},
 		"longer":        {[]func(*plan.ContainerSpec){env("X", "key:bytes/longer")}, "secret bytes/longer: the value does not have fewer than 512000 bytes"},
 		"several":       {[]func(*plan.ContainerSpec){env("X", "keys:"+"two"), func(*plan.ContainerSpec) { b.secret(t, "two", "A", "1"); b.secret(t, "two", "B", "2") }}, "the secret has several values"},
 		"two modes": {[]func(*plan.ContainerSpec){func(c *plan.ContainerSpec) {
@@ -252,7 +252,7 @@ func TestRunSecretErrors(t *testing.T) {
 			t.Errorf("a secret of what is no run: %q", got)
 		}
 		id = b.want("n", plan.ContainerSpec{Image: toolImage(t), Main: tool("true"), SecretFiles: []plan.SecretFile{{Ref: "key:bytes/none", Target: "/k", Mode: 0o400}}})
-		b.refuse(t, b.step(t, id), "secret key:bytes/none is empty, and Podman keeps no empty secrets")
+		b.refuse(t, b.step(t, id), "secret bytes/none is empty, and Podman keeps no empty secrets")
 		id = b.want("o", plan.ContainerSpec{Image: toolImage(t), Main: tool("true"), Mounts: []plan.Mount{{Type: plan.MountFiles, Target: "/f"}}})
 		b.refuse(t, b.step(t, id), "mount /f: only a run has files of its own")
 	})

@@ -36,7 +36,7 @@ func (r *Runtime) derive(ctx context.Context, d plan.Desired, name, ref string, 
 	if err == nil || says(err, "secret name in use", "already exists") {
 		return nil
 	}
-	return r.explain("keep secret "+ref, err)
+	return r.explain("keep secret "+secretName(ref), err)
 }
 
 // pruneSecrets removes the derived secrets of the workspace that no container

@@ -40,6 +40,14 @@ type secretPart struct {
 	fromFile bool
 }
 
+// secretName is what a reference is called in messages: what people have named.
+func secretName(ref string) string {
+	_, name, _ := strings.Cut(ref, ":")
+	return name
+}
+
+func (p secretPart) name() string { return secretName(p.ref) }
+
 // variable is the value for a variable, without the one newline at the end of a
 // file, since editors and echo put it there.
 func (p secretPart) variable() []byte {

@@ -11,7 +11,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/containers/podman/v5/pkg/specgen"
 
@@ -97,7 +96,7 @@ func (b *binding) variable(ctx context.Context, name string, parts []secretPart)
 	p := parts[0]
 	p.value = p.variable()
 	if bytes.IndexByte(p.value, 0) >= 0 {
-		return fmt.Errorf("secret %s holds a NUL byte, which no variable can have", p.ref)
+		return fmt.Errorf("secret %s holds a NUL byte, which no variable can have", p.name())
 	}
 	secret, err := b.keep(ctx, p, p.ref)
 	if err != nil {
@@ -116,7 +115,7 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // variables has a variable filled in for each key of a secret.
 func (b *binding) variables(ctx context.Context, ref string) error {
-	_, name, _ := strings.Cut(ref, ":")
+	name := secretName(ref)
 	for _, p := range b.parts[ref] {
 		_, literal := b.spec.Env[p.key]
 		_, secret := b.spec.EnvSecrets[p.key]
@@ -176,7 +175,7 @@ func (b *binding) file(ctx context.Context, target string, mode uint32, parts []
 // emptyFile has a file filled in that Podman keeps no secret for.
 func (b *binding) emptyFile(p secretPart, target string, mode uint32) error {
 	if b.run == nil {
-		return fmt.Errorf("secret %s is empty, and Podman keeps no empty secrets", p.ref)
+		return fmt.Errorf("secret %s is empty, and Podman keeps no empty secrets", p.name())
 	}
 	source, err := b.run.emptyFile(target, mode)
 	if err != nil {
@@ -200,7 +199,7 @@ func (b *binding) keep(ctx context.Context, p secretPart, as string) (string, er
 	case len(p.value) == 0:
 		return "", nil
 	case len(p.value) >= maxSecret:
-		return "", fmt.Errorf("secret %s: %w", p.ref, errLongSecret)
+		return "", fmt.Errorf("secret %s: %w", p.name(), errLongSecret)
 	}
 	name := b.r.derivedName(b.d, as, p.value)
 	if slices.Contains(b.used, name) {
@@ -226,6 +225,5 @@ func secretRefs(c plan.ContainerSpec) []string {
 }
 
 func changed(ref string) error {
-	_, name, _ := strings.Cut(ref, ":")
-	return fmt.Errorf("secret %s changed while planning", name)
+	return fmt.Errorf("secret %s changed while planning", secretName(ref))
 }

@@ -5,6 +5,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // standing returns why nothing may be done about r whatever there is, or nil.
@@ -84,7 +85,10 @@ func (v *view) missingInputs(d *decision) *hold {
 			code, name = CodeSecretMissing, "secret "+secretName(in)
 		}
 		text := name + " does not exist"
-		if f.Detail != "" {
+		switch {
+		case strings.HasPrefix(f.Detail, name+" "): // it says of what
+			text = f.Detail
+		case f.Detail != "":
 			text = name + ": " + f.Detail
 		}
 		h.reasons = append(h.reasons, Reason{code, text, d.origin})
