@@ -238,6 +238,30 @@ func TestPloinkyDocs(t *testing.T) {
 	}
 }
 
+// The README of the contexts example tells of every file, with commands that exist.
+func TestContextsDocs(t *testing.T) {
+	dir := "../../examples/contexts"
+	doc, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := newRootCommand(&app{})
+	commands := 0
+	for _, m := range regexp.MustCompile("(?m)(?:`|^\\$ )(reconcile[^`\n]*)").FindAllStringSubmatch(string(doc), -1) {
+		commands++
+		checkCommand(t, root, strings.Fields(m[1])[1:])
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil || len(files) == 0 || commands == 0 {
+		t.Fatalf("%d files and %d commands: %v", len(files), commands, err)
+	}
+	for _, file := range files {
+		if name := filepath.Base(file); name != "workspace.yaml" && !bytes.Contains(doc, []byte("\n| [`"+name+"`]("+name+") | ")) {
+			t.Errorf("the README says nothing of %s", name)
+		}
+	}
+}
+
 // checkSample decodes a sample of a workspace file, a host's policy, a manifest
 // or another document.
 func checkSample(t *testing.T, ext, text string) {
