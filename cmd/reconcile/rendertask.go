@@ -52,7 +52,7 @@ func (a *app) renderTask(ctx context.Context, name, file string) error {
 	if err != nil {
 		return err
 	}
-	id, err := a.findTask(src, name)
+	id, err := a.findTask(src, name, "`reconcile render %s` prints what its next one finds")
 	if err != nil {
 		a.printDiagnostics(src.Diagnostics)
 		return err
@@ -265,7 +265,7 @@ func (a *app) printRendered(t renderedTask) {
 		a.printTaskText("task.md", *t.TaskFile)
 	case t.PartialTask != "":
 		a.printTaskText("task.md, as far as it is known", t.PartialTask)
-	case len(t.Blocked) > 0:
+	case slices.ContainsFunc(t.unknown, func(f workspace.TaskFile) bool { return f.Path == path.Join(t.WorkspaceDir, "task.md") }):
 		fmt.Fprintln(w, "\nWhat is in task.md is not known yet.")
 	default:
 		fmt.Fprintln(w, "\nThere is no task.md.")
