@@ -38,6 +38,7 @@ type Store struct {
 	readOnly bool
 	owner    string
 	fill     func(f *os.File, b []byte) error // see atomicfile.Options
+	records  recordFiles
 
 	mu     sync.Mutex // one writer of accepted and of history at a time
 	passes int        // the highest number that a pass has had
@@ -80,8 +81,9 @@ func OpenStore(dir string, readOnly bool) (*Store, error) {
 // carries; "" for a store that was opened for reading and does not exist.
 func (s *Store) Owner() string { return s.owner }
 
-// Load reads every record. The error joins one error for each file that cannot
-// be read, with its path; the records are those of all other files.
+// Load returns every record. The error joins one error for each file that cannot
+// be read, with its path; the records are those of all other files, and their maps
+// are not to be written to.
 func (s *Store) Load() (plan.Records, error) {
 	out := plan.Records{Owner: s.owner}
 	accepted, acceptedErr := s.accepted()
@@ -93,19 +95,16 @@ func (s *Store) Load() (plan.Records, error) {
 	if err != nil {
 		return out, fmt.Errorf("load records: %w", err)
 	}
+	var names []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), atomicfile.TempPrefix) {
-			continue
+		if !strings.HasPrefix(e.Name(), atomicfile.TempPrefix) {
+			names = append(names, e.Name())
 		}
-		r, err := readRecord(filepath.Join(dir, e.Name()))
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		out.Records = append(out.Records, r)
 	}
-	slices.SortFunc(out.Records, compareRecords)
-	return out, errors.Join(errs...)
+	records, unread := s.records.read(dir, names)
+	slices.SortFunc(records, compareRecords)
+	out.Records = records
+	return out, errors.Join(append(errs, unread...)...)
 }
 
 // Put writes r in place of an earlier record of the same ID, kind and key, or, when
