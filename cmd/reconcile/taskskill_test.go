@@ -98,8 +98,8 @@ func (h *host) task(t testing.TB, dir, name string) taskState {
 	var doc struct {
 		Status []struct {
 			Phase  string
-			Reason string
-			Code   int `json:"exit_code"`
+			Reason string `json:"phase_reason"`
+			Code   int    `json:"exit_code"`
 			Runs   []json.RawMessage
 		}
 	}
