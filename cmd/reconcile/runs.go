@@ -27,6 +27,11 @@ func (r runHere) same(other runHere) bool {
 	return r.id.Compare(other.id) == 0 && r.state.Key == other.state.Key
 }
 
+// goesOn reports whether the run is up, or waits for its turn.
+func (r runHere) goesOn() bool {
+	return r.object.State == plan.StateRunning || r.object.State == plan.StatePaused || r.state.Phase == plan.RunQueued
+}
+
 // ref is the run as an ID, for its name.
 func (r runHere) ref() plan.ID {
 	return plan.ID{Kind: r.id.Kind, Namespace: r.id.Namespace, Name: r.state.Name}

@@ -30,7 +30,8 @@ that wait for the end of their CrashLoopBackOff, which begins anew.`},
 of the daemon, until ` + "`reconcile start`" + `. Their containers are kept.
 
 A Task or a CronTask that is named is stopped for this run alone, which has failed
-then; what waits for its turn is not run.`},
+then; what waits for its turn is not run. The name of a run will do, while no other
+of its CronTask goes on.`},
 		{verbRestart, "Stop and start instances", `Stops and starts the containers of instances. What was stopped is started.`},
 		{verbRefresh, "Replace the containers of instances by new ones", `Replaces the containers of instances by new ones, though nothing in the workspace
 has changed. What was stopped stays so.`},
@@ -60,7 +61,7 @@ func (a *app) operateOn(ctx context.Context, verb string, names []string) error 
 	if err != nil {
 		return err
 	}
-	ids, err := a.pickIDs(src, verb, names, all)
+	ids, err := a.pickIDs(ctx, src, verb, names, all)
 	if err != nil {
 		if src.Fatal {
 			a.printDiagnostics(src.Diagnostics)
@@ -76,8 +77,7 @@ func (a *app) operateOn(ctx context.Context, verb string, names []string) error 
 }
 
 // pickIDs are the instances that the names mean; none = all.
-func (a *app) pickIDs(src source, verb string, names []string, all []plan.ID) ([]plan.ID, error) {
-	desired := desiredIDs(src.Desired)
+func (a *app) pickIDs(ctx context.Context, src source, verb string, names []string, all []plan.ID) ([]plan.ID, error) {
 	if len(names) == 0 {
 		if len(all) == 0 {
 			return nil, fmt.Errorf("there is nothing to %s", verb)
@@ -90,17 +90,8 @@ func (a *app) pickIDs(src source, verb string, names []string, all []plan.ID) ([
 	var ids []plan.ID
 	var errs []error
 	for _, name := range names {
-		id, err := findID(name, all)
+		id, err := a.pickID(ctx, src, verb, name, all)
 		if err != nil {
-			if other, otherErr := findID(name, desired); otherErr == nil && isTask(other) {
-				err = errOnlyRuns(other)
-			} else if run, ok := a.runCalled(src, name); otherErr != nil && ok {
-				err = fmt.Errorf("%s is a run of %s: `reconcile stop %s` stops what runs of it", run.state.Name, run.id, nameOf(run.id))
-			} else if otherErr == nil {
-				err = fmt.Errorf("%s cannot be asked for: only agents that run on and on can", other)
-			} else if name == agentWord {
-				err = fmt.Errorf("%w; without any NAME all instances are meant", err)
-			}
 			errs = append(errs, err)
 			continue
 		}
@@ -109,4 +100,27 @@ func (a *app) pickIDs(src source, verb string, names []string, all []plan.ID) ([
 		}
 	}
 	return ids, errors.Join(errs...)
+}
+
+// pickID is the one of all that a name means, or why there is none.
+func (a *app) pickID(ctx context.Context, src source, verb, name string, all []plan.ID) (plan.ID, error) {
+	id, err := findID(name, all)
+	if err == nil {
+		return id, nil
+	}
+	if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil && isTask(other) {
+		return plan.ID{}, errOnlyRuns(other)
+	} else if otherErr == nil {
+		return plan.ID{}, fmt.Errorf("%s cannot be asked for: only agents that run on and on can", other)
+	}
+	run, _, ok := a.runCalled(src, name, nil)
+	switch {
+	case ok && verb == verbStop:
+		return a.stoppedWith(ctx, src, name)
+	case ok:
+		return plan.ID{}, errOnlyRuns(run.id)
+	case name == agentWord:
+		return plan.ID{}, fmt.Errorf("%w; without any NAME all instances are meant", err)
+	}
+	return plan.ID{}, err
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,8 @@ func newStatusCommand(a *app) *cobra.Command {
 		Short: "Show desired and actual side by side",
 		Long: `Shows desired and actual side by side, the daemon if one runs, and for each git
 repository which commit is used and since when it could not be asked. Of a Task it
-says how far it is, and with NAME all its runs. The exit code is 3 while a newer
-commit is refused.
+says how far it is, of a CronTask its schedule, and with NAME all its runs. The exit
+code is 3 while a newer commit is refused.
 
 With -o snapshot it prints the observed host as JSON, without any secret, for
 reconcile --dry-run --observed FILE on another machine.`,
@@ -186,7 +187,7 @@ func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 	var rows [][]string
 	for _, st := range all {
 		rows = append(rows, []string{
-			escape(st.ID.String()), st.Desired, string(st.State), age(st.Started), strconv.Itoa(st.Restarts),
+			escape(st.ID.String()), escape(cmp.Or(st.Schedule, st.Desired)), string(st.State), age(st.Started), strconv.Itoa(st.Restarts),
 			ports(st.Ports), short(st.Digest), escape(reasonOf(st)),
 		})
 	}

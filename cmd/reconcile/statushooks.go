@@ -35,13 +35,15 @@ type statusJSON struct {
 	// QueuePosition is how many runs are started before the queued one of this, and
 	// itself; 0 = none of it is queued.
 	QueuePosition int `json:"queue_position,omitempty"`
+	// Schedule is that of a CronTask, with its time zone behind it if it has one.
+	Schedule string `json:"schedule,omitempty"`
 }
 
 func withDetails(all []reconcile.Status, d plan.Desired, o plan.Observed) []statusJSON {
 	queue := queues(o.Records)
 	out := []statusJSON{}
 	for _, st := range all {
-		out = append(out, statusJSON{st, hooksOf(st, d, o), queue[st.ID.String()]})
+		out = append(out, statusJSON{st, hooksOf(st, d, o), queue[st.ID.String()], scheduleOf(st, d)})
 	}
 	return out
 }

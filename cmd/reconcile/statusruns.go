@@ -36,6 +36,16 @@ func queues(records plan.Records) map[string]int {
 	return out
 }
 
+// scheduleOf is the schedule of a CronTask; "" of all else.
+func scheduleOf(st reconcile.Status, d plan.Desired) string {
+	for _, r := range d.Resources {
+		if !st.Orphan && r.Run != nil && r.Run.Cron != nil && r.ID.Compare(st.ID) == 0 {
+			return strings.TrimSpace(r.Run.Cron.Schedule + " " + r.Run.Cron.Zone)
+		}
+	}
+	return ""
+}
+
 // reasonOf is what stands behind a resource in the list: why it is as it is.
 func reasonOf(st statusJSON) string {
 	if !isTask(st.ID) {
@@ -147,7 +157,7 @@ func runNote(r reconcile.RunStatus) string {
 	switch ended := r.Phase == plan.RunCompleted || r.Phase == plan.RunFailed; {
 	case ended && up:
 		parts = append(parts, "its container is kept alive")
-	case ended && !r.Kept:
+	case ended && !r.Kept && !r.Started.IsZero():
 		parts = append(parts, "nothing of it is left")
 	case !r.Queued.IsZero():
 		parts = append(parts, "since "+clock(r.Queued))

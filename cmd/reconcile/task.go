@@ -50,7 +50,7 @@ func (a *app) rerunTask(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	id, err := a.findTask(src, name)
+	id, err := a.findTask(src, name, "`reconcile task %s --rerun` makes another")
 	if err != nil {
 		if src.Fatal {
 			a.printDiagnostics(src.Diagnostics)
@@ -60,8 +60,9 @@ func (a *app) rerunTask(ctx context.Context, name string) error {
 	return a.operate(ctx, src, &wish{verb: verbRerun, ids: []plan.ID{id}})
 }
 
-// findTask is the Task or CronTask that is meant.
-func (a *app) findTask(src source, name string) (plan.ID, error) {
+// findTask is the Task or CronTask that is meant. ofRun says what to do, with its
+// name, where it is one of its runs that is named.
+func (a *app) findTask(src source, name, ofRun string) (plan.ID, error) {
 	id, err := findID(name, src.tasks())
 	if err == nil {
 		return id, nil
@@ -69,29 +70,52 @@ func (a *app) findTask(src source, name string) (plan.ID, error) {
 	if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil {
 		return plan.ID{}, fmt.Errorf("%s is no task", other)
 	}
-	if run, ok := a.runCalled(src, name); ok {
-		return plan.ID{}, fmt.Errorf("%s is a run of %s, and what has run is over: `reconcile task %[2]s --rerun` makes another", run.state.Name, run.id)
+	if run, _, ok := a.runCalled(src, name, nil); ok {
+		return plan.ID{}, fmt.Errorf("%s is a run of %s: "+ofRun, run.state.Name, run.id, run.id)
 	}
 	return plan.ID{}, err
 }
 
-// runCalled is the run that is called so.
-func (a *app) runCalled(src source, name string) (runHere, bool) {
+// runCalled is the run that is called so, with all that are known; objects are the
+// containers that there are, as far as they count.
+func (a *app) runCalled(src source, name string, objects []plan.Object) (run runHere, all []runHere, ok bool) {
 	archive, err := reconcile.OpenArchive(a.workspaceDir(src.name))
 	if err != nil {
-		return runHere{}, false
+		return runHere{}, nil, false
 	}
 	records, err := archive.Load()
 	if err != nil {
-		return runHere{}, false
+		return runHere{}, nil, false
 	}
-	runs := runsHere(records, nil)
-	id, key, err := findRun(name, nil, runs)
+	all = runsHere(records, objects)
+	id, key, err := findRun(name, nil, all)
 	if err != nil || key == "" {
-		return runHere{}, false
+		return runHere{}, nil, false
 	}
-	run, err := pickRun(id, key, runs)
-	return run, err == nil
+	run, err = pickRun(id, key, all)
+	return run, all, err == nil
+}
+
+// stoppedWith is what to stop for the run that is called name: its Task or CronTask,
+// when no other run of that goes on.
+func (a *app) stoppedWith(ctx context.Context, src source, name string) (plan.ID, error) {
+	o, err := a.observeOnly(ctx, src)
+	if err != nil {
+		return plan.ID{}, err
+	}
+	run, all, ok := a.runCalled(src, name, o.Objects)
+	if !ok {
+		return plan.ID{}, fmt.Errorf("nothing is called %q", name)
+	}
+	others := slices.DeleteFunc(runsOf(run.id, all), func(r runHere) bool { return r.same(run) || !r.goesOn() })
+	switch {
+	case len(others) == 0:
+		return run.id, nil
+	case !run.goesOn():
+		return plan.ID{}, fmt.Errorf("%s has ended, and others of %s go on: `reconcile stop %[2]s` stops them", run.state.Name, run.id)
+	}
+	return plan.ID{}, fmt.Errorf("%s is one of %d runs of %s that go on: `reconcile stop %[3]s` stops all of them, and `podman stop %s` this one",
+		run.state.Name, len(others)+1, run.id, run.object.Name)
 }
 
 // tasks are the Tasks and CronTasks that are desired.
@@ -103,11 +127,7 @@ func (s source) tasks() []plan.ID {
 func (w *wish) unmetRun(st reconcile.Status, r reconcile.PassResult) string {
 	runs := runsOf(st.ID, runsHere(r.After.Records, r.After.Objects))
 	if w.verb == verbStop {
-		goesOn := func(run runHere) bool {
-			up := run.object.State == plan.StateRunning || run.object.State == plan.StatePaused
-			return up || run.state.Phase == plan.RunRunning || run.state.Phase == plan.RunQueued
-		}
-		if slices.ContainsFunc(runs, goesOn) {
+		if slices.ContainsFunc(runs, func(run runHere) bool { return run.goesOn() || run.state.Phase == plan.RunRunning }) {
 			return because(st, r)
 		}
 		return ""
