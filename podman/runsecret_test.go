@@ -194,6 +194,7 @@ func TestRunSecretErrors(t *testing.T) {
 	b.secret(t, "plain", "PLAIN", "hush-2")
 	b.secret(t, "bytes", "nul", "hush-3\x00")
 	b.secret(t, "bytes", "long", strings.Repeat("h", 512000))
+	b.secret(t, "bytes", "large", strings.Repeat("h", 128<<10-2))
 	b.secret(t, "bytes", "longer", strings.Repeat("h", 512001))
 	b.secret(t, "fits", "newline", strings.Repeat("h", 511999)+"\n")
 	b.secret(t, "bytes", "none", "")
@@ -214,9 +215,12 @@ func TestRunSecretErrors(t *testing.T) {
 		"secret":        {[]func(*plan.ContainerSpec){env("PLAIN", "key:plain/PLAIN"), envFrom("plain")}, "another variable with the name of its key PLAIN"},
 		"name of a run": {[]func(*plan.ContainerSpec){envFrom("task"), func(*plan.ContainerSpec) { b.secret(t, "task", "TASK_NAME", "x") }}, "another variable with the name of its key TASK_NAME"},
 		"NUL":           {[]func(*plan.ContainerSpec){env("X", "key:bytes/nul")}, "env X: secret bytes/nul holds a NUL byte"},
-		"long":          {[]func(*plan.ContainerSpec){env("X", "key:bytes/long")}, "env X: secret bytes/long: the value does not have fewer than 512000 bytes"},
-		"longer":        {[]func(*plan.ContainerSpec){env("X", "key:bytes/longer")}, "secret bytes/longer: the value does not have fewer than 512000 bytes"},
-		"several":       {[]func(*plan.ContainerSpec){env("X", "keys:"+"two"), func(*plan.ContainerSpec) { b.secret(t, "two", "A", "1"); b.secret(t, "two", "B", "2") }}, "the secret has several values"},
+		"long": {[]func(*plan.ContainerSpec){func(c *plan.ContainerSpec) {
+			c.SecretFiles = []plan.SecretFile{{Ref: "key:bytes/long", Target: "/a", Mode: 0o400}}
+		}}, "file /a: secret bytes/long: the value does not have fewer than 512000 bytes"},
+		"variable": {[]func(*plan.ContainerSpec){env("X", "key:bytes/large")}, "env X: secret bytes/large has 131070 bytes, and the variable can have 131069: mount it as a file"},
+		"longer":   {[]func(*plan.ContainerSpec){env("X", "key:bytes/longer")}, "secret bytes/longer: the value does not have fewer than 512000 bytes"},
+		"several":  {[]func(*plan.ContainerSpec){env("X", "keys:"+"two"), func(*plan.ContainerSpec) { b.secret(t, "two", "A", "1"); b.secret(t, "two", "B", "2") }}, "the secret has several values"},
 		"two modes": {[]func(*plan.ContainerSpec){func(c *plan.ContainerSpec) {
 			c.SecretFiles = []plan.SecretFile{{Ref: "key:" + w + "-own/x", Target: "/a", Mode: 0o400}, {Ref: "key:" + w + "-own/y", Target: "/b", Mode: 0o444}}
 		}}, "file /b: the secret " + w + "-own of Podman is a file with the mode 0400 already, and cannot have 0444 as well"},

@@ -98,6 +98,9 @@ func (b *binding) variable(ctx context.Context, name string, parts []secretPart)
 	if bytes.IndexByte(p.value, 0) >= 0 {
 		return fmt.Errorf("secret %s holds a NUL byte, which no variable can have", p.name())
 	}
+	if most := maxVariable - len(name) - len("=\x00"); len(p.value) > most {
+		return fmt.Errorf("secret %s has %d bytes, and the variable can have %d: mount it as a file", p.name(), len(p.value), most)
+	}
 	secret, err := b.keep(ctx, p, p.ref)
 	if err != nil {
 		return err
@@ -109,6 +112,10 @@ func (b *binding) variable(ctx context.Context, name string, parts []secretPart)
 	}
 	return nil
 }
+
+// maxVariable bounds in bytes NAME=VALUE and the NUL at its end: Linux starts nothing
+// with more than 32 pages of it, which are 4 KiB or larger.
+const maxVariable = 128 << 10
 
 // variableName is what a variable may be called.
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
