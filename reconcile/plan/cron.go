@@ -72,7 +72,7 @@ func (c *Cron) scheduleText() string {
 // the next plan, since recs is not recorded then, until a later slot takes its
 // place.
 func (v *view) slots(d *decision, runs []run) (due []dueRun, recs []Record, wake time.Time, why *hold) {
-	times, err := schedule.Parse(d.res.Run.Cron.Schedule, d.res.Run.Cron.Zone)
+	times, err := d.times()
 	if err != nil {
 		why = &hold{reasons: []Reason{{CodeInvalid, fmt.Sprintf("its schedule cannot be read: %v", err), d.origin}}}
 		return nil, nil, time.Time{}, why
@@ -108,6 +108,18 @@ func (v *view) slots(d *decision, runs []run) (due []dueRun, recs []Record, wake
 		recs = []Record{is.record(d.id, now)}
 	}
 	return due, recs, wake, why
+}
+
+// times are the slots of a CronTask.
+func (d *decision) times() (schedule.Schedule, error) {
+	if d.todo.times == nil {
+		times, err := schedule.Parse(d.res.Run.Cron.Schedule, d.res.Run.Cron.Zone)
+		if err != nil {
+			return times, err
+		}
+		d.todo.times = &times
+	}
+	return *d.todo.times, nil
 }
 
 // slot decides about the latest slot since those that have been. Any before it are
@@ -211,7 +223,7 @@ func (r run) answers(wish Record) bool {
 func (v *view) history(d *decision, runs []run) (drop []run) {
 	s, known := v.slotsOf(d.id)
 	wish, wished := v.wishOf(d.id, WishRerun)
-	times, err := schedule.Parse(d.res.Run.Cron.Schedule, d.res.Run.Cron.Zone)
+	times, err := d.times()
 	if !known || err != nil {
 		return nil
 	}

@@ -5,6 +5,8 @@ package plan
 import (
 	"slices"
 	"time"
+
+	"reconcile/schedule"
 )
 
 // runPlan is what is to happen to the runs of one ID.
@@ -15,7 +17,8 @@ type runPlan struct {
 	forgets []Record
 	// completed: the last run was, and no other is due.
 	completed bool
-	wake      time.Time // when there is something to do about them; zero = never
+	wake      time.Time          // when there is something to do about them; zero = never
+	times     *schedule.Schedule // see [decision.times]; nil = not read yet
 }
 
 // runWork is what happens to one run, in the order of the fields: what a run that is
