@@ -4,6 +4,7 @@ package workspace
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"reconcile/reconcile/plan"
@@ -112,6 +113,9 @@ func (r *resolver) context(name schema.Str, namespace string) *content {
 // is for whoever wrote nothing like any name; "" = none.
 func (r *resolver) noSuch(name schema.Str, id plan.ID, hint string) plan.Reason {
 	namespace := cmp.Or(id.Namespace, plan.DefaultNamespace)
+	if !schema.IsName(id.Name) || !schema.IsName(namespace) { // reported with its document
+		return plan.Reason{Code: plan.CodeInvalid, Text: fmt.Sprintf("%q cannot name a %s", id.Name, id.Kind), Origin: name.Pos.String()}
+	}
 	var names []string
 	elsewhere := ""
 	for _, other := range r.objects.order {

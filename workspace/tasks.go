@@ -4,6 +4,7 @@ package workspace
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -34,6 +35,14 @@ type runner struct {
 	contexts    []mounted
 	credentials credentials
 	blocked     []plan.Reason
+}
+
+// workspaceDir is that of the Agent; "" without one.
+func (a *runner) workspaceDir() string {
+	if a.spec == nil {
+		return ""
+	}
+	return a.spec.WorkspaceDir.V
 }
 
 // task describes the run of a Task.
@@ -91,34 +100,26 @@ func seconds(n int64) time.Duration {
 // number is n, or as much of it as an int can hold anywhere.
 func number(n int64) int { return int(min(n, math.MaxInt32)) }
 
-// taskSpec describes the container of a run.
+// taskSpec describes the container of a run. Without an Agent there is none, but
+// what else is missing is said.
 func (r *resolver) taskSpec(res *plan.Resource, doc schema.Document, spec schema.TaskSpec) {
 	namespace := namespaceOf(doc)
 	agent := r.runner(spec.AgentRef, namespace, doc.Pos)
 	res.Run.Group = agent.group
+	own := r.contexts(spec.Contexts, namespace, agent.workspaceDir())
 	res.Blocked = append(res.Blocked, agent.blocked...)
-	if agent.spec == nil {
-		return
-	}
-	dir := agent.spec.WorkspaceDir.V
-	own := r.contexts(spec.Contexts, namespace, dir)
-	res.Run.Max = number(agent.spec.MaxConcurrentTasks.V)
-	claims := claimsOf(agent.contexts, ofAgent, "the Agent's ")
-	claims = append(claims, claimsOf(own, ofTask, "the Task's ")...)
-	for _, s := range agent.credentials.files {
-		claims = append(claims, claim{path: s.path, pos: s.pos, what: "the " + s.what, owner: ofOther, secrets: s.files})
-	}
 	for _, m := range slices.Concat(agent.contexts, own) {
 		res.Blocked = append(res.Blocked, m.content.blocked...)
 	}
-	if md, ok := r.taskFile(res, spec.Description, dir, slices.Concat(agent.contexts, own)); ok {
-		claims = append(claims, md)
+	if agent.spec == nil {
+		return
 	}
-	l := r.layOut(dir, claims)
+	l := r.layOut(agent.workspaceDir(), r.claims(res, agent, own, spec.Description))
 	res.Blocked = append(res.Blocked, l.blocked...)
 	r.objects.files[res.ID] = l.files
+	res.Run.Max = number(agent.spec.MaxConcurrentTasks.V)
 	keep := keepAlive(spec, agent.spec)
-	env := slices.Concat(agent.credentials.env, taskEnv(namespace, dir, keep))
+	env := slices.Concat(agent.credentials.env, taskEnv(namespace, agent.workspaceDir(), keep))
 	slices.SortFunc(env, func(a, b plan.EnvVar) int { return cmp.Compare(a.Name, b.Name) })
 	c := plan.ContainerSpec{
 		Image:       agent.image,
@@ -138,11 +139,22 @@ func (r *resolver) taskSpec(res *plan.Resource, doc schema.Document, spec schema
 	res.Spec.Container = &c
 	res.Needs = []plan.Need{r.needNetwork(doc.Pos)}
 	res.Places = map[string]string{"image": agent.spec.Image.Pos.String()}
-	for _, places := range []map[string]string{agent.credentials.places, l.places} {
-		for path, pos := range places {
-			res.Places[path] = pos
-		}
+	maps.Copy(res.Places, agent.credentials.places)
+	maps.Copy(res.Places, l.places)
+}
+
+// claims are what a Task, whose contexts are own, and its Agent want to have a
+// path in the container.
+func (r *resolver) claims(res *plan.Resource, agent *runner, own []mounted, description schema.Str) []claim {
+	claims := claimsOf(agent.contexts, ofAgent, "the Agent's ")
+	claims = append(claims, claimsOf(own, ofTask, "the Task's ")...)
+	for _, s := range agent.credentials.files {
+		claims = append(claims, claim{path: s.path, pos: s.pos, what: "the " + s.what, owner: ofOther, secrets: s.files})
 	}
+	if md, ok := r.taskFile(res, description, agent.workspaceDir(), slices.Concat(agent.contexts, own)); ok {
+		claims = append(claims, md)
+	}
+	return claims
 }
 
 // keepAlive is the humanInTheLoop that counts, the Task's before the Agent's; nil
