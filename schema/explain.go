@@ -297,6 +297,9 @@ func (e *explainer) valueHint(v *jsonschema.ValidationError) string {
 
 func (e *explainer) typeHint(v *jsonschema.ValidationError, k *kind.Type) string {
 	n := e.node(v.InstanceLocation)
+	if slices.Equal(k.Want, []string{"boolean"}) && n.Kind == NodeString {
+		return `write true or false, without quotes`
+	}
 	if !slices.Contains(k.Want, "string") || !n.isScalar() {
 		return ""
 	}
