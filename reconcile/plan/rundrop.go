@@ -54,7 +54,7 @@ func (v *view) expire(d *decision, r run) {
 
 // dropRun has what is left of an ended run removed, and the run forgotten.
 func (v *view) dropRun(d *decision, r run, forget bool, why string) {
-	reason := Reason{CodeEnded, why, d.origin}
+	reason := Reason{CodeEnded, fmt.Sprintf("its run %s goes: %s", d.res.RunName(r.key), why), d.origin}
 	w := d.todo.work(r, reason)
 	s := r.state
 	s.Kept = false
