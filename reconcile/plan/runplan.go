@@ -214,7 +214,11 @@ func (v *view) stopRuns(d *decision, runs []run) {
 				present = false
 				continue
 			}
-			v.stopRun(d, r, FailedStopped, Reason{CodeWish, stopAsked, d.origin})
+			reason := Reason{CodeWish, stopAsked, d.origin}
+			if !asked {
+				reason = Reason{CodeUnfinished, "it is recorded as stopped, and goes on", d.origin}
+			}
+			v.stopRun(d, r, FailedStopped, reason)
 		case asked && r.goesOn() && r.object == nil: // not seen
 			present = false
 		case asked && (r.goesOn() || r.waits()):
