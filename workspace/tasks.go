@@ -121,6 +121,7 @@ func (r *resolver) taskSpec(res *plan.Resource, doc schema.Document, spec schema
 	keep := keepAlive(spec, agent.spec)
 	env := slices.Concat(agent.credentials.env, taskEnv(namespace, agent.workspaceDir(), keep))
 	slices.SortFunc(env, func(a, b plan.EnvVar) int { return cmp.Compare(a.Name, b.Name) })
+	timeout := max(spec.Timeout.Milliseconds(), min(1, int64(spec.Timeout))) // 0 would be none
 	c := plan.ContainerSpec{
 		Image:       agent.image,
 		Helper:      true,
@@ -131,7 +132,7 @@ func (r *resolver) taskSpec(res *plan.Resource, doc schema.Document, spec schema
 		Mounts:      l.mounts,
 		SecretFiles: l.secrets,
 		Network:     r.tree.networkName(),
-		Task:        &plan.TaskSpec{Dir: plan.RunsDir(r.tree.opt.StateDir, r.tree.name, res.ID), Timeout: spec.Timeout.Milliseconds()},
+		Task:        &plan.TaskSpec{Dir: plan.RunsDir(r.tree.opt.StateDir, r.tree.name, res.ID), Timeout: timeout},
 	}
 	if keep != nil {
 		c.Task.KeepAlive = seconds(keep.KeepAliveSeconds).Milliseconds()
