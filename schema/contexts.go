@@ -5,6 +5,8 @@ package schema
 import (
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 )
 
 // ContextType says where a Context's content comes from.
@@ -151,6 +153,11 @@ func (c cursor) mountPath() Str {
 		c.invalid(fmt.Sprintf("%s leads out of workspaceDir", quoteKey(s.V)), "")
 	case path.Clean(s.V) == "/" || path.Clean(s.V) == ".":
 		c.invalid(fmt.Sprintf("%s names a directory that exists already; give the path of a file or directory below it", quoteKey(s.V)), "")
+	case slices.ContainsFunc(strings.Split(s.V, "/"), func(name string) bool { return len(name) > maxFileName }):
+		c.invalid(fmt.Sprintf("there is a name of more than %d bytes in it", maxFileName), "")
 	}
 	return s
 }
+
+// maxFileName is how many bytes a name in a file system can have.
+const maxFileName = 255
