@@ -29,7 +29,6 @@ type Context struct {
 // the others are nil.
 type ContextSource struct {
 	Type      ContextType
-	TypePos   Pos
 	Inline    *Str // content, byte for byte
 	ConfigMap *ConfigMapSource
 	Git       *GitSource
@@ -69,7 +68,7 @@ func (c cursor) context() *Context {
 // source reads a type and its block, and refuses any other block.
 func (c cursor) source() ContextSource {
 	typ := c.at("type").word()
-	s := ContextSource{Type: ContextType(typ.V), TypePos: typ.Pos}
+	s := ContextSource{Type: ContextType(typ.V)}
 	blocks := map[ContextType]string{ContextInline: "inline", ContextConfigMap: "configMap", ContextGit: "git"}
 	want, known := blocks[s.Type]
 	if !known {

@@ -17,7 +17,6 @@ type TaskSpec struct {
 	Contexts       []ContextMount
 	HumanInTheLoop *HumanInTheLoop
 	Timeout        time.Duration // 0: none
-	TimeoutPos     Pos
 }
 
 // HumanInTheLoop keeps the container after its command ended.
@@ -55,17 +54,13 @@ func (c cursor) task() *Task {
 }
 
 func (c cursor) taskSpec() TaskSpec {
-	t := TaskSpec{
+	return TaskSpec{
 		Description:    c.at("description").text(),
 		AgentRef:       c.at("agentRef").word(),
 		Contexts:       c.at("contexts").mounts(),
 		HumanInTheLoop: c.at("humanInTheLoop").humanInTheLoop(),
 		Timeout:        c.at("timeout").duration(),
 	}
-	if t.Timeout > 0 {
-		t.TimeoutPos = c.at("timeout").n.Pos
-	}
-	return t
 }
 
 func (c cursor) humanInTheLoop() *HumanInTheLoop {
