@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -284,9 +285,13 @@ func (d *daemon) passWish(ctx context.Context, r control.PassRequest, w *wish, v
 	code := rec.ExitCode
 	for _, e := range d.endedUntil(seat, rec) {
 		view.show(e)
-		if e.rec.Began.Equal(rec.Began) {
-			code = w.judge(view.app.std.err, e.res, rec.ExitCode)
+		if !e.rec.Began.Equal(rec.Began) {
+			continue
 		}
+		if e.loaded.Fatal && e.res.Err == nil && len(e.res.Status) == 0 {
+			e.res.Err = errors.New("the workspace has mistakes; once they are mended it will be")
+		}
+		code = w.judge(view.app.std.err, e.res, rec.ExitCode)
 	}
 	return code, nil
 }

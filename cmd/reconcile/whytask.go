@@ -70,11 +70,16 @@ func (a *app) printWhyTask(id plan.ID, src source) error {
 	}
 	switch {
 	case len(out.Held) > 0:
+	case out.Last == nil:
+		fmt.Fprintf(a.std.out, "it has not run yet; `reconcile status %s` says how it is doing\n", escape(nameOf(id)))
 	case out.Queue > 0:
 		fmt.Fprintf(a.std.out, "%s: place %d in the queue of the %s, of which %s may go on at once\n",
 			plan.RunQueued, out.Queue, escape(r.Run.Group), count(r.Run.Max, "run"))
-	case out.Last != nil && out.Last.Ended():
+	default:
 		line := string(out.Last.Phase)
+		if !out.Last.Ended() {
+			line += " when it was last looked at"
+		}
 		if why := runReason(*out.Last); why != "" {
 			line += " (" + why + ")"
 		}
