@@ -130,12 +130,14 @@ func (v *view) indexDesired(rs []Resource) {
 		r.Needs = canonicalNeeds(r.Needs, r.Origin)
 		v.desired[r.ID] = &r
 		v.digests[r.ID] = r.Spec.Digest()
-		b := bearingOf(r.ID, r.Name)
-		v.wanted[b] = true
-		if first, taken := names[b]; taken {
-			v.clashes[r.ID] = first
-		} else {
-			names[b] = r.ID
+		if r.Run == nil || r.Run.Cron == nil { // runs of a schedule have names of their own
+			b := bearingOf(r.ID, r.Name)
+			v.wanted[b] = true
+			if first, taken := names[b]; taken {
+				v.clashes[r.ID] = first
+			} else {
+				names[b] = r.ID
+			}
 		}
 		for _, n := range r.Needs {
 			if _, known := v.needed[n.On]; !known && n.Until == UntilReady {
