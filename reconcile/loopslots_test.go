@@ -33,7 +33,7 @@ func TestLoopRunsSlots(t *testing.T) {
 		b := newRunBed(t, []plan.Resource{good, bad, idle}, func(_ *bed, o *reconcile.LoopOptions) { o.Interval = 240 * time.Hour })
 		b.wait(time.Second)
 		if st := b.taskStatus(cronID("good")); st.State != reconcile.WordScheduled || st.Phase != "Scheduled" || !st.LastSlot.IsZero() ||
-			st.NextSlot.Sub(time.Now()) > time.Minute || len(st.Runs) != 0 || !st.InSync {
+			time.Until(st.NextSlot) > time.Minute || len(st.Runs) != 0 || !st.InSync {
 			t.Errorf("before its first slot: %+v", st)
 		}
 		if st := b.taskStatus(cronID("idle")); st.State != reconcile.WordSuspended || !st.Suspended || !st.NextSlot.IsZero() {
