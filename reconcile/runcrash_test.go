@@ -165,7 +165,7 @@ func TestPassGivesUpWithoutAnImage(t *testing.T) {
 	if err := res.Outcome.Err(); !errors.Is(err, errNoImage) {
 		t.Errorf("outcome %v", err)
 	}
-	if st := statusOf(t, res.Status, taskID("a")); st.State != "Failed" || st.PhaseReason != plan.FailedImage || !st.InSync {
+	if st := statusOf(t, res.Status, taskID("a")); st.State != "Failed" || st.Runs[0].Reason != plan.FailedImage || st.PhaseReason != st.Runs[0].Detail || st.PhaseReason == "" || !st.InSync {
 		t.Errorf("a: %+v", st)
 	}
 	if st := statusOf(t, res.Status, taskID("b")); st.State != "Running" {

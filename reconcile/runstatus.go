@@ -26,6 +26,7 @@ type RunStatus struct {
 	Name     string        `json:"name"`
 	Phase    plan.RunPhase `json:"phase"`
 	Reason   string        `json:"reason,omitempty"`    // why it failed, one of plan.FailedExit and so on
+	Detail   string        `json:"detail,omitempty"`    // what is wrong with its image
 	ExitCode *int          `json:"exit_code,omitempty"` // of a command that ended by itself
 	Queued   time.Time     `json:"queued,omitzero"`     // since when, while it is
 	Started  time.Time     `json:"started,omitzero"`
@@ -104,7 +105,7 @@ func (s *summary) run(st *Status, r plan.Resource, objs []plan.Object) {
 		if run.object != nil {
 			s.fill(st, *run.object)
 		}
-		st.Phase, st.PhaseReason, st.ExitCode = run.Phase, run.Reason, run.ExitCode
+		st.Phase, st.PhaseReason, st.ExitCode = run.Phase, cmp.Or(run.Detail, run.Reason), run.ExitCode
 		st.Started, st.Finished, st.Digest = run.Started, run.Finished, cmp.Or(st.Digest, run.Digest)
 	}
 	if c := r.Run.Cron; c != nil {
@@ -119,7 +120,7 @@ func (s *summary) run(st *Status, r plan.Resource, objs []plan.Object) {
 func runStatus(rec plan.Record, objs []plan.Object) RunStatus {
 	rs := rec.RunState()
 	run := RunStatus{
-		Run: rs.Key, Name: rs.Name, Phase: rs.Phase, Reason: rs.Reason, ExitCode: exitCode(rs),
+		Run: rs.Key, Name: rs.Name, Phase: rs.Phase, Reason: rs.Reason, Detail: rs.Detail, ExitCode: exitCode(rs),
 		Started: rs.Started, Finished: rs.Finished,
 		Container: rs.Container, Actual: Absent, Digest: rs.Digest, Inputs: rs.Inputs, Kept: rs.Kept,
 	}

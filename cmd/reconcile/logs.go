@@ -179,7 +179,7 @@ func noLog(r runHere) error {
 	case !s.Ended():
 		return fmt.Errorf("%s has written nothing yet: it is %s", r.ref(), cmp.Or(s.Phase, plan.RunPending))
 	case s.Started.IsZero():
-		return fmt.Errorf("%s has written nothing: it was never started (%s: %s)", r.ref(), s.Phase, s.Reason)
+		return fmt.Errorf("%s has written nothing: it was never started (%s: %s)", r.ref(), s.Phase, runReason(s))
 	}
 	return fmt.Errorf("what %s wrote is no longer kept: it ended at %s", r.ref(), s.Finished.Local().Format(time.DateTime))
 }

@@ -165,5 +165,5 @@ func runReason(s plan.RunState) string {
 	case s.Reason == plan.FailedExit:
 		return fmt.Sprintf("exit code %d", s.Code)
 	}
-	return s.Reason
+	return cmp.Or(s.Detail, s.Reason)
 }

@@ -241,7 +241,7 @@ const (
 	// RecordRun is a run, its Key that of the run; see [RunState]. Data has "phase" (a
 	// [RunPhase]), "name", "order" (of runs of one ID, from 1) and "group"; once it was
 	// created "container", "digest" and "inputs", those of its object; once it runs
-	// "started", and once it has ended "finished", "reason" and "code", and "kept",
+	// "started", and once it has ended "finished", "reason", "detail" and "code", and "kept",
 	// which is "true" until what is left of it on the host is removed. Of a run that
 	// waits At is since when. Times are RFC 3339. In a plan a Data without "container"
 	// stands for that of the object of the step.

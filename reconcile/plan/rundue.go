@@ -217,7 +217,7 @@ func (v *view) prepareLaunch(d *decision, l *launch, all decisions) {
 	if text, failed := v.imageText(d, l); failed {
 		kept := l.object != nil || v.imageFailed(d)
 		d.withhold(&hold{reasons: []Reason{{CodeImageMissing, text, d.origin}}})
-		l.state.Kept = kept
+		l.state.Kept, l.state.Detail = kept, text
 		v.endDue(d, l, FailedImage, Reason{CodeImageMissing, text, d.origin})
 		return
 	}

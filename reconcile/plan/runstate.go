@@ -22,6 +22,7 @@ const (
 	runStarted   = "started"
 	runFinished  = "finished"
 	runReason    = "reason"
+	runDetail    = "detail"
 	runCode      = "code"
 	runKept      = "kept"
 )
@@ -35,6 +36,7 @@ type RunState struct {
 	Phase RunPhase
 	// Reason is why a run failed, one of FailedExit and so on; "" = it did not.
 	Reason string
+	Detail string // of FailedImage: what is wrong with it
 	Code   int // exit code of its command; only where it ended by itself
 	// Started and Finished are zero while it was not; so is Started of what failed
 	// before.
@@ -62,7 +64,7 @@ func (r Record) RunState() RunState {
 	}
 	s := RunState{
 		Key: r.Key, Name: r.Data[runName], Group: r.Data[runGroup], Phase: RunPhase(r.Data[runPhase]),
-		Reason: r.Data[runReason], Container: r.Data[runContainer], Digest: r.Data[runDigest],
+		Reason: r.Data[runReason], Detail: r.Data[runDetail], Container: r.Data[runContainer], Digest: r.Data[runDigest],
 		Kept: r.Data[runKept] == "true",
 	}
 	s.Order, _ = strconv.Atoi(r.Data[runOrder])
@@ -83,6 +85,7 @@ func (s RunState) Record(id ID, at time.Time) Record {
 	}
 	set(runGroup, s.Group)
 	set(runReason, s.Reason)
+	set(runDetail, s.Detail)
 	set(runContainer, s.Container)
 	set(runDigest, s.Digest)
 	set(runInputs, formatInputs(s.Inputs))
