@@ -37,7 +37,7 @@ type RunState struct {
 	// Reason is why a run failed, one of FailedExit and so on; "" = it did not.
 	Reason string
 	Detail string // of FailedImage: what is wrong with it
-	Code   int // exit code of its command; only where it ended by itself
+	Code   int    // exit code of its command; only where it ended by itself
 	// Started and Finished are zero while it was not; so is Started of what failed
 	// before.
 	Started, Finished time.Time
