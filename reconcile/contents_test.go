@@ -137,6 +137,17 @@ func TestPassKeepsContents(t *testing.T) {
 	if len(p.Changes) != 1 || !bytes.Contains(p.Changes[0].Before, []byte(digestOf("second"))) {
 		t.Errorf("changes %+v", p.Changes)
 	}
+	// They go with the Task, once it is known to be gone.
+	partly := desired(task("b", "exit", "0"))
+	partly.Partial = []plan.Reason{{Code: plan.CodePartial, Text: "a.yaml cannot be read", Origin: "a.yaml:1:1"}}
+	edited := task("b", "exit", "0") // so that something is done
+	edited.Run.Key = keyOf("2")
+	for _, d := range []plan.Desired{partly, desired(edited)} {
+		settle(d)
+		if _, ok := store.Content(digestOf("second")); ok != (len(d.Partial) > 0) {
+			t.Errorf("%v: the file of a is kept: %t", d.Partial, ok)
+		}
+	}
 	err = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err

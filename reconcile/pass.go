@@ -312,8 +312,14 @@ func remember(k Keeper, d plan.Desired, res PassResult) error {
 			ids = append(ids, obj.ID)
 		}
 	}
-	for _, digest := range ranLast(res.After.Records) {
-		digests = append(digests, digest)
+	wanted := map[string]bool{} // of a Task that is gone only the record is kept
+	for _, r := range d.Resources {
+		wanted[r.ID.String()] = true
+	}
+	for id, digest := range ranLast(res.After.Records) {
+		if wanted[id.String()] || len(d.Partial) > 0 {
+			digests = append(digests, digest)
+		}
 	}
 	if len(res.Plan.Steps) == 0 && sameIDs(ids, res.After.Converged) {
 		return nil
