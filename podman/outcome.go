@@ -83,6 +83,42 @@ func (o *observation) outcome(c types.ListContainer, obj *plan.Object) {
 	}
 }
 
+// outcomes reads how the commands of runs ended whose containers are gone.
+func (o *observation) outcomes() map[plan.ID]map[string]plan.Outcome {
+	there := map[string]bool{}
+	for _, obj := range o.out.Objects {
+		there[obj.ID.String()+" "+obj.Run] = true
+	}
+	var out map[plan.ID]map[string]plan.Outcome
+	for _, res := range o.d.Resources {
+		c := res.Spec.Container
+		if o.r.remote || c == nil || c.Task == nil {
+			continue
+		}
+		entries, err := os.ReadDir(c.Task.Dir)
+		if err != nil {
+			continue // no run has begun, or nobody knows
+		}
+		for _, e := range entries {
+			if !runKey.MatchString(e.Name()) || there[res.ID.String()+" "+e.Name()] {
+				continue
+			}
+			how := readOutcome(filepath.Join(c.Task.Dir, e.Name(), taskDir, path.Base(helper.OutcomeFile)))
+			if how == nil {
+				continue
+			}
+			if out == nil {
+				out = map[plan.ID]map[string]plan.Outcome{}
+			}
+			if out[res.ID] == nil {
+				out[res.ID] = map[string]plan.Outcome{}
+			}
+			out[res.ID][e.Name()] = *how
+		}
+	}
+	return out
+}
+
 // awaitOutcomes calls notify when the command of a run that went on as it was
 // observed last has ended, until ctx does.
 func (r *Runtime) awaitOutcomes(ctx context.Context, notify func()) {

@@ -21,6 +21,7 @@ import (
 //
 //	run task/t k1 Running 1h started=1h container=h1 order=1
 //	object task/t h1 exited run=k1 outcome=3:5m
+//	left task/t k1 0:5m
 func runWord(r *plan.Resource, key, value string) (bool, error) {
 	if r.Run == nil {
 		r.Run = &plan.Run{}
@@ -144,6 +145,29 @@ func (s *scene) otherSpec(id plan.ID, text string) (string, error) {
 		}
 	}
 	return "v1:forgotten", nil
+}
+
+// left reads how a run ended whose container is gone.
+func (s *scene) left(words []string) error {
+	if len(words) != 3 {
+		return fmt.Errorf("left %q: want an id, a key and an outcome", words)
+	}
+	id, err := plan.ParseID(words[0])
+	if err != nil {
+		return err
+	}
+	how, err := outcome(words[2])
+	if err != nil {
+		return err
+	}
+	if s.observed.Outcomes == nil {
+		s.observed.Outcomes = map[plan.ID]map[string]plan.Outcome{}
+	}
+	if s.observed.Outcomes[id] == nil {
+		s.observed.Outcomes[id] = map[string]plan.Outcome{}
+	}
+	s.observed.Outcomes[id][words[1]] = *how
+	return nil
 }
 
 // outcome reads CODE:AGO, or timeout:AGO.

@@ -267,6 +267,8 @@ func (s *scene) observe(words []string) error {
 		return s.wish(words[1:])
 	case "run":
 		return s.run(words[1:])
+	case "left":
+		return s.left(words[1:])
 	case "ran":
 		return s.ran(words[1:])
 	case "nohostpaths":

@@ -25,6 +25,9 @@ type Observed struct {
 	Records Records
 	// HostHooks is what became of the hooks that ran on this host, by resource.
 	HostHooks map[ID]HostHook
+	// Outcomes is how the commands of desired runs ended that have no container any
+	// more, by resource and key, as far as that is still written down.
+	Outcomes map[ID]map[string]Outcome
 	// NoCommit: the runtime cannot make images, as install hooks need it.
 	NoCommit bool
 	// NoHostPaths: the runtime does not see the folders of this host. What mounts

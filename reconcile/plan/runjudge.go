@@ -50,7 +50,11 @@ func (v *view) judgeRunning(id ID, r *run) {
 	switch {
 	case o == nil && len(v.unseen) > 0:
 	case o == nil:
-		v.vanish(r)
+		if how, known := v.outcomes[id][r.key]; known && !how.Finished.Before(r.state.Started) {
+			r.end(how)
+		} else {
+			v.vanish(r)
+		}
 	case v.lost(*o):
 	case o.Outcome != nil && !o.Outcome.Finished.Before(o.Started) && (o.up() || o.State == StateExited):
 		r.end(*o.Outcome)

@@ -56,6 +56,7 @@ type observedJSON struct {
 	Specs       map[string]json.RawMessage `json:"specs"`
 	Converged   []ID                       `json:"converged"`
 	HostHooks   map[ID]HostHook            `json:"host_hooks,omitempty"`
+	Outcomes    map[ID]map[string]Outcome  `json:"outcomes,omitempty"`
 	NoCommit    bool                       `json:"no_commit,omitempty"`
 	NoHostPaths bool                       `json:"no_host_paths,omitempty"`
 }
@@ -196,7 +197,7 @@ func (s Snapshot) JSON() ([]byte, error) {
 			Incomplete: list(o.Incomplete),
 			Records:    recordsJSON{o.Records.Owner, list(o.Records.Accepted), list(o.Records.Records)},
 			Specs:      maps.Clone(o.Specs), Converged: list(o.Converged),
-			HostHooks: hostHookForms(o.HostHooks), NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
+			HostHooks: hostHookForms(o.HostHooks), Outcomes: o.Outcomes, NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
 		},
 	}
 	if out.Observed.Specs == nil {
@@ -232,7 +233,7 @@ func ParseSnapshot(b []byte) (Snapshot, error) {
 			Objects: objectsOf(o.Objects), Foreign: objectsOf(o.Foreign), Inputs: factsOf(o.Inputs),
 			Incomplete: o.Incomplete, Records: Records{o.Records.Owner, o.Records.Accepted, o.Records.Records},
 			Specs: map[string]json.RawMessage{}, Converged: o.Converged,
-			HostHooks: o.HostHooks, NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
+			HostHooks: o.HostHooks, Outcomes: o.Outcomes, NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
 		},
 	}
 	for _, obj := range s.Observed.Objects {

@@ -45,6 +45,7 @@ type view struct {
 	records   map[recordKey]Record
 	keyed     map[keyedRecord]Record
 	hostHooks map[ID]HostHook
+	outcomes  map[ID]map[string]Outcome
 	leftovers map[ID]bool  // of which runs, or what is remembered of them, are to be removed
 	anyLost   bool         // an object shows that records were lost
 	runs      map[ID][]run // in the order in which they were asked for
@@ -94,7 +95,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 		clashes: map[ID]ID{}, objects: map[ID][]Object{}, bearers: map[bearing][]Object{},
 		foreign: map[bearing]Object{}, wanted: map[bearing]bool{},
 		busy: map[ID]bool{}, backoff: map[ID]Backoff{}, existed: map[ID]bool{}, records: map[recordKey]Record{},
-		keyed: map[keyedRecord]Record{}, hostHooks: map[ID]HostHook{},
+		keyed: map[keyedRecord]Record{}, hostHooks: map[ID]HostHook{}, outcomes: map[ID]map[string]Outcome{},
 	}
 	v.partial, v.unseen = v.sortReasons(d.Partial), v.sortReasons(o.Incomplete)
 	v.indexDesired(d.Resources)
@@ -203,6 +204,9 @@ func (v *view) indexObserved(o Observed) {
 	}
 	for id, h := range o.HostHooks {
 		v.hostHooks[id.canonical()] = h
+	}
+	for id, ended := range o.Outcomes {
+		v.outcomes[id.canonical()] = ended
 	}
 	for _, id := range o.Busy {
 		v.busy[id.canonical()] = true

@@ -51,6 +51,7 @@ var conformanceCases = []conformanceCase{
 	{"run life", testRunLife},
 	{"run vanishes", testRunVanishes},
 	{"run outcome", testRunOutcome},
+	{"run outcome outlives the container", testRunOutcomeStays},
 	{"run log outlives the container", testRunLog},
 	{"run files", testRunFiles},
 	{"run secret files", testRunSecretFiles},

@@ -176,6 +176,28 @@ func testRunVanishes(t *testing.T, b *bench) {
 	}
 }
 
+// testRunOutcomeStays: how a run ended is known when its container is gone, for as
+// long as what is left of it is kept.
+func testRunOutcomeStays(t *testing.T, b *bench) {
+	if !b.runs(t) || b.Exit == nil {
+		return
+	}
+	ended := b.task("ended", b.Exit(7), nil)
+	obj := b.begun(t, ended, runKey)
+	b.eventually(t, obj.Handle, plan.StateExited)
+	if all := b.observe(t).Outcomes; len(all) != 0 {
+		t.Errorf("outcomes %v of containers that are there, want none", all)
+	}
+	b.Remove(t, obj.Handle)
+	if how, ok := b.observe(t).Outcomes[ended][runKey]; !ok || how.Code != 7 || how.Timeout || how.Finished.IsZero() {
+		t.Errorf("outcome %+v, %v; want code 7", how, ok)
+	}
+	b.do(t, left(ended, runKey))
+	if all := b.observe(t).Outcomes; len(all) != 0 {
+		t.Errorf("outcomes %v of what is no longer kept, want none", all)
+	}
+}
+
 // testRunOutcome: the end of the command is known while the container is kept alive,
 // and one that takes too long is ended.
 func testRunOutcome(t *testing.T, b *bench) {
