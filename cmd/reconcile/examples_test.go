@@ -136,11 +136,22 @@ func exampleImages(t *testing.T) {
 	}
 	dir := "../../examples/contexts/images"
 	for _, name := range []string{"root", "agent"} { // the second from the first
-		cmd := exec.Command("podman", "--remote", "build", "-q", "--layers=false",
-			"-t", "localhost/contexts/"+name+":1", "-f", filepath.Join(dir, name+".Containerfile"), dir)
+		buildImage(t, "localhost/contexts/"+name+":1", filepath.Join(dir, name+".Containerfile"), dir)
+	}
+}
+
+// buildImage builds an image. Podman 4.3.1 now and then kills the runtime of a RUN
+// under load, so that is tried again.
+func buildImage(t *testing.T, ref, file, dir string) {
+	for left := 4; ; left-- {
+		cmd := exec.Command("podman", "--remote", "build", "-q", "--layers=false", "-t", ref, "-f", file, dir)
 		cmd.Env = append(os.Environ(), "CONTAINER_HOST="+podmantest.Socket(t))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
+		out, err := cmd.CombinedOutput()
+		switch {
+		case err == nil:
+			return
+		case left == 0 || !strings.Contains(string(out), "signal: killed"):
+			t.Fatalf("build %s: %v\n%s", ref, err, out)
 		}
 	}
 }
