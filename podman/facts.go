@@ -171,7 +171,7 @@ func listImages(ctx context.Context) ([]*types.ImageSummary, error) {
 		list, err := images.List(once, nil)
 		late := err != nil && once.Err() != nil
 		cancel()
-		went := says(err, "retrieving label for image", "image not known", "you may need to remove the image")
+		went := says(err, "retrieving label for image", "checking if image", "locating item named", "image not known", "you may need to remove the image")
 		if !late && !went || try == listTries || !pause(ctx, listPause) {
 			return list, err
 		}
