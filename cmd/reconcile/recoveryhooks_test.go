@@ -187,9 +187,8 @@ func TestKilledInAHook(t *testing.T) {
 				})
 			}
 			w.await(t, "the hook goes on", b.begun(tt.begun))
-			if n := b.alive(t); n != 1 {
-				t.Errorf("%d runs of the hook are under way, want 1", n)
-			}
+			// A shell that has just forked counts as two for a moment.
+			w.await(t, "one run of the hook is under way", func() bool { return b.alive(t) == 1 })
 			check(t, os.WriteFile(filepath.Join(b.marks, "go"), nil, 0o644))
 			b.settled(t, w)
 			if begun, ended := b.ran(); begun != tt.begun || ended != 1 {
