@@ -67,7 +67,8 @@ func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 		return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(o.out.Incomplete, func(a, b plan.Reason) int { return cmp.Compare(a.Text, b.Text) })
-	o.out.Inputs, o.out.Outcomes = o.facts(ctx), o.outcomes()
+	o.lostRuns()
+	o.out.Inputs = o.facts(ctx)
 	r.remember(d.Workspace, o.out, o.awaited)
 	return o.out, nil
 }

@@ -34,6 +34,11 @@ func (r *Runtime) outcomePath(c types.ListContainer, state plan.State) string {
 	if dir == "" || r.remote || c.StartedAt <= 0 || !filepath.IsAbs(dir) || state != plan.StateExited && !stays(c.Command) {
 		return ""
 	}
+	return outcomeIn(dir)
+}
+
+// outcomeIn is the file of the helper in the folder of a run.
+func outcomeIn(dir string) string {
 	return filepath.Join(dir, taskDir, path.Base(helper.OutcomeFile))
 }
 
@@ -83,16 +88,18 @@ func (o *observation) outcome(c types.ListContainer, obj *plan.Object) {
 	}
 }
 
-// outcomes reads how the commands of runs ended whose containers are gone.
-func (o *observation) outcomes() map[plan.ID]map[string]plan.Outcome {
+// lostRuns reads how the commands of runs ended whose containers are gone.
+func (o *observation) lostRuns() {
+	if o.r.remote {
+		return
+	}
 	there := map[string]bool{}
 	for _, obj := range o.out.Objects {
 		there[obj.ID.String()+" "+obj.Run] = true
 	}
-	var out map[plan.ID]map[string]plan.Outcome
 	for _, res := range o.d.Resources {
 		c := res.Spec.Container
-		if o.r.remote || c == nil || c.Task == nil {
+		if c == nil || c.Task == nil {
 			continue
 		}
 		entries, err := os.ReadDir(c.Task.Dir)
@@ -103,20 +110,11 @@ func (o *observation) outcomes() map[plan.ID]map[string]plan.Outcome {
 			if !runKey.MatchString(e.Name()) || there[res.ID.String()+" "+e.Name()] {
 				continue
 			}
-			how := readOutcome(filepath.Join(c.Task.Dir, e.Name(), taskDir, path.Base(helper.OutcomeFile)))
-			if how == nil {
-				continue
+			if how := readOutcome(outcomeIn(filepath.Join(c.Task.Dir, e.Name()))); how != nil {
+				o.out.AddOutcome(res.ID, e.Name(), *how)
 			}
-			if out == nil {
-				out = map[plan.ID]map[string]plan.Outcome{}
-			}
-			if out[res.ID] == nil {
-				out[res.ID] = map[string]plan.Outcome{}
-			}
-			out[res.ID][e.Name()] = *how
 		}
 	}
-	return out
 }
 
 // awaitOutcomes calls notify when the command of a run that went on as it was

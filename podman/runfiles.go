@@ -3,6 +3,7 @@
 package podman
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -38,7 +39,7 @@ func (x runMaking) makeFiles(r *Runtime, place string, m plan.Mount) error {
 			return err
 		}
 		defer root.Close()
-		return x.writeIn(root, filepath.Base(place), content, f.Mode)
+		return x.writeIn(root, filepath.Base(place), content, cmp.Or(f.Mode, defaultFileMode))
 	}
 	if err := x.makeDir(place); err != nil {
 		return err
@@ -77,7 +78,7 @@ func (x runMaking) makeFile(r *Runtime, place string, f plan.File) error {
 		if err := x.parents(root, path.Dir(f.Path)); err != nil {
 			return err
 		}
-		return x.writeIn(root, f.Path, content, f.Mode)
+		return x.writeIn(root, f.Path, content, cmp.Or(f.Mode, defaultFileMode))
 	}
 	if err := x.parents(root, f.Path); err != nil || f.From == "" {
 		return err
@@ -134,9 +135,6 @@ func (f *runFolder) parents(root *os.Root, dir string) error {
 
 // writeIn writes a file that is not there yet.
 func (f *runFolder) writeIn(root *os.Root, name string, content []byte, mode uint32) error {
-	if mode == 0 {
-		mode = defaultFileMode
-	}
 	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -220,11 +218,5 @@ func (f *runFolder) emptyFile(target string, mode uint32) (string, error) {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	own := f.own.onHost()
-	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", err
-	}
-	err = errors.Join(out.Chown(own.uid, own.gid), out.Chmod(fs.FileMode(mode)&fs.ModePerm), out.Close())
-	return filepath.Join(place, name), err
+	return filepath.Join(place, name), f.writeIn(root, name, nil, mode)
 }

@@ -8,13 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 
-	"reconcile/helper"
 	"reconcile/reconcile/plan"
 )
 
@@ -73,7 +71,7 @@ func unbegunRuns(base string) (found []string, err error) {
 		case !runKey.MatchString(e.Name()) || !exists(filepath.Join(at, madeFile)):
 			return nil
 		}
-		if !exists(filepath.Join(at, logFile)) && !exists(filepath.Join(at, taskDir, path.Base(helper.OutcomeFile))) {
+		if !exists(filepath.Join(at, logFile)) && !exists(outcomeIn(at)) {
 			found = append(found, at)
 		}
 		return fs.SkipDir

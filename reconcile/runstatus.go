@@ -5,8 +5,6 @@ package reconcile
 import (
 	"cmp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -189,10 +187,7 @@ func firstText(reasons []plan.Reason) string {
 
 // hasRun reports whether there is a run with a key, however often it was asked for.
 func hasRun(runs []RunStatus, key string) bool {
-	return slices.ContainsFunc(runs, func(r RunStatus) bool {
-		first, _, _ := strings.Cut(r.Run, ".")
-		return first == key
-	})
+	return slices.ContainsFunc(runs, func(r RunStatus) bool { return plan.IsRunOf(r.Run, key) })
 }
 
 // slot says which slots of a CronTask have been, and which is next.
@@ -202,16 +197,15 @@ func (s *summary) slot(st *Status, c plan.Cron) {
 	if !ok {
 		return
 	}
-	st.Skipped, _ = strconv.Atoi(rec.Data["skipped"])
-	sec, err := strconv.ParseInt(rec.Data["last"], 10, 64)
-	if err != nil {
+	last, skipped, ok := rec.LastSlot()
+	st.Skipped = skipped
+	if !ok {
 		return
 	}
 	times, err := schedule.Parse(c.Schedule, c.Zone)
 	if err != nil {
 		return
 	}
-	last := time.Unix(sec, 0).UTC()
 	if times.Next(last.Add(-time.Second)).Equal(last) { // else it is when the schedule was first seen
 		st.LastSlot = last
 	}

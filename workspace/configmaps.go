@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,7 @@ func (t *Tree) readConfigFiles(ctx context.Context) {
 		if !ok {
 			continue
 		}
-		for _, key := range sortedKeys(m.Files) {
+		for _, key := range slices.Sorted(maps.Keys(m.Files)) {
 			if ctx.Err() != nil {
 				return
 			}
@@ -150,7 +151,7 @@ func (r *resolver) configMap(id plan.ID) *configMap {
 
 // keys are those of all files, read or not.
 func (m *configMap) keys() []string {
-	keys := append(sortedKeys(m.files), sortedKeys(m.missing)...)
+	keys := slices.Concat(slices.Collect(maps.Keys(m.files)), slices.Collect(maps.Keys(m.missing)))
 	slices.Sort(keys)
 	return keys
 }

@@ -5,6 +5,7 @@ package workspace
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"reconcile/reconcile/plan"
@@ -177,7 +178,7 @@ func (r *resolver) fromConfigMap(c *content, src schema.ConfigMapSource, namespa
 	c.blocked = slices.Clone(r.unusable(m.doc))
 	if !src.Key.IsSet() {
 		c.folder = m.files
-		for _, key := range sortedKeys(m.missing) {
+		for _, key := range slices.Sorted(maps.Keys(m.missing)) {
 			c.blocked = append(c.blocked, m.missing[key])
 		}
 		return

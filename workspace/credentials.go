@@ -3,6 +3,7 @@
 package workspace
 
 import (
+	"maps"
 	"path"
 	"slices"
 
@@ -180,8 +181,7 @@ func (c *credentialResolver) file(k schema.Credential, at string, files ...plan.
 // secretKeys are the keys of a document, sorted. Those of a document that sops
 // decrypts are not encrypted.
 func secretKeys(s *schema.Secret) []string {
-	keys := append(sortedKeys(s.Plain), sortedKeys(s.Encrypted)...)
-	keys = append(keys, s.SOPSKeys...)
+	keys := slices.Concat(slices.Collect(maps.Keys(s.Plain)), slices.Collect(maps.Keys(s.Encrypted)), s.SOPSKeys)
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
@@ -189,24 +189,33 @@ func secretKeys(s *schema.Secret) []string {
 // sealed keeps a value of a document for whoever makes containers, and returns
 // the reference to it; "" = there is no such key.
 func (c *credentialResolver) sealed(doc schema.Document, s *schema.Secret, key string) string {
+	v, ok := c.tree.sealedValue(doc, s, key)
+	if !ok {
+		return ""
+	}
+	if _, read := c.tree.sopsFiles[doc.Pos.File]; v.Format == plan.SealedSOPS && !read {
+		c.block(doc.Pos, plan.CodeInvalid, "invalid secret", "put it into a YAML or JSON file", "sops can decrypt the Secret %s in a file of YAML or JSON only", displayName(doc))
+	}
+	ref := "doc:" + v.Namespace + "/" + v.Name + "/" + key
+	c.objects.sealed[ref] = v
+	return ref
+}
+
+// sealedValue is one value of a document as it is written; false = there is no such
+// key.
+func (t *Tree) sealedValue(doc schema.Document, s *schema.Secret, key string) (plan.Sealed, bool) {
 	v := plan.Sealed{Namespace: namespaceOf(doc), Name: doc.Meta.Name.V, Key: key}
 	plain, isPlain := s.Plain[key]
 	armored, isAge := s.Encrypted[key]
 	switch {
 	case slices.Contains(s.SOPSKeys, key):
-		src, ok := c.tree.sopsFiles[doc.Pos.File]
-		if !ok {
-			c.block(doc.Pos, plan.CodeInvalid, "invalid secret", "put it into a YAML or JSON file", "sops can decrypt the Secret %s in a file of YAML or JSON only", displayName(doc))
-		}
-		v.Format, v.Data, v.File = plan.SealedSOPS, src, path.Base(doc.Pos.File)
+		v.Format, v.Data, v.File = plan.SealedSOPS, t.sopsFiles[doc.Pos.File], path.Base(doc.Pos.File)
 	case isPlain:
 		v.Format, v.Data = plan.SealedPlain, plain
 	case isAge:
 		v.Format, v.Data = plan.SealedAge, []byte(armored)
 	default:
-		return ""
+		return plan.Sealed{}, false
 	}
-	ref := "doc:" + v.Namespace + "/" + v.Name + "/" + key
-	c.objects.sealed[ref] = v
-	return ref
+	return v, true
 }

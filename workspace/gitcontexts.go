@@ -85,25 +85,28 @@ func (t *Tree) findContexts() {
 		if doc.Invalid {
 			continue
 		}
-		switch o := doc.Object.(type) {
-		case *schema.Context:
-			t.addContext(doc, displayName(doc), o.Source)
-		case *schema.Agent:
-			t.addInPlace(doc, o.Contexts)
-		case *schema.Task:
-			t.addInPlace(doc, o.Contexts)
-		case *schema.CronTask:
-			t.addInPlace(doc, o.Template.Contexts)
+		if c, ok := doc.Object.(*schema.Context); ok {
+			t.addContext(doc, displayName(doc), c.Source)
+		}
+		for _, m := range contextsOf(doc) {
+			if m.Source != nil {
+				t.addContext(doc, "", *m.Source)
+			}
 		}
 	}
 }
 
-func (t *Tree) addInPlace(doc schema.Document, mounts []schema.ContextMount) {
-	for _, m := range mounts {
-		if m.Source != nil {
-			t.addContext(doc, "", *m.Source)
-		}
+// contextsOf are the entries of an object that has contexts.
+func contextsOf(doc schema.Document) []schema.ContextMount {
+	switch x := doc.Object.(type) {
+	case *schema.Agent:
+		return x.Contexts
+	case *schema.Task:
+		return x.Contexts
+	case *schema.CronTask:
+		return x.Template.Contexts
 	}
+	return nil
 }
 
 // addContext adds a context of doc; without a name it is written in place.

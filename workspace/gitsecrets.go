@@ -3,9 +3,6 @@
 package workspace
 
 import (
-	"path"
-	"slices"
-
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
 )
@@ -59,20 +56,9 @@ func (t *Tree) secretDocument(namespace, name string) (schema.Document, bool) {
 func (t *Tree) sealedForGit(doc schema.Document, s *schema.Secret) map[string]plan.Sealed {
 	keys := map[string]plan.Sealed{}
 	for _, key := range gitSecretKeys() {
-		plain, isPlain := s.Plain[key]
-		age, isAge := s.Encrypted[key]
-		sealed := plan.Sealed{Namespace: namespaceOf(doc), Name: doc.Meta.Name.V, Key: key}
-		switch {
-		case slices.Contains(s.SOPSKeys, key):
-			sealed.Format, sealed.Data, sealed.File = plan.SealedSOPS, t.sopsFiles[doc.Pos.File], path.Base(doc.Pos.File)
-		case isPlain:
-			sealed.Format, sealed.Data = plan.SealedPlain, plain
-		case isAge:
-			sealed.Format, sealed.Data = plan.SealedAge, []byte(age)
-		default:
-			continue
+		if v, ok := t.sealedValue(doc, s, key); ok {
+			keys[key] = v
 		}
-		keys[key] = sealed
 	}
 	return keys
 }

@@ -5,6 +5,7 @@ package workspace
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -131,7 +132,7 @@ func (l *layout) put(c claim, p string) []plan.File {
 		return []plan.File{{Path: p, From: x.from, TreeHash: x.tree}}
 	case len(x.folder) > 0:
 		var files []plan.File
-		for _, name := range sortedKeys(x.folder) {
+		for _, name := range slices.Sorted(maps.Keys(x.folder)) {
 			files = append(files, plan.File{Path: path.Join(p, name), Digest: l.keep(x.folder[name])})
 		}
 		return files

@@ -119,17 +119,8 @@ type placedContext struct {
 // inPlace are the contexts that are written in an object, each called by its name or
 // else its mountPath, and by the object.
 func inPlace(doc schema.Document) []placedContext {
-	var entries []schema.ContextMount
-	switch x := doc.Object.(type) {
-	case *schema.Task:
-		entries = x.Contexts
-	case *schema.CronTask:
-		entries = x.Template.Contexts
-	case *schema.Agent:
-		entries = x.Contexts
-	}
 	var out []placedContext
-	for _, e := range entries {
+	for _, e := range contextsOf(doc) {
 		if e.Source != nil {
 			name := cmp.Or(e.Name.V, strings.Trim(path.Clean(e.MountPath.V), "/")) + " of " + documentID(doc).String()
 			out = append(out, placedContext{plan.ID{Kind: plan.Kind(schema.KindContext), Name: name}, e.Pos, *e.Source})

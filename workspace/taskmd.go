@@ -5,6 +5,7 @@ package workspace
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -89,7 +90,7 @@ func plainAttribute(s string) bool {
 // A line feed follows each value, whether it ends in one or not.
 func filesText(files map[string]*blob) []byte {
 	var b bytes.Buffer
-	for i, key := range sortedKeys(files) {
+	for i, key := range slices.Sorted(maps.Keys(files)) {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
@@ -98,13 +99,4 @@ func filesText(files map[string]*blob) []byte {
 		b.WriteString("\n</file>")
 	}
 	return b.Bytes()
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

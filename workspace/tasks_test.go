@@ -4,6 +4,7 @@ package workspace
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func tasksText(res Result) string {
 			fmt.Fprintf(&b, "  %s is of %s (%s)%s\n", f.Path, f.From, f.Origin, unknown)
 		}
 	}
-	for _, ref := range sortedKeys(d.Sealed) {
+	for _, ref := range slices.Sorted(maps.Keys(d.Sealed)) {
 		s := d.Sealed[ref]
 		fmt.Fprintf(&b, "sealed %s: %s, %d bytes %s\n", ref, s.Format, len(s.Data), s.File)
 	}
@@ -79,7 +80,7 @@ func containerText(b *strings.Builder, r plan.Resource, c plan.ContainerSpec, d 
 	for _, s := range c.SecretFiles {
 		fmt.Fprintf(b, "  secret %s %04o %s\n", s.Target, s.Mode, s.Ref)
 	}
-	places := sortedKeys(r.Places)
+	places := slices.Sorted(maps.Keys(r.Places))
 	places = slices.DeleteFunc(places, func(p string) bool { return p == "image" })
 	for _, path := range places {
 		fmt.Fprintf(b, "  place %s %s\n", path, r.Places[path])

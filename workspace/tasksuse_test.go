@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,7 +128,7 @@ func TestChangeReachesItsUsers(t *testing.T) {
 
 func differing(a, b map[string]string) string {
 	var out []string
-	for _, name := range sortedKeys(a) {
+	for _, name := range slices.Sorted(maps.Keys(a)) {
 		if a[name] != b[name] {
 			out = append(out, name)
 		}

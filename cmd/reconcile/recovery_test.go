@@ -84,7 +84,14 @@ func newHost(t testing.TB, workspace string) *host {
 // watch starts a daemon. It ends with the test.
 func (h *host) watch(t testing.TB, args ...string) *watching {
 	t.Helper()
-	w := &watching{cmd: exec.Command(h.binary, append([]string{"watch", "--listen=off"}, args...)...), ended: make(chan struct{}), output: &sharedBuffer{}}
+	return h.start(t, "daemon", append([]string{"watch", "--listen=off"}, args...)...)
+}
+
+// start starts a command that is ended with the test; what is what its output is
+// called when that fails.
+func (h *host) start(t testing.TB, what string, args ...string) *watching {
+	t.Helper()
+	w := &watching{cmd: exec.Command(h.binary, args...), ended: make(chan struct{}), output: &sharedBuffer{}}
 	w.cmd.Env = append(os.Environ(), "CONTAINER_HOST="+h.podman, "RECONCILE_STATE_DIR="+h.state, "NO_COLOR=1")
 	w.cmd.Stdout, w.cmd.Stderr = w.output, w.output
 	check(t, w.cmd.Start())
@@ -95,7 +102,7 @@ func (h *host) watch(t testing.TB, args ...string) *watching {
 	t.Cleanup(func() {
 		w.kill()
 		if t.Failed() {
-			t.Logf("daemon:\n%s", w.output)
+			t.Logf("%s:\n%s", what, w.output)
 		}
 	})
 	return w

@@ -295,21 +295,7 @@ func (h *host) begin(t testing.TB, dir string, daemon bool) *watching {
 	if daemon {
 		return h.watch(t, dir)
 	}
-	p := &watching{cmd: exec.Command(h.binary, dir), ended: make(chan struct{}), output: &sharedBuffer{}}
-	p.cmd.Env = append(os.Environ(), "CONTAINER_HOST="+h.podman, "RECONCILE_STATE_DIR="+h.state, "NO_COLOR=1")
-	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	check(t, p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait()
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		p.kill()
-		if t.Failed() {
-			t.Logf("pass:\n%s", p.output)
-		}
-	})
-	return p
+	return h.start(t, "pass", dir)
 }
 
 // ownSecrets are the names of the secrets that were made for the workspace.

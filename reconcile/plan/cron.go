@@ -36,7 +36,18 @@ type slotState struct {
 // slotsOf returns what is recorded of the slots of id. False: nothing that makes
 // sense is.
 func (v *view) slotsOf(id ID) (slotState, bool) {
-	data := v.records[recordKey{id, RecordSlot}].Data
+	return v.records[recordKey{id, RecordSlot}].slots()
+}
+
+// LastSlot returns the latest slot that a [RecordSlot] says was run or skipped, in
+// UTC, and how many were skipped. False: it says nothing that makes sense.
+func (r Record) LastSlot() (last time.Time, skipped int, ok bool) {
+	s, ok := r.slots()
+	return time.Unix(s.last, 0).UTC(), s.skipped, ok
+}
+
+func (r Record) slots() (slotState, bool) {
+	data := r.Data
 	last, err := strconv.ParseInt(data[slotLast], 10, 64)
 	s := slotState{last: last, schedule: data[slotSchedule]}
 	s.skipped, _ = strconv.Atoi(data[slotSkipped])

@@ -160,13 +160,7 @@ func (s *scene) left(words []string) error {
 	if err != nil {
 		return err
 	}
-	if s.observed.Outcomes == nil {
-		s.observed.Outcomes = map[plan.ID]map[string]plan.Outcome{}
-	}
-	if s.observed.Outcomes[id] == nil {
-		s.observed.Outcomes[id] = map[string]plan.Outcome{}
-	}
-	s.observed.Outcomes[id][words[1]] = *how
+	s.observed.AddOutcome(id, words[1], *how)
 	return nil
 }
 

@@ -47,6 +47,17 @@ type Observed struct {
 	Converged []ID
 }
 
+// AddOutcome adds to Outcomes how the run of id with the key ended.
+func (o *Observed) AddOutcome(id ID, key string, how Outcome) {
+	if o.Outcomes == nil {
+		o.Outcomes = map[ID]map[string]Outcome{}
+	}
+	if o.Outcomes[id] == nil {
+		o.Outcomes[id] = map[string]Outcome{}
+	}
+	o.Outcomes[id][key] = how
+}
+
 // FactState says how much is known about an input.
 type FactState string
 

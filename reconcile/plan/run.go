@@ -2,7 +2,10 @@
 
 package plan
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Run says how a resource with [WantOnce] is run. A Task is run once for each Key;
 // a CronTask, which has a Cron, once for each slot.
@@ -23,6 +26,13 @@ type Run struct {
 	// record stays.
 	TTL  time.Duration
 	Cron *Cron
+}
+
+// IsRunOf reports whether a run is of the key of a Task: the first of it, or one that
+// was asked for again.
+func IsRunOf(run, key string) bool {
+	base, _, _ := strings.Cut(run, ".")
+	return base == key
 }
 
 // Cron is the schedule of a CronTask.

@@ -5,7 +5,6 @@ package plan
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -60,10 +59,7 @@ func (r run) over() time.Time {
 }
 
 // of reports whether the run is of a key: it has that, or was asked for again.
-func (r run) of(key string) bool {
-	base, _, _ := strings.Cut(r.key, ".")
-	return base == key
-}
+func (r run) of(key string) bool { return IsRunOf(r.key, key) }
 
 // dueRun is a run that is to be started, if nothing is in its way.
 type dueRun struct {

@@ -71,9 +71,6 @@ func (d *decision) keptGoesOn() bool {
 	if d.id.Kind.Role() == RoleImage { // of those there can be several
 		return false
 	}
-	if d.id.Kind.Role() == RoleImage { // there may be any number of them
-		return false
-	}
 	return slices.ContainsFunc(d.rivals, func(r rival) bool {
 		if !r.object.Keep {
 			return false

@@ -192,30 +192,21 @@ func (rt *Runtime) endRun(th *thing, code int) {
 	th.life.host.outcome = &plan.Outcome{Code: code, Finished: th.obj.Finished}
 }
 
-// outcomes is how runs ended whose containers are gone.
-func (rt *Runtime) outcomes(d plan.Desired) map[plan.ID]map[string]plan.Outcome {
+// addOutcomes adds to o how runs ended whose containers are gone.
+func (rt *Runtime) addOutcomes(o *plan.Observed, d plan.Desired) {
 	there := map[*folder]bool{}
 	for _, th := range rt.things {
 		if th.life != nil {
 			there[th.life.host] = true
 		}
 	}
-	var out map[plan.ID]map[string]plan.Outcome
 	for _, r := range d.Resources {
 		for key, f := range rt.folders {
-			if key.workspace != d.Workspace || key.id != r.ID.String() || f.outcome == nil || there[f] {
-				continue
+			if key.workspace == d.Workspace && key.id == r.ID.String() && f.outcome != nil && !there[f] {
+				o.AddOutcome(r.ID, key.run, *f.outcome)
 			}
-			if out == nil {
-				out = map[plan.ID]map[string]plan.Outcome{}
-			}
-			if out[r.ID] == nil {
-				out[r.ID] = map[string]plan.Outcome{}
-			}
-			out[r.ID][key.run] = *f.outcome
 		}
 	}
-	return out
 }
 
 // EndRun ends the command of a run with a code, as if by itself.

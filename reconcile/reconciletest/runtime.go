@@ -141,7 +141,7 @@ func (rt *Runtime) Observe(ctx context.Context, d plan.Desired) (plan.Observed, 
 			o.Objects = append(o.Objects, th.view())
 		}
 	}
-	o.Outcomes = rt.outcomes(d)
+	rt.addOutcomes(&o, d)
 	for _, r := range d.Resources {
 		for _, in := range r.Spec.Inputs() {
 			o.Inputs[in] = rt.fact(in, d)
