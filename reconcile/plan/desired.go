@@ -107,6 +107,9 @@ type Resource struct {
 	Hooks []Hook
 	// Run says how a resource with WantOnce is run; nil for all others.
 	Run *Run
+	// Dispatch is of a TaskAgent, of which no container is made but for executions;
+	// nil for all others.
+	Dispatch *Dispatch
 	// Own are folders of the host that are made for this resource alone: to
 	// mount them is no grant.
 	Own []string

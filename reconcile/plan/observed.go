@@ -265,6 +265,13 @@ const (
 	// many were; "rerun" is the At of the last wish for a run beside them that there
 	// has been one for.
 	RecordSlot RecordKind = "slot"
+	// RecordRevision is a revision of a TaskAgent that is ready, since At; see
+	// [Revision]. Its Key is the number of it, in five digits at least; Data has
+	// "digest" and "spec", what it is made from, and "inputs", what it is bound to.
+	RecordRevision RecordKind = "revision"
+	// RecordDispatch is of a TaskAgent that takes requests, or may once a revision of
+	// it is ready. Data has its settings, see [Dispatch].
+	RecordDispatch RecordKind = "dispatch"
 )
 
 // The keys of a [RecordWish]. Any of them but WishUpdate forgives a crash loop.
