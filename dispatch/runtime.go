@@ -76,13 +76,14 @@ type Launch struct {
 	Agent     plan.ID
 	Role      Role
 	Session   string // that it belongs to
-	Key       string // 16 hex digits, new for each container: for its name
+	Name      string // begins the name of the container, see plan.Dispatch
+	Key       string // 16 hex digits, new for each container: for the rest of it
 	Execution string // the id of the execution, up to 128 printable ASCII characters; "" for a slot
 	Revision  string // as in word-count-00003
 	// Spec is how the container is to be. It is shared, and not to be changed.
 	Spec *plan.ContainerSpec
-	// Image is the digest that Spec.Image is bound to, as sha256:HEX; "" = as
-	// Spec.Image says.
+	// Image is what Spec.Image is bound to, see plan.Revision.Image; "" = it was not
+	// known.
 	Image string
 	// Env are variables beside those of Spec, which come later and win.
 	Env []plan.EnvVar
