@@ -239,6 +239,9 @@ func (x *executor) dispatch(ctx context.Context, d plan.Desired, s plan.Step, ma
 		}
 		return plan.Object{}, x.rec.Put(ctx, r)
 	}
+	if s.OfDispatch() {
+		return plan.Object{}, nil // what it tells is in the records
+	}
 	if s.Object == "" && needsObject(s) {
 		return plan.Object{}, errors.New("the plan names no object and creates none")
 	}

@@ -41,6 +41,10 @@ func Assume(d Desired, facts map[Input]Fact) Observed {
 			o.assumeRun(r, obj)
 			continue
 		}
+		if r.Dispatch != nil {
+			o.assumeRevision(r, obj)
+			continue
+		}
 		o.Objects = append(o.Objects, obj)
 	}
 	slices.SortFunc(o.Objects, compareObjects)
@@ -61,6 +65,12 @@ func (o *Observed) assumeRun(r *Resource, as Object) {
 		Digest: as.Digest, Inputs: as.Inputs, Kept: true,
 	}
 	o.Records.Records = append(o.Records.Records, s.Record(r.ID, time.Time{}))
+}
+
+// assumeRevision has r take requests by one revision, whatever its number.
+func (o *Observed) assumeRevision(r *Resource, as Object) {
+	rev := Revision{ID: r.ID, Number: 1, Digest: as.Digest, Inputs: as.Inputs, Spec: r.Spec}
+	o.Records.Records = append(o.Records.Records, rev.Record(), Record{ID: r.ID, Kind: RecordDispatch, Data: r.Dispatch.Data()})
 }
 
 // assumeHooks has every hook of r run, so that only another one is due.

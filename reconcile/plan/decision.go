@@ -41,7 +41,8 @@ type decision struct {
 
 	grants []Grant // what it could not do before
 
-	todo *runPlan // of what is run; nil = it is not
+	todo     *runPlan      // of what is run; nil = it is not
+	revision *revisionPlan // of a TaskAgent; nil = it is none
 
 	hold *hold // nothing is done
 	note *hold // worth saying, though what is wished is done
@@ -124,7 +125,7 @@ func (v *view) decide() (decisions, []Reason) {
 			if len(v.objects[id]) > 0 {
 				all[id] = v.remove(id)
 			} else if v.leftovers[id] {
-				if d := v.remove(id); d.hold == nil { // it can wait
+				if d := v.remove(id); d.hold == nil || d.id.Kind == TaskAgent { // else it can wait
 					all[id] = d
 				}
 			}
@@ -150,6 +151,10 @@ func (v *view) converge(r *Resource, all decisions) *decision {
 	d := &decision{id: r.ID, name: r.Name, origin: r.Origin, res: r, digest: v.digests[r.ID]}
 	if r.Want == WantOnce && r.Run != nil {
 		v.convergeRuns(d, all)
+		return d
+	}
+	if r.Dispatch != nil {
+		v.convergeRevisions(d, all)
 		return d
 	}
 	v.choose(d, all)

@@ -118,6 +118,9 @@ func (s *scene) resource(n int, words []string) error {
 		r.Spec.Volume, r.Keep, r.Replace = &plan.VolumeSpec{}, true, plan.Never
 	case plan.Image:
 		r.Name, r.Spec.Image = imageName(id), &plan.ImageSpec{Base: "img:1", Commands: []string{"install"}, Of: "manifest/" + id.Name}
+	case plan.TaskAgent:
+		r.Want, r.Replace, r.Spec.Container = plan.WantPrepared, plan.Overlap, &plan.ContainerSpec{Image: "img:1"}
+		r.Dispatch = testDispatch(r.Name)
 	case plan.Secret:
 		r.Spec.Secret = &plan.SecretSpec{Ref: "env:" + id.Name}
 	default:
@@ -145,6 +148,9 @@ func resourceWord(r *plan.Resource, key, value string) error {
 	}
 	if ok, err := runWord(r, key, value); ok || err != nil {
 		return err
+	}
+	if r.Dispatch != nil && dispatchWord(r.Dispatch, key, value) {
+		return nil
 	}
 	switch key {
 	case "as":
@@ -254,6 +260,9 @@ func (s *scene) observe(words []string) error {
 	case "fact":
 		in, err := plan.ParseInput(words[1])
 		f := plan.Fact{State: plan.FactState(words[2])}
+		if i := slices.Index(words, "local"); i > 3 {
+			words, f.Local = slices.Delete(words, i, i+1), true
+		}
 		if len(words) > 3 && f.State == plan.FactMissing {
 			f.Detail = strings.Join(words[3:], " ")
 		} else if len(words) > 3 {
@@ -269,6 +278,10 @@ func (s *scene) observe(words []string) error {
 		return s.run(words[1:])
 	case "left":
 		return s.left(words[1:])
+	case "revision":
+		return s.revision(words[1:])
+	case "dispatch":
+		return s.dispatch(words[1:])
 	case "ran":
 		return s.ran(words[1:])
 	case "nohostpaths":

@@ -91,7 +91,7 @@ func (v *view) brake(all decisions) []Reason {
 		return nil
 	}
 	total, going, before := 0, 0, 0
-	for id := range v.objects {
+	for _, id := range v.ids {
 		if !v.counted(id) {
 			continue
 		}
@@ -128,7 +128,7 @@ func (v *view) counted(id ID) bool {
 	if id.Kind.Role() != RoleInstance {
 		return false
 	}
-	return slices.ContainsFunc(v.objects[id], func(o Object) bool { return o.Run == "" || o.up() })
+	return v.dispatched(id) || slices.ContainsFunc(v.objects[id], func(o Object) bool { return o.Run == "" || o.up() })
 }
 
 func (v *view) braked(id ID) bool {

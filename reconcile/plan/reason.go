@@ -19,6 +19,8 @@ const (
 	CodeWish    Code = "wish"    // somebody asked for it with a command
 	CodeHook    Code = "hook"    // a hook is due, or a restart after one
 
+	CodeSettings Code = "settings-changed" // how it is given work
+
 	CodeRerun Code = "rerun" // somebody asked for another run
 	CodeSlot  Code = "slot"  // a slot of its schedule has come
 	CodeEnded Code = "ended" // a run has ended, or what is left of it is no longer kept

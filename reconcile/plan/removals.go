@@ -14,6 +14,9 @@ func (g *graph) remove(d *decision) {
 	if d.todo != nil {
 		g.runs(d)
 	}
+	if d.revision != nil {
+		g.revisions(d)
+	}
 	g.doom(d, nil)
 	for _, o := range d.doomed {
 		stop := stopOf(o)
@@ -42,6 +45,9 @@ func (g *graph) orderRemovals() {
 		}
 		if id.Kind.Role() == RoleImage {
 			continue
+		}
+		if d.revision != nil && d.revision.remove {
+			users = append(users, stepID(OpDelete, id, "", ""))
 		}
 		for _, o := range d.doomed {
 			if r == nil || d.res != nil || o.Digest != g.v.digestAs(r, o.Digest) {

@@ -25,6 +25,9 @@ func (v *view) remove(id ID) *decision {
 		if len(v.runs[id]) > 0 || id.Kind == Task || id.Kind == CronTask {
 			v.removeRuns(d)
 		}
+		if id.Kind == TaskAgent && v.leftovers[id] {
+			v.removeRevisions(d)
+		}
 	}
 	return d
 }

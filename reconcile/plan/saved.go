@@ -185,6 +185,9 @@ func desiredDigests(d Desired) map[string]string {
 		if r.Run != nil {
 			all["run"] = r.Run
 		}
+		if r.Dispatch != nil {
+			all["dispatch"] = r.Dispatch.Data()
+		}
 		out[r.ID.canonical().String()] = sum(all)
 	}
 	return out

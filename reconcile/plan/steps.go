@@ -85,6 +85,10 @@ func (g *graph) converge(d *decision) {
 		g.runs(d)
 		return
 	}
+	if d.revision != nil {
+		g.revisions(d)
+		return
+	}
 	handle := ""
 	if d.create == "" && d.current != nil {
 		handle = d.current.Handle

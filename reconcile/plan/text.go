@@ -129,6 +129,9 @@ func (s Step) write(b *strings.Builder) {
 	}
 	if s.Record != nil {
 		for _, k := range slices.Sorted(maps.Keys(s.Record.Data)) {
+			if s.Record.Kind == RecordRevision && k == revisionSpec {
+				continue // its digest says it
+			}
 			fmt.Fprintf(b, " %s=%s", k, short(s.Record.Data[k]))
 		}
 	}

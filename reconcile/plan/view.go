@@ -46,9 +46,10 @@ type view struct {
 	keyed     map[keyedRecord]Record
 	hostHooks map[ID]HostHook
 	outcomes  map[ID]map[string]Outcome
-	leftovers map[ID]bool  // of which runs, or what is remembered of them, are to be removed
-	anyLost   bool         // an object shows that records were lost
-	runs      map[ID][]run // in the order in which they were asked for
+	leftovers map[ID]bool       // of which runs, or what is remembered of them, are to be removed
+	anyLost   bool              // an object shows that records were lost
+	runs      map[ID][]run      // in the order in which they were asked for
+	revisions map[ID][]Revision // the oldest first
 	// tasks counts what is desired and runs to an end, by all that it can be called
 	// without its kind; nil = not counted yet.
 	tasks    map[string]int
@@ -101,6 +102,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 	v.indexDesired(d.Resources)
 	v.indexObserved(o)
 	v.indexRuns()
+	v.indexRevisions()
 	all := map[ID]bool{}
 	for id := range v.desired {
 		all[id] = true
@@ -109,6 +111,7 @@ func newView(d Desired, o Observed, opts Options) *view {
 		all[id] = true
 	}
 	v.leftovers = v.leftBehind()
+	v.addDispatched(v.leftovers)
 	maps.Copy(all, v.leftovers)
 	v.ids = sortedIDs(maps.Keys(all))
 	v.order, v.cyclic = orderNeeds(v.desired)
