@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ErrorHeader is set, to one of the codes, in what the router answers instead of
-// an instance.
+// ErrorHeader is set, to one of the codes, in what is answered instead of an
+// instance or an agent, and where an agent has failed.
 const ErrorHeader = "X-Reconcile-Error"
 
 // The codes.
@@ -24,12 +24,26 @@ const (
 	CodeMethod   = "method-not-allowed" // 405
 )
 
-// problem is the body of what the router answers instead of an instance.
+// Those of agents, beside not-ready and failed.
+const (
+	CodeRequest  = "bad-request"   // 400
+	CodeAgent    = "unknown-agent" // 404
+	CodeTooLarge = "too-large"     // 413
+	CodeBusy     = "busy"          // 429
+	CodeExit     = "exit"          // 500: the process ended with another status than 0
+	CodeTimeout  = "timeout"       // 504
+	CodeState    = "state-full"    // 507
+)
+
+// problem is the body of what is answered instead of an instance or an agent.
 type problem struct {
 	Error    string `json:"error"`
 	Code     string `json:"code"`
 	Instance string `json:"instance,omitempty"`
 	State    string `json:"state,omitempty"`
+	// Of agents: NAMESPACE/NAME, and the id of the execution.
+	Agent     string `json:"agent,omitempty"`
+	Execution string `json:"execution,omitempty"`
 }
 
 // answer writes p. With retry > 0 it says when to try again.

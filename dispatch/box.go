@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// How long a process may take, and what is asked of the runtime.
+const (
+	grace       = 5 * time.Second  // between SIGTERM and SIGKILL
+	outputGrace = 5 * time.Second  // from the end of a process to that of its output
+	killGrace   = 10 * time.Second // from SIGKILL to the end
+	removal     = time.Minute      // of a container
+)
+
+// box is one container, from its creation to its removal, with all that its
+// process writes. It is used for one execution at most.
+type box struct {
+	d        *Dispatcher
+	launch   Launch
+	mode     plan.DeliveryMode
+	handle   string
+	door     *door // nil = it cannot reach the metadata service
+	attached Attached
+	out      *spool
+	log      *logSink
+	flood    chan struct{} // closed when it writes more than out takes
+
+	onExit func()        // called once exited is closed; nil = nobody
+	exited chan struct{} // closed once the process has ended, and its output is whole
+	exit   int           // of the process, once exited
+	err    error         // why exit is not known, once exited
+}
+
+// make creates a container for an agent, and opens its door.
+func (d *Dispatcher) make(ctx context.Context, a plan.Agent, role Role, execution string) (*box, error) {
+	ref, bound := a.Revision.Image()
+	if a.Revision.Spec.Container == nil || ref == "" {
+		return nil, errors.New("the revision has no container")
+	}
+	b := &box{
+		d: d, mode: a.Mode,
+		launch: Launch{
+			Agent: a.ID, Role: role, Session: d.opt.Session, Name: a.Name, Key: newKey(), Execution: execution,
+			Revision: a.Revision.Name(), Spec: a.Revision.Spec.Container, Image: bound, Stdin: a.Mode != plan.DeliverMetadata,
+		},
+		log:    &logSink{},
+		flood:  make(chan struct{}),
+		exited: make(chan struct{}),
+	}
+	b.out = &spool{dir: d.opt.Scratch, limit: d.opt.MaxReply, over: func() { close(b.flood) }}
+	at, err := d.metadata.listen(ctx, b.launch.Spec.Network)
+	switch {
+	case err != nil && a.Mode == plan.DeliverMetadata:
+		return nil, fmt.Errorf("the metadata service: %w", err)
+	case err != nil: // such an agent can do without
+		d.opt.Log.Warn("an agent has no metadata service", "agent", a.ID, "err", err)
+	}
+	token := newToken()
+	b.launch.Env = at.env(token)
+	c, err := d.opt.Runtime.Create(ctx, b.launch)
+	if err != nil {
+		b.out.discard()
+		return nil, fmt.Errorf("create the container: %w", err)
+	}
+	b.handle = c.Handle
+	if len(b.launch.Env) > 0 {
+		b.door = d.metadata.open(token, c.Addresses)
+	}
+	return b, nil
+}
+
+// start attaches to the container and starts its process. The caller ends the box
+// in any case.
+func (b *box) start(ctx context.Context) error {
+	stdout, stderr := b.log.stream("stdout"), b.log.stream("stderr")
+	var body io.Writer = &tee{b.out, stdout}
+	if b.mode == plan.DeliverMetadata {
+		body = stdout // the reply comes another way
+	}
+	attached, err := b.d.opt.Runtime.Attach(ctx, b.handle, body, stderr)
+	if err != nil {
+		return fmt.Errorf("attach to the container: %w", err)
+	}
+	b.attached = attached
+	if err := b.d.opt.Runtime.Start(ctx, b.handle); err != nil {
+		_ = attached.Close()
+		_ = attached.Wait()
+		return fmt.Errorf("start the container: %w", err)
+	}
+	b.d.tasks.Go(func() {
+		// Nothing ends it but the end of the process: it must be known.
+		b.exit, b.err = b.d.opt.Runtime.Wait(context.WithoutCancel(ctx), b.handle)
+		late := time.AfterFunc(outputGrace, func() { _ = attached.Close() })
+		missing := attached.Wait()
+		if !late.Stop() {
+			missing = errors.Join(missing, errors.New("the output goes on after the process has ended"))
+		}
+		_ = attached.Close()
+		stdout.close()
+		stderr.close()
+		b.out.end(missing)
+		close(b.exited)
+		if b.onExit != nil {
+			b.onExit()
+		}
+	})
+	return nil
+}
+
+// tee writes to two writers that do not fail.
+type tee struct {
+	to  *spool
+	log *logStream
+}
+
+func (t *tee) Write(p []byte) (int, error) {
+	_, _ = t.log.Write(p)
+	return t.to.Write(p)
+}
+
+// feed writes an event to the process. It returns when nobody reads it any more.
+func (b *box) feed(e *event) {
+	if b.launch.Stdin {
+		_ = e.writeJSON(b.attached) // who does not read has no use for it
+		_ = b.attached.CloseWrite()
+	}
+}
+
+// gone reports whether the process has ended.
+func (b *box) gone() bool {
+	select {
+	case <-b.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop has the process end: by SIGTERM, and after the grace by SIGKILL.
+func (b *box) stop(ctx context.Context) {
+	for _, step := range []struct {
+		signal Signal
+		within time.Duration
+	}{{Terminate, grace}, {Kill, killGrace}} {
+		if b.gone() {
+			return
+		}
+		sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), step.within)
+		if err := b.d.opt.Runtime.Signal(sending, b.handle, step.signal); err != nil {
+			b.d.opt.Log.Warn("a process was not told to end", "agent", b.launch.Agent, "signal", step.signal, "err", err)
+		}
+		select {
+		case <-b.exited:
+		case <-sending.Done():
+		}
+		cancel()
+	}
+}
+
+// end removes the container, whatever it does, and drops what nobody has read.
+func (b *box) end() {
+	if b.door != nil {
+		b.door.shut()
+	}
+	b.remove()
+	if b.attached != nil {
+		_ = b.attached.Close()
+	}
+	b.out.discard()
+}
+
+// remove removes the container. It has a time of its own, since nothing else would
+// remove it before the next session.
+func (b *box) remove() {
+	ctx, cancel := context.WithTimeout(context.Background(), removal)
+	defer cancel()
+	wait := time.Second
+	for {
+		err := b.d.opt.Runtime.Remove(ctx, b.handle)
+		if err == nil {
+			return
+		}
+		b.d.opt.Log.Warn("a container was not removed", "agent", b.launch.Agent, "container", b.handle, "err", err)
+		select {
+		case <-time.After(wait):
+			wait *= 2
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// DispatcherOptions say where a [Dispatcher] runs executions, and how. Runtime and
+// Journal are required.
+type DispatcherOptions struct {
+	Runtime Runtime
+	Journal Journal
+	// Session is what its containers belong to; no two dispatchers have the same.
+	// "" = a new one.
+	Session string
+	// Scratch is the folder for replies that are too large for memory; "" = that of
+	// the system for temporary files.
+	Scratch string
+	// MaxReply bounds what may wait of the reply of one execution, in bytes; 0 =
+	// 1 GiB.
+	MaxReply int64
+	// DrainTimeout is how long executions may go on once Run is to return; 0 = 30 s.
+	DrainTimeout time.Duration
+	// Idle is called when no execution is left of a revision that has been replaced;
+	// nil = nobody has to know. It must not block.
+	Idle func(agent plan.ID, revision string)
+	Log  *slog.Logger // nil = none
+}
+
+// Dispatcher runs the executions of TaskAgents: those that requests ask for, and
+// those of schedules. Its methods may be called from any goroutine.
+type Dispatcher struct {
+	opt      DispatcherOptions
+	metadata *metadata
+
+	mu       sync.Mutex
+	agents   map[plan.ID]*agentState // by canonical ID
+	known    bool                    // it was told which there are
+	opened   bool                    // the leftovers of others are gone
+	draining bool
+	loops    context.Context // of schedules and slots, once opened
+
+	live  map[*execution]struct{}
+	tasks sync.WaitGroup // all goroutines but Run's
+}
+
+// agentState is an agent and what there is of it. Its Dispatcher's mutex guards it.
+type agentState struct {
+	agent   plan.Agent
+	present bool // it is there; without that, what goes on may end
+	active  int  // executions that count for its limit
+	inUse   map[string]int
+	recent  []Execution // that have ended, the newest first
+	pool    pool
+	cron    cron
+}
+
+// NewDispatcher returns a dispatcher. It takes requests once [Dispatcher.Run] and
+// [Dispatcher.Set] were called.
+func NewDispatcher(o DispatcherOptions) *Dispatcher {
+	if o.Session == "" {
+		o.Session = newUUID()
+	}
+	if o.MaxReply <= 0 {
+		o.MaxReply = 1 << 30
+	}
+	if o.DrainTimeout <= 0 {
+		o.DrainTimeout = 30 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Dispatcher{opt: o, metadata: newMetadata(o), agents: map[plan.ID]*agentState{}, live: map[*execution]struct{}{}}
+}
+
+// Run removes what other sessions have left, opens, and returns once ctx has ended
+// and nothing is left of its own: slots are dropped at once, executions may go on
+// for the DrainTimeout. It is called once.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	if d.sweep(ctx) {
+		loops, cancel := context.WithCancel(ctx)
+		defer cancel()
+		d.mu.Lock()
+		d.opened, d.loops = true, loops
+		for _, st := range d.agents {
+			d.settle(st)
+		}
+		d.mu.Unlock()
+		<-ctx.Done()
+	}
+	d.mu.Lock()
+	d.draining = true
+	d.mu.Unlock()
+	late := time.AfterFunc(d.opt.DrainTimeout, d.stopAll)
+	defer late.Stop()
+	d.tasks.Wait()
+	d.metadata.close()
+	return nil
+}
+
+// sweep tries until it succeeds. False: ctx has ended.
+func (d *Dispatcher) sweep(ctx context.Context) bool {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		names, err := d.opt.Runtime.Sweep(ctx, d.opt.Session)
+		for _, name := range names {
+			d.opt.Log.Info("removed what another session has left", "container", name)
+		}
+		if err == nil {
+			return ctx.Err() == nil
+		}
+		d.opt.Log.Warn("what other sessions have left was not removed", "err", err, "again", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (d *Dispatcher) stopAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := range d.live {
+		e.cancel(errStopped)
+	}
+}
+
+// Set says which agents there are. What runs goes on as it was accepted; what comes
+// is for the agents as they are now. One caller at a time.
+func (d *Dispatcher) Set(agents []plan.Agent) {
+	fresh := map[plan.ID]*agentState{}
+	for _, a := range agents {
+		a.ID = canonical(a.ID)
+		st := &agentState{agent: a, present: true, inUse: map[string]int{}, pool: newPool()}
+		if !d.has(a.ID) {
+			d.recall(st)
+		}
+		fresh[a.ID] = st
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known = true
+	for id, st := range fresh {
+		if old := d.agents[id]; old != nil {
+			old.agent, old.present = st.agent, true
+			continue
+		}
+		d.agents[id] = st
+	}
+	for id, st := range d.agents {
+		st.present = fresh[id] != nil
+		d.settle(st)
+		d.drop(st)
+	}
+}
+
+// drop forgets an agent that is not there any more, once nothing of it goes on. The
+// mutex is held.
+func (d *Dispatcher) drop(st *agentState) {
+	if id := st.agent.ID; !st.present && st.idle() && d.agents[id] == st {
+		delete(d.agents, id)
+	}
+}
+
+func (d *Dispatcher) has(id plan.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.agents[id] != nil
+}
+
+// recall takes what is known of an agent from the journal.
+func (d *Dispatcher) recall(st *agentState) {
+	recent, err := d.opt.Journal.Recent(st.agent.ID)
+	if err != nil {
+		d.opt.Log.Warn("the last executions of an agent cannot be read", "agent", st.agent.ID, "err", err)
+	}
+	st.recent = recent[:min(len(recent), kept)]
+	state, err := d.opt.Journal.Cron(st.agent.ID)
+	if err != nil {
+		d.opt.Log.Warn("the last slot of an agent cannot be read", "agent", st.agent.ID, "err", err)
+	}
+	if state.Outcome == Running {
+		state.Outcome = Lost
+	}
+	st.cron.state = state
+}
+
+// idle reports whether nothing of an agent goes on.
+func (st *agentState) idle() bool {
+	return len(st.inUse) == 0 && st.active == 0 && !st.cron.busy && st.pool.stop == nil
+}
+
+// settle starts and ends what goes on by itself for an agent.
+func (d *Dispatcher) settle(st *agentState) {
+	if !d.opened || d.draining {
+		return
+	}
+	d.settleCron(st)
+	d.settlePool(st)
+}
+
+var (
+	errDeadline = errors.New("the timeout of the agent is over")
+	errClient   = errors.New("the client went away")
+	errStopped  = errors.New("the daemon ended")
+)
+
+// accept makes an execution of a request, if its agent takes one now. It counts
+// until it is released.
+func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *rejection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := d.agents[canonical(id)]
+	unready := func(reason string) (*execution, *rejection) {
+		return nil, &rejection{http.StatusServiceUnavailable, CodeNotReady, reason}
+	}
+	switch {
+	case d.draining:
+		return unready("the daemon is ending")
+	case !d.known || !d.opened:
+		return unready("it is not known yet which agents there are")
+	case st == nil || !st.present:
+		return nil, &rejection{http.StatusNotFound, CodeAgent, "there is no TaskAgent " + namespaceOf(id) + "/" + id.Name}
+	case st.agent.Stopped:
+		return unready(id.Name + " is stopped")
+	case st.agent.Revision.Number == 0:
+		return unready(id.Name + " has no revision that is ready")
+	case st.agent.MaxConcurrent > 0 && st.active >= st.agent.MaxConcurrent:
+		return nil, &rejection{http.StatusTooManyRequests, CodeBusy, "as many executions go on as maxConcurrent allows"}
+	}
+	e := &execution{
+		d: d, st: st, agent: st.agent,
+		info: Execution{
+			Agent: st.agent.ID, Key: newKey(), ID: called, Revision: st.agent.Revision.Name(), Trigger: trigger,
+			Accepted: time.Now(), Outcome: Running,
+		},
+		replies: make(chan *reply, 1),
+		served:  make(chan struct{}),
+		decided: make(chan struct{}),
+	}
+	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	e.deadline = time.AfterFunc(e.agent.Timeout, func() { e.cancel(errDeadline) })
+	st.active++
+	st.inUse[e.info.Revision]++
+	d.live[e] = struct{}{}
+	d.tasks.Add(1)
+	st.pool.use()
+	return e, nil
+}
+
+// release has an execution no longer count for the limit of its agent.
+func (e *execution) release() {
+	e.d.mu.Lock()
+	defer e.d.mu.Unlock()
+	if !e.released {
+		e.released = true
+		e.st.active--
+	}
+}
+
+// forget is the last that is done for an execution: nothing is left of it.
+func (e *execution) forget() {
+	e.deadline.Stop()
+	e.cancel(nil)
+	e.release()
+	d, st, revision := e.d, e.st, e.info.Revision
+	d.mu.Lock()
+	delete(d.live, e)
+	st.inUse[revision]--
+	last := st.inUse[revision] == 0
+	if last {
+		delete(st.inUse, revision)
+	}
+	replaced := last && (!st.present || st.agent.Revision.Name() != revision)
+	d.drop(st)
+	d.mu.Unlock()
+	if replaced && d.opt.Idle != nil {
+		d.opt.Idle(st.agent.ID, revision)
+	}
+	d.tasks.Done()
+}
+
+// ended remembers an execution.
+func (e *execution) ended() {
+	e.d.mu.Lock()
+	defer e.d.mu.Unlock()
+	e.over = true
+	e.st.recent = slices.Insert(e.st.recent, 0, e.info)
+	e.st.recent = e.st.recent[:min(len(e.st.recent), kept)]
+}
+
+// AgentStatus is what goes on with an agent.
+type AgentStatus struct {
+	InFlight int            // executions that count for maxConcurrent
+	InUse    map[string]int // containers of executions, by revision
+	Slots    SlotStatus
+	// Executions are those that go on, and the last 50 others: the newest first.
+	Executions []Execution
+	Next       time.Time // the next slot of its schedule; zero = none
+	Cron       CronState
+}
+
+// Status is what goes on with an agent. False: there is no such agent.
+func (d *Dispatcher) Status(id plan.ID) (AgentStatus, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := d.agents[canonical(id)]
+	if st == nil || !st.present {
+		return AgentStatus{}, false
+	}
+	out := AgentStatus{
+		InFlight: st.active, InUse: maps.Clone(st.inUse), Slots: st.pool.status(st.agent),
+		Next: st.cron.next, Cron: st.cron.state,
+	}
+	for e := range d.live {
+		if e.st == st && !e.over && e.now.Key != "" {
+			out.Executions = append(out.Executions, e.now)
+		}
+	}
+	slices.SortFunc(out.Executions, func(a, b Execution) int { return b.Accepted.Compare(a.Accepted) })
+	out.Executions = append(out.Executions, st.recent...)
+	return out, true
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// execution is one run of an agent, from when its request is accepted until its
+// container is gone.
+type execution struct {
+	d     *Dispatcher
+	st    *agentState
+	agent plan.Agent // as it was when the request was accepted
+	event *event
+	info  Execution // for the goroutine that runs it
+	entry Entry     // nil = its log is not kept
+	// live: the reply is sent as it is written.
+	live bool
+
+	ctx      context.Context // ends with the cause why it is to end
+	cancel   context.CancelCauseFunc
+	deadline *time.Timer
+
+	replies chan *reply   // the one that its client gets
+	replied atomic.Bool   // there is one
+	status  atomic.Int32  // of it
+	posted  atomic.Bool   // it has come through the metadata service
+	served  chan struct{} // closed once the client has got it
+	decided chan struct{} // closed once info says how it ended
+
+	// The Dispatcher's mutex guards these.
+	released bool
+	over     bool
+	now      Execution // info, for others
+}
+
+// offer answers the client with r, unless it was answered.
+func (e *execution) offer(r *reply) bool {
+	if !e.replied.CompareAndSwap(false, true) {
+		r.discard()
+		return false
+	}
+	e.status.Store(int32(r.status))
+	e.replies <- r
+	return true
+}
+
+// run makes the container, runs it, and removes it. It is for a goroutine of its
+// own, since an execution may outlive its client.
+func (e *execution) run() {
+	defer e.forget()
+	e.publish()
+	e.begin()
+	b, err := e.launch()
+	if err != nil {
+		e.fail(err)
+		e.finish()
+		<-e.served
+		return
+	}
+	e.attend(b)
+	if err := b.log.end(); err != nil {
+		e.d.opt.Log.Warn("the log of an execution is not whole", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
+	}
+	e.finish()
+	b.end()
+	<-e.served
+	b.out.discard()
+	select {
+	case r := <-e.replies:
+		r.discard() // nobody was there to take it
+	default:
+	}
+}
+
+// begin notes the execution. One whose log cannot be kept goes on without.
+func (e *execution) begin() {
+	entry, err := e.d.opt.Journal.Begin(e.info)
+	if err != nil {
+		e.d.opt.Log.Warn("the log of an execution is not kept", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
+		return
+	}
+	e.entry = entry
+}
+
+// launch returns the container with the process started: a slot, or one of its own.
+func (e *execution) launch() (*box, error) {
+	if b := e.d.take(e.st, e.agent); b != nil {
+		started := b.attached != nil
+		e.bind(b)
+		if started {
+			e.warm("started")
+			return b, nil
+		}
+		err := b.start(e.ctx)
+		if err == nil {
+			e.warm("initialised")
+			return b, nil
+		}
+		e.d.opt.Log.Warn("a slot was of no use", "agent", e.info.Agent, "err", err)
+		begun := b.attached != nil
+		b.end()
+		b.out.discard()
+		if begun {
+			return nil, err // its process may have seen the event
+		}
+	}
+	b, err := e.d.make(e.ctx, e.agent, RoleExecution, e.info.ID)
+	if err != nil {
+		return nil, err
+	}
+	e.bind(b)
+	if err := b.start(e.ctx); err != nil {
+		b.end()
+		b.out.discard()
+		return nil, err
+	}
+	return b, nil
+}
+
+// bind gives a container to the execution, before its process can ask for that.
+func (e *execution) bind(b *box) {
+	if b.door != nil {
+		b.door.assign(e)
+	}
+	if e.entry != nil {
+		b.log.bind(e.entry)
+	} else {
+		b.log.bind(nil)
+	}
+}
+
+func (e *execution) warm(how string) {
+	e.info.Warm = how
+	e.publish()
+}
+
+// publish shows others what is known.
+func (e *execution) publish() {
+	e.d.mu.Lock()
+	defer e.d.mu.Unlock()
+	e.now = e.info
+}
+
+// attend feeds the process, and waits for it or for a reason to end it.
+func (e *execution) attend(b *box) {
+	if e.live && b.mode != plan.DeliverMetadata {
+		e.offer(&reply{status: http.StatusOK, contentType: e.contentType(), body: b.out, live: true, shared: true})
+	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		b.feed(e.event)
+	}()
+	select {
+	case <-b.exited:
+		e.exited(b)
+	case <-b.flood:
+		e.flooded(b)
+	case <-e.ctx.Done():
+		e.interrupted(b)
+	}
+	_ = b.attached.Close()
+	<-fed
+}
+
+// exited says how a process that has ended by itself did.
+func (e *execution) exited(b *box) {
+	e.release()
+	if b.err != nil {
+		e.info.Outcome, e.info.Reason = Failed, "how it ended is not known: "+b.err.Error()
+		e.offer(&reply{status: http.StatusBadGateway, code: CodeFailed, reason: e.info.Reason})
+		return
+	}
+	code := b.exit
+	e.info.Exit = &code
+	missing := b.out.failed()
+	switch {
+	case code != 0:
+		e.info.Outcome, e.info.Reason = Failed, fmt.Sprintf("it ended with status %d", code)
+	case b.mode == plan.DeliverMetadata && !e.posted.Load():
+		e.info.Outcome, e.info.Reason = Failed, "it ended without a POST of its reply"
+	case missing != nil:
+		e.info.Outcome, e.info.Reason = Failed, "its output is not whole: "+missing.Error()
+	default:
+		e.info.Outcome = Succeeded
+	}
+	r := &reply{status: http.StatusOK, contentType: e.contentType(), exit: &code}
+	if b.mode != plan.DeliverMetadata {
+		r.body, r.shared = b.out, true
+	}
+	switch {
+	case code != 0:
+		r.status, r.code, r.reason = http.StatusInternalServerError, CodeExit, e.info.Reason
+	case e.info.Outcome == Failed:
+		r.status, r.code, r.reason, r.body = http.StatusBadGateway, CodeFailed, e.info.Reason, nil
+	}
+	e.offer(r)
+}
+
+// flooded ends a process that writes more than can be held.
+func (e *execution) flooded(b *box) {
+	err := b.out.failed()
+	e.info.Outcome, e.info.Reason = Failed, "its output cannot be held: "+err.Error()
+	if errors.Is(err, errTooMuch) && !e.live {
+		e.info.Reason += "; with streaming.enabled it is sent as it is written"
+	}
+	e.offer(&reply{status: http.StatusBadGateway, code: CodeFailed, reason: e.info.Reason})
+	e.halt(b)
+}
+
+// interrupted ends a process that is not to go on.
+func (e *execution) interrupted(b *box) {
+	e.cut(context.Cause(e.ctx))
+	e.halt(b)
+}
+
+// halt ends the process. Whatever it says now comes too late.
+func (e *execution) halt(b *box) {
+	if b.door != nil {
+		b.door.shut()
+	}
+	b.stop(e.ctx)
+	if b.gone() && b.err == nil {
+		code := b.exit
+		e.info.Exit = &code
+	}
+	e.release()
+}
+
+// cut says why an execution was not let go on, and answers its client.
+func (e *execution) cut(cause error) {
+	r := &reply{status: http.StatusServiceUnavailable, code: CodeNotReady, retry: time.Second}
+	switch {
+	case errors.Is(cause, errDeadline):
+		e.info.Outcome = TimedOut
+		e.info.Reason = fmt.Sprintf("it was not done after %v", e.agent.Timeout)
+		r = &reply{status: http.StatusGatewayTimeout, code: CodeTimeout}
+	case errors.Is(cause, errClient):
+		e.info.Outcome, e.info.Reason = Cancelled, errClient.Error()
+	default:
+		e.info.Outcome, e.info.Reason = Stopped, errStopped.Error()
+	}
+	r.reason = e.info.Reason
+	e.offer(r)
+}
+
+// fail is for an execution whose process did not start.
+func (e *execution) fail(err error) {
+	e.release()
+	if cause := context.Cause(e.ctx); cause != nil {
+		e.cut(cause)
+		return
+	}
+	e.info.Outcome, e.info.Reason = NotStarted, err.Error()
+	e.offer(&reply{status: http.StatusBadGateway, code: CodeFailed, reason: e.info.Reason})
+}
+
+// finish notes how it ended.
+func (e *execution) finish() {
+	e.info.Ended = time.Now()
+	if e.info.Outcome != Cancelled {
+		e.info.Status = int(e.status.Load())
+	}
+	close(e.decided)
+	if e.entry != nil {
+		if err := e.entry.End(e.info); err != nil {
+			e.d.opt.Log.Warn("the end of an execution is not kept", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
+		}
+	}
+	e.ended()
+}
+
+func (e *execution) contentType() string {
+	if e.agent.ContentType != "" {
+		return e.agent.ContentType
+	}
+	return "application/octet-stream"
+}

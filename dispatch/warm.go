@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"reconcile/reconcile/plan"
+)
+
+// How slots are made.
+const (
+	filling  = 2               // at once, for one agent
+	fillTime = 2 * time.Minute // for one
+)
+
+// pool are the slots of an agent: containers that no execution has yet. Its
+// Dispatcher's mutex guards it.
+type pool struct {
+	slots   []*slot // the oldest first
+	making  int
+	used    time.Time // when a request came last, or there was something new to make
+	kind    string    // of the slots that are to be
+	fails   int       // in a row
+	again   time.Time // not before that after a failure
+	problem string    // of the last failure; "" = it went well
+
+	wake chan struct{}      // something has changed
+	stop context.CancelFunc // of its keeper; nil = none
+}
+
+// slot is one container that is ready.
+type slot struct {
+	*box
+	kind string
+}
+
+func newPool() pool { return pool{wake: make(chan struct{}, 1)} }
+
+// use notes a request.
+func (p *pool) use() {
+	p.used = time.Now()
+	p.nudge()
+}
+
+func (p *pool) nudge() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// kindOf tells slots of an agent apart that cannot stand in for each other.
+func kindOf(a plan.Agent) string {
+	r := a.Revision
+	b, _ := json.Marshal([]any{r.Number, r.Digest, r.Inputs, a.Mode, a.Warm.Started}) // it is text and numbers
+	return string(b)
+}
+
+// SlotStatus is what there is of the slots of an agent.
+type SlotStatus struct {
+	Want    int    // how many are kept
+	Ready   int    // how many are there
+	Started bool   // their processes run
+	Problem string // why there are none, for people; "" = nothing failed
+}
+
+func (p *pool) status(a plan.Agent) SlotStatus {
+	s := SlotStatus{Want: a.Warm.Size, Started: a.Warm.Size > 0 && a.Warm.Started, Problem: p.problem}
+	kind := kindOf(a)
+	for _, one := range p.slots {
+		if one.kind == kind && !one.gone() {
+			s.Ready++
+		}
+	}
+	return s
+}
+
+// take returns a slot for an execution, which has it for itself; nil = there is
+// none.
+func (d *Dispatcher) take(st *agentState, a plan.Agent) *box {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kind := kindOf(a)
+	for i, s := range st.pool.slots {
+		if s.kind != kind || s.gone() {
+			continue
+		}
+		st.pool.slots = append(st.pool.slots[:i:i], st.pool.slots[i+1:]...)
+		st.pool.fails, st.pool.problem = 0, "" // such slots are of use
+		st.pool.nudge()
+		return s.box
+	}
+	return nil
+}
+
+// settlePool starts and ends the keeper of an agent's slots. The mutex is held.
+func (d *Dispatcher) settlePool(st *agentState) {
+	p := &st.pool
+	if kind := kindOf(st.agent); p.kind != kind {
+		p.kind, p.used, p.fails, p.again, p.problem = kind, time.Now(), 0, time.Time{}, ""
+	}
+	wanted := st.present && st.agent.Warm.Size > 0
+	if !wanted && p.stop != nil {
+		p.stop()
+	}
+	if wanted && p.stop == nil {
+		ctx, cancel := context.WithCancel(d.loops)
+		p.stop = cancel
+		d.tasks.Go(func() { d.keep(ctx, st) })
+	}
+	p.nudge()
+}
+
+// keep has the slots of an agent made and dropped until ctx ends. None is left then.
+func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
+	for ctx.Err() == nil {
+		drop, fill, next := d.due(st, time.Now())
+		for _, s := range drop {
+			d.tasks.Go(func() { s.drop() })
+		}
+		for range fill {
+			d.tasks.Go(func() { d.fill(ctx, st) })
+		}
+		var timer <-chan time.Time
+		if !next.IsZero() {
+			timer = time.After(time.Until(next))
+		}
+		select {
+		case <-st.pool.wake:
+		case <-timer:
+		case <-ctx.Done():
+		}
+	}
+	d.mu.Lock()
+	left := st.pool.slots
+	st.pool.slots, st.pool.stop, st.pool.problem = nil, nil, ""
+	if d.draining || d.loops.Err() != nil {
+		st.pool.stop = func() {} // there is no other
+	} else {
+		d.settlePool(st) // it may have been wanted again meanwhile
+	}
+	d.drop(st)
+	d.mu.Unlock()
+	for _, s := range left {
+		s.drop()
+	}
+}
+
+// drop ends a slot that nobody has used.
+func (s *slot) drop() {
+	s.end()
+	s.out.discard()
+}
+
+// due says which slots are to go, how many are to be made, and when to look again.
+func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int, next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, a := &st.pool, st.agent
+	want := a.Warm.Size
+	unneeded := p.used.Add(a.Warm.TTL)
+	if a.Revision.Number == 0 || a.Stopped || !st.present || !now.Before(unneeded) {
+		want = 0
+	} else {
+		next = unneeded
+	}
+	var keep []*slot
+	for _, s := range p.slots {
+		if s.gone() && s.kind == p.kind {
+			p.failed(now, errors.New("the process of a slot ended before it was needed"))
+		}
+		if s.kind != p.kind || s.gone() || len(keep) >= want {
+			drop = append(drop, s)
+			continue
+		}
+		keep = append(keep, s)
+	}
+	p.slots = keep
+	if now.Before(p.again) {
+		if want > len(keep) && (next.IsZero() || p.again.Before(next)) {
+			next = p.again
+		}
+		return drop, 0, next
+	}
+	fill = max(0, min(want-len(keep)-p.making, filling-p.making))
+	p.making += fill
+	return drop, fill, next
+}
+
+// failed has the next attempt wait: 1, 2, 4 … 60 seconds.
+func (p *pool) failed(now time.Time, err error) {
+	p.again = now.Add(min(time.Second<<min(p.fails, 6), time.Minute))
+	p.fails++
+	p.problem = err.Error()
+}
+
+// fill makes one slot.
+func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
+	d.mu.Lock()
+	a := st.agent
+	kind := kindOf(a)
+	d.mu.Unlock()
+	making, cancel := context.WithTimeout(ctx, fillTime)
+	defer cancel()
+	b, err := d.ready(making, st, a)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := &st.pool
+	p.making--
+	p.nudge()
+	switch {
+	case ctx.Err() != nil || kind != p.kind:
+		if b != nil {
+			d.tasks.Go(func() { (&slot{b, kind}).drop() })
+		}
+	case err != nil:
+		p.failed(time.Now(), fmt.Errorf("make a slot: %w", err))
+		d.opt.Log.Warn("a slot was not made", "agent", a.ID, "err", err)
+	default:
+		p.slots = append(p.slots, &slot{b, kind})
+		if !a.Warm.Started || p.fails == 0 {
+			p.fails, p.problem = 0, ""
+		}
+	}
+}
+
+// ready makes a container that waits for an execution.
+func (d *Dispatcher) ready(ctx context.Context, st *agentState, a plan.Agent) (*box, error) {
+	b, err := d.make(ctx, a, RoleSlot, "")
+	if err != nil || !a.Warm.Started {
+		return b, err
+	}
+	b.onExit = st.pool.nudge
+	if err := b.start(ctx); err != nil {
+		b.end()
+		b.out.discard()
+		return nil, err
+	}
+	return b, nil
+}
