@@ -48,7 +48,7 @@ type Status struct {
 	Name string    `json:"name"` // at the runtime
 
 	Desired string `json:"desired"` // a plan.Want, "exists" or "absent"
-	Actual  string `json:"actual"`  // a plan.State or "absent"
+	Actual  string `json:"actual"`  // a plan.State, "ready" or "absent"
 	State   Word   `json:"state"`
 	// InSync: nothing is left to do and nothing is held against anybody's wish.
 	InSync bool `json:"in_sync"`
@@ -82,6 +82,12 @@ type Status struct {
 	LastSlot  time.Time `json:"last_slot,omitzero"`
 	Skipped   int       `json:"skipped,omitempty"` // slots that were not run
 	Suspended bool      `json:"suspended,omitempty"`
+
+	// Of a TaskAgent: the revision that executions are made from now, those that are
+	// remembered, and how it is given work, as manifests spell it.
+	Serving   string            `json:"serving,omitempty"`
+	Revisions []RevisionStatus  `json:"revisions,omitempty"` // newest first
+	Settings  map[string]string `json:"settings,omitempty"`
 }
 
 // Summarize compares desired with observed, resource by resource, sorted by
@@ -90,6 +96,7 @@ type Status struct {
 // input gives the same output.
 func Summarize(d plan.Desired, o plan.Observed, p plan.Plan) []Status {
 	s := newSummary(o, p)
+	s.noteAgents(d, o)
 	var out []Status
 	for _, r := range d.Resources {
 		objs := s.take(r.ID, r.Name)
@@ -104,13 +111,17 @@ func Summarize(d plan.Desired, o plan.Observed, p plan.Plan) []Status {
 			out = append(out, s.orphan(extra))
 		}
 	}
+	out = append(out, s.orphanAgents()...)
 	slices.SortStableFunc(out, func(a, b Status) int { return a.ID.Compare(b.ID) })
 	return out
 }
 
 // extras are the objects of a resource beyond its own.
 func extras(r plan.Resource, objs []plan.Object) []plan.Object {
-	if r.Run == nil {
+	switch {
+	case r.Dispatch != nil:
+		return objs
+	case r.Run == nil:
 		return objs[min(1, len(objs)):]
 	}
 	return slices.DeleteFunc(slices.Clone(objs), func(o plan.Object) bool { return o.Run != "" })
@@ -128,6 +139,9 @@ type summary struct {
 	toRun    map[string]bool          // a run of it is to be started
 	ran      map[string][]plan.Record // its runs, newest first
 	slots    map[string]plan.Record   // of a CronTask
+	// agents and revisions are of TaskAgents, by ID.
+	agents    map[string]plan.Agent
+	revisions map[string][]plan.Revision // as found
 }
 
 func newSummary(o plan.Observed, p plan.Plan) *summary {
@@ -201,7 +215,7 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	if s.heldFor(key, plan.CodeWish) {
 		st.Desired = string(plan.WantStopped)
 	}
-	if len(objs) > 0 && r.Run == nil {
+	if len(objs) > 0 && r.Run == nil && r.Dispatch == nil {
 		s.fill(&st, objs[0])
 	}
 	if r.Spec.Container != nil {
@@ -209,9 +223,12 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	}
 	held, isHeld := s.held[key]
 	isHeld = isHeld && !held.Benign
-	if r.Run != nil {
+	switch {
+	case r.Run != nil:
 		s.run(&st, r, objs)
-	} else {
+	case r.ID.Kind == plan.TaskAgent:
+		s.agent(&st, r, isHeld)
+	default:
 		st.State = s.word(st, isHeld)
 	}
 	st.Reasons = append(s.troubles(r, st), s.reasons(key)...)
