@@ -34,6 +34,7 @@ var importTable = map[string]struct {
 	"repos/repostest":         {nil, "tests of every package use it"},
 	"forge":                   {nil, "forges are told about commits, and know nothing of ours"},
 	"dispatch":                {[]string{"reconcile/plan", "schedule", "atomicfile"}, "adapters know neither each other nor the executor"},
+	"dispatch/dispatchtest":   {[]string{"dispatch", "reconcile/plan"}, "the suite must hold any runtime of executions to the contract, so it knows none"},
 	"schedule":                {nil, "cron is pure: time is data"},
 	"control":                 {nil, "it carries requests and answers; what they mean is the daemon's business"},
 	"secrets":                 {[]string{"reconcile/plan"}, "adapters know neither each other nor the executor"},

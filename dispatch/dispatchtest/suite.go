@@ -1,0 +1,525 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatchtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"reconcile/dispatch"
+	"reconcile/reconcile/plan"
+)
+
+// Target is a runtime that is held to the contract.
+type Target struct {
+	// Runtime is made once; what is left of it is the target's to clean up.
+	Runtime dispatch.Runtime
+	// Launch returns what a container is made of that runs a script, one of this
+	// package: agent, name, spec and image. The spec has a network, and no variables.
+	Launch func(t *testing.T, script string) dispatch.Launch
+	// Missing is a Launch of an image that cannot be had.
+	Missing func(t *testing.T) dispatch.Launch
+	// Exists reports whether there is a container.
+	Exists func(t *testing.T, handle string) bool
+	// Volume returns the name of a volume that holds so many bytes at least.
+	Volume func(t *testing.T, bytes int64) string
+}
+
+// Run holds a runtime to its contract.
+func Run(t *testing.T, target Target) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *bench)
+	}{
+		{"Streams", streams},
+		{"NoStdin", noStdin},
+		{"ClosedStdout", closedStdout},
+		{"Unread", unread},
+		{"ExitStatus", exitStatus},
+		{"Signals", signals},
+		{"Remove", remove},
+		{"CloseAttached", closeAttached},
+		{"Environment", environment},
+		{"Listen", listen},
+		{"Sweep", sweep},
+		{"CreateFails", createFails},
+		{"Used", used},
+		{"Parallel", parallel},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, newBench(t, target)) })
+	}
+}
+
+// bench is a target in a test.
+type bench struct {
+	Target
+	t       *testing.T
+	session string
+}
+
+func newBench(t *testing.T, target Target) *bench {
+	return &bench{target, t, strings.ToLower(rand.Text())[:12]}
+}
+
+func (b *bench) context() context.Context {
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	b.t.Cleanup(cancel)
+	return ctx
+}
+
+// launch fills in a Launch.
+func (b *bench) launch(script string, change func(*dispatch.Launch)) dispatch.Launch {
+	l := b.Launch(b.t, script)
+	return b.complete(l, change)
+}
+
+func (b *bench) complete(l dispatch.Launch, change func(*dispatch.Launch)) dispatch.Launch {
+	var key [8]byte
+	_, _ = rand.Read(key[:])
+	l.Role, l.Session, l.Key, l.Execution, l.Revision = dispatch.RoleExecution, b.session, fmt.Sprintf("%x", key), "suite/"+b.t.Name(), l.Agent.Name+"-00001"
+	l.Stdin = true
+	if change != nil {
+		change(&l)
+	}
+	return l
+}
+
+// process is a container in a test.
+type process struct {
+	*bench
+	dispatch.Container
+	attached       dispatch.Attached
+	stdout, stderr buffer
+}
+
+// create makes a container, attached and not started.
+func (b *bench) create(script string, change func(*dispatch.Launch)) *process {
+	b.t.Helper()
+	c, err := b.Runtime.Create(b.context(), b.launch(script, change))
+	if err != nil {
+		b.t.Fatalf("create: %v", err)
+	}
+	p := &process{bench: b, Container: c}
+	b.t.Cleanup(func() { b.remove(c.Handle) })
+	if p.attached, err = b.Runtime.Attach(b.context(), c.Handle, &p.stdout, &p.stderr); err != nil {
+		b.t.Fatalf("attach: %v", err)
+	}
+	b.t.Cleanup(func() { _ = p.attached.Close() })
+	return p
+}
+
+func (b *bench) remove(handle string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.Runtime.Remove(ctx, handle); err != nil {
+		b.t.Errorf("remove: %v", err)
+	}
+}
+
+func (p *process) start() *process {
+	p.t.Helper()
+	if err := p.Runtime.Start(p.context(), p.Handle); err != nil {
+		p.t.Fatalf("start: %v", err)
+	}
+	return p
+}
+
+// feed writes to stdin and ends it.
+func (p *process) feed(input []byte) {
+	if len(input) > 0 {
+		if _, err := p.attached.Write(input); err != nil {
+			p.t.Errorf("write to stdin: %v", err)
+		}
+	}
+	if err := p.attached.CloseWrite(); err != nil {
+		p.t.Errorf("end stdin: %v", err)
+	}
+}
+
+// ends waits for the end of the process, and of its output.
+func (p *process) ends(want int) {
+	p.t.Helper()
+	code, err := p.Runtime.Wait(p.context(), p.Handle)
+	if err != nil || code != want {
+		p.t.Errorf("the process ended with %d, %v, want %d", code, err, want)
+	}
+	if err := p.drained(); err != nil {
+		p.t.Errorf("the output is not whole: %v", err)
+	}
+}
+
+// drained waits for the end of the output.
+func (p *process) drained() error {
+	p.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- p.attached.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-p.context().Done():
+		p.t.Fatal("the output does not end")
+		return nil
+	}
+}
+
+// says waits until stdout has a text in it.
+func (p *process) says(text string) {
+	p.t.Helper()
+	for {
+		more := p.stdout.more()
+		if strings.Contains(p.stdout.String(), text) {
+			return
+		}
+		select {
+		case <-more:
+		case <-p.context().Done():
+			p.t.Fatalf("stdout is %q, without %q", p.stdout.String(), text)
+		}
+	}
+}
+
+// buffer is written to by one goroutine and read by another.
+type buffer struct {
+	mu      sync.Mutex
+	b       bytes.Buffer
+	written chan struct{}
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.written != nil {
+		close(b.written)
+		b.written = nil
+	}
+	return b.b.Write(p)
+}
+
+// more is closed at the next write.
+func (b *buffer) more() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.written == nil {
+		b.written = make(chan struct{})
+	}
+	return b.written
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// What is written before anything is read, on both streams and of any size, comes
+// as it was.
+func streams(t *testing.T, b *bench) {
+	p := b.create(Flood, nil).start()
+	input := pattern(5 << 20)
+	p.feed(input)
+	p.ends(0)
+	if got := p.stdout.String(); got != string(input) {
+		t.Errorf("stdout has %d bytes that are not the %d of stdin", len(got), len(input))
+	}
+	if got := p.stderr.String(); got != strings.Repeat("\x00", flood) {
+		t.Errorf("stderr has %d bytes, want %d zeros", len(got), flood)
+	}
+	p = b.create(Both, nil).start()
+	p.feed(nil)
+	p.ends(0)
+	if p.stdout.String() != "out\n" || p.stderr.String() != "err\n" {
+		t.Errorf("got %q and %q", p.stdout.String(), p.stderr.String())
+	}
+}
+
+// A process that is given no stdin reads its end at once.
+func noStdin(t *testing.T, b *bench) {
+	p := b.create(Cat, func(l *dispatch.Launch) { l.Stdin = false }).start()
+	p.ends(0)
+	if got := p.stdout.String(); got != "" {
+		t.Errorf("it wrote %q", got)
+	}
+}
+
+// A process may close stdout long before it ends.
+func closedStdout(t *testing.T, b *bench) {
+	p := b.create(Shut, nil).start()
+	p.says("out\n")
+	p.feed(pattern(1 << 20))
+	p.ends(4)
+	if got := p.stdout.String(); got != "out\n" {
+		t.Errorf("it wrote %q", got)
+	}
+}
+
+// What a process does not read keeps nobody waiting once it has ended.
+func unread(t *testing.T, b *bench) {
+	p := b.create(Exit, nil)
+	wrote := make(chan struct{})
+	p.start()
+	go func() {
+		defer close(wrote)
+		for _, err := p.attached.Write(pattern(1 << 20)); err == nil; {
+			_, err = p.attached.Write(pattern(1 << 20))
+		}
+	}()
+	p.ends(3)
+	_ = p.attached.Close()
+	select {
+	case <-wrote:
+	case <-p.context().Done():
+		t.Error("a write to stdin waits for a process that has ended")
+	}
+}
+
+func exitStatus(t *testing.T, b *bench) {
+	p := b.create(Exit, nil).start()
+	p.feed(nil)
+	p.ends(3)
+	code, err := b.Runtime.Wait(b.context(), p.Handle)
+	if code != 3 || err != nil {
+		t.Errorf("asked again, it ended with %d, %v", code, err)
+	}
+}
+
+func signals(t *testing.T, b *bench) {
+	polite := b.create(Polite, nil).start()
+	polite.says("ready")
+	if err := b.Runtime.Signal(b.context(), polite.Handle, dispatch.Terminate); err != nil {
+		t.Errorf("terminate: %v", err)
+	}
+	polite.ends(7)
+	if got := polite.stdout.String(); got != "ready\nbye\n" {
+		t.Errorf("it wrote %q", got)
+	}
+	for _, s := range []dispatch.Signal{dispatch.Terminate, dispatch.Kill} {
+		if err := b.Runtime.Signal(b.context(), polite.Handle, s); err != nil {
+			t.Errorf("%s after the end: %v", s, err)
+		}
+	}
+	deaf := b.create(Deaf, nil).start()
+	deaf.says("ready")
+	for _, s := range []dispatch.Signal{dispatch.Terminate, dispatch.Kill} {
+		if err := b.Runtime.Signal(b.context(), deaf.Handle, s); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	deaf.ends(128 + 9)
+}
+
+func remove(t *testing.T, b *bench) {
+	for _, state := range []string{"created", "running", "ended"} {
+		p := b.create(Deaf, nil)
+		if state != "created" {
+			p.start()
+			p.says("ready")
+		}
+		if state == "ended" {
+			if err := b.Runtime.Signal(b.context(), p.Handle, dispatch.Kill); err != nil {
+				t.Fatal(err)
+			}
+			p.ends(137)
+		}
+		if !b.Exists(t, p.Handle) {
+			t.Fatalf("%s: it does not exist", state)
+		}
+		waited := make(chan error, 1)
+		if state == "running" {
+			go func() {
+				_, err := b.Runtime.Wait(b.context(), p.Handle)
+				waited <- err
+			}()
+		}
+		b.remove(p.Handle)
+		if b.Exists(t, p.Handle) {
+			t.Errorf("%s: it is still there", state)
+		}
+		_ = p.drained()
+		if state == "running" {
+			// The exit status may be known before the removal is.
+			if err := <-waited; err != nil && !errors.Is(err, dispatch.ErrGone) {
+				t.Errorf("%s: waiting ends with %v", state, err)
+			}
+		}
+		b.remove(p.Handle) // it is no error twice
+		if _, err := b.Runtime.Wait(b.context(), p.Handle); !errors.Is(err, dispatch.ErrGone) {
+			t.Errorf("%s: waiting for what is gone: %v", state, err)
+		}
+	}
+}
+
+// A connection that is closed keeps nobody waiting, and the process goes on.
+func closeAttached(t *testing.T, b *bench) {
+	p := b.create(Polite, nil).start()
+	p.says("ready")
+	for range 2 {
+		_ = p.attached.Close()
+	}
+	_ = p.drained()
+	if err := b.Runtime.Signal(b.context(), p.Handle, dispatch.Terminate); err != nil {
+		t.Error(err)
+	}
+	if code, err := b.Runtime.Wait(b.context(), p.Handle); err != nil || code != 7 {
+		t.Errorf("it ended with %d, %v", code, err)
+	}
+}
+
+// The variables of the spec win.
+func environment(t *testing.T, b *bench) {
+	p := b.create(Vars, func(l *dispatch.Launch) {
+		l.Env = []plan.EnvVar{{Name: "ONE", Value: "1"}, {Name: "TWO", Value: "2"}}
+		spec := *l.Spec
+		spec.Env = append(slices.Clone(spec.Env), plan.EnvVar{Name: "TWO", Value: "two = \"2\""})
+		l.Spec = &spec
+	}).start()
+	p.feed(nil)
+	p.ends(0)
+	if got, want := p.stdout.String(), "1,two = \"2\"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Containers reach the host at the addresses that are told, before the first of
+// them and after the last, and are known by their own.
+func listen(t *testing.T, b *bench) {
+	network := b.Launch(t, Fetch).Spec.Network
+	at, err := b.Runtime.Listen(b.context(), network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := make(chan netip.Addr, 1)
+	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if a, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
+			from <- a.Addr().Unmap().WithZone("")
+		}
+		_, _ = io.WriteString(w, "hello "+req.URL.Path)
+	})}
+	var serving sync.WaitGroup
+	for _, l := range at.Listeners {
+		serving.Go(func() { _ = server.Serve(l) })
+	}
+	defer func() {
+		_ = server.Close()
+		serving.Wait()
+		if at.Close != nil {
+			if err := at.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		}
+	}()
+	if at.V4 == "" && at.V6 == "" {
+		t.Fatal("there is no address")
+	}
+	for _, host := range []string{at.V4, at.V6} {
+		if host == "" {
+			continue
+		}
+		for range 2 {
+			p := b.create(Fetch, func(l *dispatch.Launch) {
+				l.Env = []plan.EnvVar{{Name: "URL", Value: "http://" + host + "/there"}}
+			}).start()
+			p.feed(nil)
+			p.ends(0)
+			if got := p.stdout.String(); got != "hello /there" {
+				t.Errorf("%s: got %q, stderr %q", host, got, p.stderr.String())
+				continue
+			}
+			if a := <-from; !slices.Contains(p.Addresses, a) {
+				t.Errorf("%s: it came from %v, which is none of %v", host, a, p.Addresses)
+			}
+			b.remove(p.Handle)
+		}
+	}
+}
+
+// What other sessions have left goes, whatever it does; what is this one's stays.
+func sweep(t *testing.T, b *bench) {
+	slot := func(l *dispatch.Launch) { l.Role, l.Execution = dispatch.RoleSlot, "" }
+	created, running := b.create(Deaf, slot), b.create(Deaf, nil).start()
+	running.says("ready")
+	old := b.session
+	b.session += "2"
+	ours := b.create(Deaf, slot)
+	names, err := b.Runtime.Sweep(b.context(), b.session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) < 2 || slices.Contains(names, "") {
+		t.Errorf("removed %q, of the two of session %s", names, old)
+	}
+	if b.Exists(t, created.Handle) || b.Exists(t, running.Handle) || !b.Exists(t, ours.Handle) {
+		t.Errorf("there are %v %v, and ours %v", b.Exists(t, created.Handle), b.Exists(t, running.Handle), b.Exists(t, ours.Handle))
+	}
+	if names, err := b.Runtime.Sweep(b.context(), b.session); len(names) > 0 || err != nil {
+		t.Errorf("swept again: %q, %v", names, err)
+	}
+}
+
+func createFails(t *testing.T, b *bench) {
+	if c, err := b.Runtime.Create(b.context(), b.complete(b.Missing(t), nil)); err == nil {
+		b.remove(c.Handle)
+		t.Error("a container was made of an image that is not there")
+	} else if strings.Contains(err.Error(), "\n") {
+		t.Errorf("the error is not one line: %q", err)
+	}
+	ctx, cancel := context.WithCancel(b.context())
+	cancel()
+	if c, err := b.Runtime.Create(ctx, b.launch(Cat, nil)); err == nil {
+		b.remove(c.Handle)
+		t.Error("a container was made for nobody")
+	}
+	if names, err := b.Runtime.Sweep(b.context(), b.session+"2"); len(names) > 0 || err != nil {
+		t.Errorf("left %q, %v", names, err)
+	}
+}
+
+func used(t *testing.T, b *bench) {
+	if n, err := b.Runtime.Used(b.context(), "no-such-volume-"+b.session); n != 0 || err != nil {
+		t.Errorf("a volume that is not there holds %d, %v", n, err)
+	}
+	const size = 3 << 20
+	if n, err := b.Runtime.Used(b.context(), b.Volume(t, size)); n < size || n > 2*size || err != nil {
+		t.Errorf("a volume with %d bytes holds %d, %v", size, n, err)
+	}
+}
+
+// Nothing of one container comes to another.
+func parallel(t *testing.T, b *bench) {
+	var wg sync.WaitGroup
+	seen := make(chan netip.Addr, 4)
+	for i := range cap(seen) {
+		p := b.create(Cat, nil)
+		wg.Go(func() {
+			p.start()
+			input := pattern(300<<10 + i)
+			p.feed(input)
+			p.ends(0)
+			if p.stdout.String() != string(input) {
+				t.Errorf("container %d: %d bytes that are not its own", i, len(p.stdout.String()))
+			}
+			if len(p.Addresses) > 0 {
+				seen <- p.Addresses[0]
+			}
+		})
+	}
+	wg.Wait()
+	close(seen)
+	var all []netip.Addr
+	for a := range seen {
+		if slices.Contains(all, a) {
+			t.Errorf("two containers have the address %v", a)
+		}
+		all = append(all, a)
+	}
+}
