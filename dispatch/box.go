@@ -165,7 +165,7 @@ func (b *box) stop(ctx context.Context) {
 	}
 }
 
-// end removes the container, whatever it does, and drops what nobody has read.
+// end removes the container, whatever it does. What it wrote is still there.
 func (b *box) end() {
 	if b.door != nil {
 		b.door.shut()
@@ -174,7 +174,6 @@ func (b *box) end() {
 	if b.attached != nil {
 		_ = b.attached.Close()
 	}
-	b.out.discard()
 }
 
 // remove removes the container. It has a time of its own, since nothing else would
