@@ -281,7 +281,7 @@ func (s *summary) word(st Status, held bool) Word {
 	case plan.StateBroken:
 		return WordBroken
 	case plan.StateExited:
-		if stopped {
+		if stopped || s.ended(st) {
 			return WordStopped
 		}
 		if s.heldFor(st.ID.String(), plan.CodeCrashLoop) {
@@ -289,7 +289,7 @@ func (s *summary) word(st Status, held bool) Word {
 		}
 		return exited(*st.ExitCode)
 	case plan.StateCreated:
-		if stopped {
+		if stopped || s.ended(st) {
 			return WordStopped
 		}
 		return WordCreated
@@ -305,6 +305,12 @@ func (s *summary) word(st Status, held bool) Word {
 		return WordRemoved
 	}
 	return WordWaiting
+}
+
+// ended reports whether a daemon is left alone by its restart rule.
+func (s *summary) ended(st Status) bool {
+	key := st.ID.String()
+	return st.Kind == plan.DaemonAgent && (s.heldFor(key, plan.CodeFinished) || s.heldFor(key, plan.CodeRestartLimit))
 }
 
 // onlyWaits reports whether nothing is wrong with the resource itself.

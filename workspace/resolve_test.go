@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -410,6 +411,9 @@ func desiredText(t *testing.T, d plan.Desired, specs bool) string {
 		}
 		if r.Restart != (plan.Restart{}) {
 			fmt.Fprintf(&b, ", restart %s max %d", r.Restart.Policy, r.Restart.Max)
+			if r.Restart.Curve != "" || r.Restart.Lifetime != 0 {
+				fmt.Fprintf(&b, " curve %s lifetime %s", r.Restart.Curve, r.Restart.Lifetime)
+			}
 		}
 		b.WriteString("\n")
 		for _, why := range r.Blocked {
@@ -424,6 +428,12 @@ func desiredText(t *testing.T, d plan.Desired, specs bool) string {
 		}
 		for _, h := range r.Hooks {
 			hookText(&b, h, specs)
+		}
+		if r.Dispatch != nil && specs {
+			settings := r.Dispatch.Data()
+			for _, key := range slices.Sorted(maps.Keys(settings)) {
+				fmt.Fprintf(&b, "  %s: %s\n", key, settings[key])
+			}
 		}
 		if specs {
 			specText(t, &b, r.Spec)

@@ -44,6 +44,8 @@ type decision struct {
 	todo     *runPlan      // of what is run; nil = it is not
 	revision *revisionPlan // of a TaskAgent; nil = it is none
 
+	wake time.Time // when there is something to do about it; zero = never
+
 	hold *hold // nothing is done
 	note *hold // worth saying, though what is wished is done
 

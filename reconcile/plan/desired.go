@@ -82,6 +82,10 @@ const (
 type Restart struct {
 	Policy RestartPolicy `json:"policy,omitempty"` // "" = always
 	Max    int           `json:"max,omitempty"`    // restarts in all; 0 = no limit
+	Curve  RestartCurve  `json:"curve,omitempty"`
+	// Lifetime is how long a process may run: then it is stopped, and the policy
+	// decides; 0 = no limit.
+	Lifetime time.Duration `json:"lifetime,omitempty"`
 }
 
 // Resource is one thing that should be.

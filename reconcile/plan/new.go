@@ -69,6 +69,7 @@ func (p *Plan) report(v *view, d *decision) {
 		}
 		p.Held = append(p.Held, c)
 	}
+	p.wakeAt(d.wake)
 	if d.todo != nil {
 		p.wakeAt(d.todo.wake)
 	}

@@ -225,6 +225,7 @@ const (
 	// were counted for: a new spec counts from zero. "stopped" is "true" after
 	// it was stopped as somebody wished: its next start is no restart. "cause" is
 	// why it was stopped otherwise, as the end of "it …"; "" = it exited by itself.
+	// "finished" is the handle of a container that its restart rule leaves alone.
 	RecordRestarts RecordKind = "restarts"
 	// RecordBrake has in Data "held", "true" while the mass-delete brake keeps
 	// the instance. Without it the brake would release itself as soon as enough

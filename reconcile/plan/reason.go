@@ -21,6 +21,8 @@ const (
 
 	CodeSettings Code = "settings-changed" // how it is given work
 
+	CodeLifetime Code = "lifetime" // it has run for as long as it may
+
 	CodeRerun Code = "rerun" // somebody asked for another run
 	CodeSlot  Code = "slot"  // a slot of its schedule has come
 	CodeEnded Code = "ended" // a run has ended, or what is left of it is no longer kept

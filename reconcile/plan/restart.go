@@ -9,27 +9,6 @@ import (
 	"time"
 )
 
-// The curve on which a container that exits by itself is restarted: the k-th
-// restart waits restartFirst·2^(k−1), at most restartMost, after the exit. One
-// that ran for restartStable begins anew.
-const (
-	restartFirst  = 10 * time.Second
-	restartMost   = 300 * time.Second
-	restartStable = 600 * time.Second
-)
-
-// restartDelay is how long the restart after streak others waits.
-func restartDelay(streak int) time.Duration {
-	d := restartFirst
-	for range streak {
-		d *= 2
-		if d >= restartMost {
-			return restartMost
-		}
-	}
-	return d
-}
-
 // killedCode is the exit code of what was killed.
 const killedCode = 137
 
@@ -71,10 +50,10 @@ func (v *view) crashLoops(d *decision) bool {
 // restartAt is when the exited object may be started again; zero = at once.
 func (v *view) restartAt(d *decision) time.Time {
 	r := v.restarts(d)
-	if !v.opts.Supervise || d.current.Finished.IsZero() || r.stopped || v.startAsked(d) {
+	if !v.opts.Supervise || d.current.Finished.IsZero() || r.stopped || r.atOnce || v.startAsked(d) {
 		return time.Time{}
 	}
-	delay := restartDelay(r.streak)
+	delay := d.res.Restart.Curve.times().delay(r.streak)
 	at := d.current.Finished.Add(delay)
 	if at.Sub(v.opts.Now) > delay { // the clock was set back
 		return time.Time{}
@@ -89,6 +68,8 @@ func (v *view) clock(t time.Time) string { return t.In(v.opts.Now.Location()).Fo
 type restarts struct {
 	count, streak int
 	stopped       bool
+	atOnce        bool   // it ran for so long that it is restarted at once
+	finished      string // the handle of what is done
 	cause         string // why it was stopped, as the end of "it …"; "" = it exited
 }
 
@@ -99,6 +80,9 @@ func (v *view) restarts(d *decision) restarts {
 	}
 	r := restarts{count: rec.Restarts(o.Digest), streak: rec.counted("streak", o.Digest)}
 	r.stopped = rec.isOf(o.Digest) && rec.Data["stopped"] == "true"
+	if rec.isOf(o.Digest) {
+		r.finished = rec.Data["finished"]
+	}
 	if rec.isOf(o.Digest) && o.State == StateExited {
 		r.cause = rec.Data["cause"]
 	}
@@ -106,8 +90,8 @@ func (v *view) restarts(d *decision) restarts {
 	if o.up() {
 		end = v.opts.Now
 	}
-	if !o.Started.IsZero() && end.Sub(o.Started) >= restartStable {
-		r.streak = 0
+	if t := d.res.Restart.Curve.times(); !o.Started.IsZero() && end.Sub(o.Started) >= t.stable {
+		r.streak, r.atOnce = 0, t.atOnce
 	}
 	return r
 }
@@ -116,6 +100,9 @@ func (v *view) countRestart(d *decision) Record {
 	r := v.restarts(d)
 	if r.stopped {
 		return v.restartsRecord(d, restarts{})
+	}
+	if r.atOnce {
+		return v.restartsRecord(d, restarts{count: r.count + 1})
 	}
 	return v.restartsRecord(d, restarts{count: r.count + 1, streak: r.streak + 1})
 }
@@ -131,6 +118,9 @@ func (v *view) restartsRecord(d *decision, r restarts) Record {
 	}
 	if r.cause != "" {
 		data["cause"] = r.cause
+	}
+	if r.finished != "" {
+		data["finished"] = r.finished
 	}
 	return Record{ID: d.id, Kind: RecordRestarts, At: v.opts.Now, Data: data}
 }

@@ -15,7 +15,9 @@ func (v *view) wishStarted(d *decision) {
 	switch d.current.State {
 	case StateRunning:
 		v.noteDeaf(d)
-		v.wishRestarted(d)
+		if !v.outlived(d) {
+			v.wishRestarted(d)
+		}
 		return
 	case StatePaused:
 		if v.restartAsked(d) && d.res.Want != WantOnce && !d.current.Keep {
@@ -24,6 +26,9 @@ func (v *view) wishStarted(d *decision) {
 		}
 		d.departed(CodePaused, "it is paused")
 	case StateCreated: // starting it counts as nothing
+		if v.wasFinished(d) {
+			return
+		}
 		if d.current.Started.IsZero() { // by a pass that did not get further
 			d.because(CodeUnfinished, "it was created and never started")
 		} else {
@@ -65,6 +70,7 @@ func (v *view) finished(d *decision) bool {
 		return false
 	}
 	d.note = &hold{reasons: []Reason{{CodeFinished, text, d.origin}}, benign: true}
+	v.noteFinished(d)
 	return true
 }
 

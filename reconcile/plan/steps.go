@@ -222,6 +222,8 @@ func (d *decision) recordReason(kind RecordKind) Reason {
 		return Reason{CodeQueued, "it waits for room", d.origin}
 	case kind == RecordSlot:
 		return Reason{CodeSlot, "its slots are remembered", d.origin}
+	case kind == RecordRestarts && len(d.reasons) == 0:
+		return Reason{CodeFinished, "that it is finished is not recorded yet", d.origin}
 	case len(d.reasons) == 0:
 		return Reason{CodeUnfinished, "the ports it was given are not recorded yet", d.origin}
 	}
