@@ -17,6 +17,11 @@ const (
 	DeliveryMetadata Delivery = "Metadata"
 )
 
+const (
+	maxScheduleInput = 128 << 10
+	maxSizeMB        = 1 << 40
+)
+
 // TaskAgent is a CLRK TaskAgent; defaults are filled in.
 type TaskAgent struct {
 	Pos             Pos
@@ -32,10 +37,13 @@ type TaskAgent struct {
 	WarmPoolIdleTTL time.Duration
 	Streaming       bool
 	State           *State
+	ContentType     string // of replies; "": none is given
+	WarmStarted     bool   // the processes of the warm pool are started
 }
 
 // State is the volume that a TaskAgent's executions share.
 type State struct {
+	Pos         Pos // of MountPath, or of what has it by default
 	MountPath   string
 	SizeLimitMB int64 // 0: no limit
 }
@@ -60,20 +68,27 @@ func (c cursor) taskAgent() *TaskAgent {
 	if t.Timeout == 0 {
 		t.Timeout = 100 * time.Second
 	}
-	if t.WarmPoolIdleTTL == 0 {
+	switch {
+	case t.WarmPoolIdleTTL == 0:
 		t.WarmPoolIdleTTL = 10 * time.Minute
+	case !spec.at("warmPoolSize").set():
+		c.warn(spec.at("warmPoolIdleTTL").n.Pos, summaryNoEffect, "there is no warm pool: warmPoolSize is 0", "")
 	}
 	if m := spec.at("delivery").at("mode").word(); m.IsSet() {
 		t.Delivery = Delivery(m.V)
 	}
 	if in := spec.at("scheduleInput"); in.set() {
 		t.ScheduleInput = in.n.appendJSON(nil)
+		if n := len(t.ScheduleInput); n > maxScheduleInput {
+			in.invalid(fmt.Sprintf("it takes %d bytes as JSON; at most %d are kept", n, maxScheduleInput), "keep large data where the agent can fetch it")
+		}
 	}
 	for _, name := range []string{"scheduleInput", "timeZone"} {
 		if v := spec.at(name); v.set() && !spec.at("schedule").set() {
 			c.warn(v.n.Pos, summaryNoEffect, "there is no schedule", "")
 		}
 	}
+	t.annotations(c)
 	return t
 }
 
@@ -136,9 +151,13 @@ func (c cursor) state() *State {
 	if !c.is("a map", NodeMap) {
 		return nil
 	}
-	s := &State{MountPath: "/var/clrk/state", SizeLimitMB: c.at("sizeLimitMB").count().V}
+	s := &State{Pos: c.n.Pos, MountPath: "/var/clrk/state", SizeLimitMB: c.at("sizeLimitMB").count().V}
+	if s.SizeLimitMB > maxSizeMB {
+		c.at("sizeLimitMB").invalid(fmt.Sprintf("%d is more than any disk has", s.SizeLimitMB), "leave it out for no limit")
+		s.SizeLimitMB = 0
+	}
 	if p := c.at("mountPath").absolutePath(); p.IsSet() {
-		s.MountPath = p.V
+		s.MountPath, s.Pos = p.V, p.Pos
 	}
 	return s
 }

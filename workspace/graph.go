@@ -156,7 +156,7 @@ func (t *Tree) graph(resources map[plan.ID]*plan.Resource) *Graph {
 		g.Nodes = append(g.Nodes, n)
 	}
 	for _, doc := range t.documents {
-		if doc.Kind == schema.KindDaemonAgent && !doc.Invalid {
+		if (doc.Kind == schema.KindDaemonAgent || doc.Kind == schema.KindTaskAgent) && !doc.Invalid {
 			id := documentID(doc)
 			g.Nodes = append(g.Nodes, Node{ID: id, Name: doc.Meta.Name.V, Origin: doc.Pos, Blocked: blocked(id)})
 		}

@@ -138,7 +138,7 @@ func (r *resolver) addDocument(id plan.ID, doc schema.Document) {
 	case doc.Kind == schema.KindDaemonAgent:
 		r.daemon(added, doc)
 	default:
-		added.Blocked = []plan.Reason{r.report.block(doc.Pos, plan.CodeUnsupported, summaryUnsupported, "", "%s %s is well-formed, but it cannot be run", doc.Kind, displayName(doc))}
+		r.taskAgent(added, doc)
 	}
 	added.Blocked = append(added.Blocked, r.tree.refused[doc.Pos]...)
 }
@@ -180,11 +180,11 @@ func (r *resolver) checkNames() {
 	names := map[string]plan.ID{}
 	for _, id := range ids {
 		res := r.resources[id]
+		if id.Kind == plan.TaskAgent || id.Kind.Role() == plan.RoleSupport {
+			continue // containers of these are named by execution, or there is none
+		}
 		name := strings.ToLower(res.Name)
-		switch id.Kind {
-		case plan.TaskAgent:
-			continue // its containers are named by execution
-		case plan.CronTask:
+		if id.Kind == plan.CronTask {
 			name += "-SLOT"
 		}
 		other, taken := names[name]

@@ -63,7 +63,7 @@ func (g *Graph) addTasks(t *Tree, blocked func(plan.ID) bool) {
 // graphRank is the place of a kind among the nodes.
 func graphRank(k plan.Kind) int {
 	return slices.Index([]plan.Kind{
-		plan.Manifest, plan.DaemonAgent, plan.Task, plan.CronTask,
+		plan.Manifest, plan.DaemonAgent, plan.TaskAgent, plan.Task, plan.CronTask,
 		plan.Kind(schema.KindAgent), plan.Kind(schema.KindContext), plan.Kind(schema.KindConfigMap),
 	}, k)
 }
