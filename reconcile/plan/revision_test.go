@@ -120,7 +120,7 @@ func TestAssumedRevisions(t *testing.T) {
 			"taskagent/edited":   "replace: new revision of edited (template changed)",
 			"taskagent/gone":     "delete: no longer in the workspace",
 			"taskagent/new":      "create: new revision new-00001",
-			"taskagent/settings": "update: no new revision: timeout 5s → 6s",
+			"taskagent/settings": "update: timeout 5s → 6s (no new revision)",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("facts known: %t (-want +got):\n%s", known, diff)

@@ -233,7 +233,7 @@ func settingsText(was, now map[string]string) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s → %s", key, settingText(key, was[key]), settingText(key, now[key])))
 	}
-	return "no new revision: " + strings.Join(parts, ", ")
+	return strings.Join(parts, ", ") + " (no new revision)"
 }
 
 // settingText is a setting for people.
