@@ -101,6 +101,7 @@ var homes = []struct {
 	{"github.com/google/jsonschema-go/", []string{"cmd/agent-server"}, "it belongs to the MCP SDK"},
 	{"github.com/prometheus/", []string{"cmd/reconcile"}, "what is counted is known where everything is wired"},
 	{"github.com/aymanbagabas/go-udiff", []string{"render"}, "what a difference looks like is a matter of the views"},
+	{"github.com/cloudevents/", nil, "events are written in dispatch; the SDK only checks them, in tests"},
 	{"github.com/spf13/", []string{"cmd/reconcile"}, "the command line is one package"},
 	{"os/exec", []string{"workspace", "podman", "hooks", "repos", "secrets", "cmd"}, "processes are started by adapters"},
 	{"gopkg.in/yaml", nil, "go.yaml.in/yaml/v4 is our YAML"},

@@ -285,7 +285,7 @@ func (e *execution) forget() {
 	d.drop(st)
 	d.mu.Unlock()
 	if replaced && d.opt.Idle != nil {
-		d.opt.Idle(st.agent.ID, revision)
+		d.opt.Idle(e.info.Agent, revision)
 	}
 	d.tasks.Done()
 }

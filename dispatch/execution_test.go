@@ -56,6 +56,7 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("%d in flight: it counts until it has ended", n)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if told != 10*time.Second || killed != 15*time.Second {
 			t.Errorf("told to end after %v, killed after %v", told, killed)
 		}
@@ -202,6 +203,7 @@ func TestOpening(t *testing.T) {
 		killed := l.stop
 		var fails atomic.Bool
 		fails.Store(true)
+		synctest.Wait()
 		l.mem.Fault = func(op string, _ dispatch.Launch) error {
 			if op == "Sweep" && fails.Load() {
 				return errors.New("no runtime")

@@ -265,6 +265,7 @@ func TestAnswerOnPost(t *testing.T) {
 		c = l.begin(request("POST", "late", ""))
 		<-c.done
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if c.res.StatusCode != 504 || !slices.Equal(late, []int{404}) {
 			t.Errorf("%d, and its reply %v", c.res.StatusCode, late)
 		}

@@ -239,6 +239,7 @@ func TestReplies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t, func(o *dispatch.DispatcherOptions) { o.MaxReply = 4 << 20 })
+				synctest.Wait()
 				l.mem.Programs["a"] = c.program
 				if c.program == nil {
 					l.mem.Programs["a"] = write("", 0)

@@ -184,8 +184,11 @@ func TestSlotsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)
 		var tries atomic.Int32
+		var fails atomic.Bool
+		fails.Store(true)
+		synctest.Wait()
 		l.mem.Fault = func(op string, x dispatch.Launch) error {
-			if op == "Create" && x.Role == dispatch.RoleSlot {
+			if fails.Load() && op == "Create" && x.Role == dispatch.RoleSlot {
 				tries.Add(1)
 				return errors.New("no room")
 			}
@@ -205,7 +208,7 @@ func TestSlotsFail(t *testing.T) {
 		if res := l.do(request("POST", "a", "")); res.StatusCode != 200 {
 			t.Errorf("a request: %s", res.Status)
 		}
-		l.mem.Fault = nil
+		fails.Store(false)
 		time.Sleep(time.Minute)
 		if s := l.status("a").Slots; s.Ready != 1 || s.Problem != "" {
 			t.Errorf("%+v", s)
@@ -234,6 +237,7 @@ func TestSlotsBreak(t *testing.T) {
 	for op, want := range map[string]int{"Attach": 200, "Start": 502} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, nil)
+			synctest.Wait()
 			l.mem.Fault = func(o string, x dispatch.Launch) error {
 				if o == op && x.Role == dispatch.RoleSlot {
 					return errors.New("broken")
