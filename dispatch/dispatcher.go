@@ -47,6 +47,7 @@ type Dispatcher struct {
 	agents   map[plan.ID]*agentState // by canonical ID
 	known    bool                    // it was told which there are
 	opened   bool                    // the leftovers of others are gone
+	opening  chan struct{}           // closed once opened
 	draining bool
 	loops    context.Context // of schedules and slots, once opened
 
@@ -80,8 +81,15 @@ func NewDispatcher(o DispatcherOptions) *Dispatcher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Dispatcher{opt: o, metadata: newMetadata(o), agents: map[plan.ID]*agentState{}, live: map[*execution]struct{}{}}
+	return &Dispatcher{
+		opt: o, metadata: newMetadata(o), opening: make(chan struct{}),
+		agents: map[plan.ID]*agentState{}, live: map[*execution]struct{}{},
+	}
 }
+
+// Opened is closed once requests are taken, of the agents that [Dispatcher.Set] was
+// told of.
+func (d *Dispatcher) Opened() <-chan struct{} { return d.opening }
 
 // Run removes what other sessions have left, opens, and returns once ctx has ended
 // and nothing is left of its own: slots are dropped at once, executions may go on
@@ -92,6 +100,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		defer cancel()
 		d.mu.Lock()
 		d.opened, d.loops = true, loops
+		close(d.opening)
 		for _, st := range d.agents {
 			d.settle(st)
 		}
@@ -134,6 +143,9 @@ func (d *Dispatcher) stopAll() {
 		e.cancel(errStopped)
 	}
 }
+
+// defaultTimeout is that of an agent that has none.
+const defaultTimeout = 100 * time.Second
 
 // Set says which agents there are. What runs goes on as it was accepted; what comes
 // is for the agents as they are now. One caller at a time.
@@ -249,6 +261,9 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 		decided: make(chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	if e.agent.Timeout <= 0 {
+		e.agent.Timeout = defaultTimeout
+	}
 	e.deadline = time.AfterFunc(e.agent.Timeout, func() { e.cancel(errDeadline) })
 	st.active++
 	st.inUse[e.info.Revision]++

@@ -58,7 +58,7 @@ func (f *Folder) Begin(e Execution) (Entry, error) {
 		return nil, err
 	}
 	dir := filepath.Join(f.Dir(e.Agent), e.Key)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o700), os.Mkdir(dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("keep execution %s: %w", e.ID, err)
 	}
 	if err := writeFile(filepath.Join(dir, executionFile), e, false); err != nil {

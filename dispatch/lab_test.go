@@ -91,11 +91,16 @@ func (l *lab) open(change func(*dispatch.DispatcherOptions)) {
 	}
 	l.journal = opt.Journal
 	l.d = dispatch.NewDispatcher(opt)
+	l.stop = l.run()
+}
+
+// run runs the dispatcher until the result is called.
+func (l *lab) run() func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	d := l.d
 	go func() { _ = d.Run(ctx); close(ended) }()
-	l.stop = sync.OnceFunc(func() { cancel(); <-ended })
+	return sync.OnceFunc(func() { cancel(); <-ended })
 }
 
 // agent is one that runs a program, at revision 1.

@@ -288,7 +288,8 @@ func (d *door) response(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// copyAll fills a spool, unless closed is.
+// copyAll fills a spool, unless closed is. It reads all in any case, since who is
+// not heard to the end may not hear the answer either.
 func copyAll(to *spool, from io.Reader, closed <-chan struct{}) error {
 	buf := make([]byte, bufferSize)
 	for {
@@ -300,10 +301,8 @@ func copyAll(to *spool, from io.Reader, closed <-chan struct{}) error {
 		default:
 		}
 		switch {
-		case to.failed() != nil:
-			return to.failed()
 		case errors.Is(err, io.EOF):
-			return nil
+			return to.failed()
 		case err != nil:
 			return err
 		}
