@@ -40,7 +40,7 @@ type repeat struct {
 // begin books what a pass is to do.
 func (rs repeats) begin(changes []plan.Change) {
 	for _, c := range changes {
-		if len(c.ReplacePaths) == 0 {
+		if len(c.ReplacePaths) == 0 || c.ID.Kind == plan.TaskAgent { // which is made of no folder
 			continue
 		}
 		if rs[c.ID] == nil {

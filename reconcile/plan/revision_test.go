@@ -131,6 +131,14 @@ func TestAssumedRevisions(t *testing.T) {
 	}
 }
 
+// A daemon that ends stops what runs, and makes nothing.
+func TestNoRevisionOfWhatIsToStop(t *testing.T) {
+	s := parseScene(t, "taskagent/t level=debug timeout=5s want=stopped", "fact image:img:1 known sha256:one\nrevision taskagent/t 1 1h level=info\ndispatch taskagent/t timeout=1m", "")
+	if p := plan.New(s.desired, s.observed, s.options); len(p.Steps) > 0 || !p.Complete {
+		t.Errorf("%s", p)
+	}
+}
+
 func TestSavedRevisionPlan(t *testing.T) {
 	const observed = "fact image:img:1 known sha256:one local\nrevision taskagent/t 1 1h level=info\ndispatch taskagent/t timeout=1m"
 	s := parseScene(t, "taskagent/t level=debug timeout=5s", observed, "")

@@ -72,6 +72,10 @@ func (v *view) convergeRevisions(d *decision, all decisions) {
 	if d.hold = v.standing(d.res); d.hold != nil {
 		return
 	}
+	if d.res.Want == WantStopped {
+		d.note = &hold{reasons: []Reason{{CodeKept, "nothing is made of it now", d.origin}}, benign: true}
+		return
+	}
 	v.wishRevision(d, all)
 	v.wishSettings(d)
 	if h := v.vetoRevision(d, all); h != nil {
