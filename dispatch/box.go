@@ -27,10 +27,13 @@ type box struct {
 	launch   Launch
 	mode     plan.DeliveryMode
 	handle   string
-	door     *door // nil = it cannot reach the metadata service
-	attached Attached
+	door     *door    // nil = it cannot reach the metadata service
+	attached Attached // nil = not yet
+	started  bool     // so is the process
 	out      *spool
 	log      *logSink
+	stdout   *logStream
+	stderr   *logStream
 	flood    chan struct{} // closed when it writes more than out takes
 
 	onExit func()        // called once exited is closed; nil = nobody
@@ -77,35 +80,41 @@ func (d *Dispatcher) make(ctx context.Context, a plan.Agent, role Role, executio
 	return b, nil
 }
 
-// start attaches to the container and starts its process. The caller ends the box
-// in any case.
-func (b *box) start(ctx context.Context) error {
-	stdout, stderr := b.log.stream("stdout"), b.log.stream("stderr")
-	var body io.Writer = &tee{b.out, stdout}
+// attach connects to the process that will be.
+func (b *box) attach(ctx context.Context) error {
+	b.stdout, b.stderr = b.log.stream("stdout"), b.log.stream("stderr")
+	var body io.Writer = &tee{b.out, b.stdout}
 	if b.mode == plan.DeliverMetadata {
-		body = stdout // the reply comes another way
+		body = b.stdout // the reply comes another way
 	}
-	attached, err := b.d.opt.Runtime.Attach(ctx, b.handle, body, stderr)
+	attached, err := b.d.opt.Runtime.Attach(ctx, b.handle, body, b.stderr)
 	if err != nil {
 		return fmt.Errorf("attach to the container: %w", err)
 	}
 	b.attached = attached
+	return nil
+}
+
+// start starts the process of a box that is attached. Whatever comes of it, the
+// caller ends the box.
+func (b *box) start(ctx context.Context) error {
 	if err := b.d.opt.Runtime.Start(ctx, b.handle); err != nil {
-		_ = attached.Close()
-		_ = attached.Wait()
+		_ = b.attached.Close()
+		_ = b.attached.Wait()
 		return fmt.Errorf("start the container: %w", err)
 	}
+	b.started = true
 	b.d.tasks.Go(func() {
 		// Nothing ends it but the end of the process: it must be known.
 		b.exit, b.err = b.d.opt.Runtime.Wait(context.WithoutCancel(ctx), b.handle)
-		late := time.AfterFunc(outputGrace, func() { _ = attached.Close() })
-		missing := attached.Wait()
+		late := time.AfterFunc(outputGrace, func() { _ = b.attached.Close() })
+		missing := b.attached.Wait()
 		if !late.Stop() {
 			missing = errors.Join(missing, errors.New("the output goes on after the process has ended"))
 		}
-		_ = attached.Close()
-		stdout.close()
-		stderr.close()
+		_ = b.attached.Close()
+		b.stdout.close()
+		b.stderr.close()
 		b.out.end(missing)
 		close(b.exited)
 		if b.onExit != nil {

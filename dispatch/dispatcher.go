@@ -260,6 +260,7 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 		served:  make(chan struct{}),
 		decided: make(chan struct{}),
 	}
+	e.noted = e.info
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	if e.agent.Timeout <= 0 {
 		e.agent.Timeout = defaultTimeout

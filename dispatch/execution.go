@@ -20,6 +20,7 @@ type execution struct {
 	st    *agentState
 	agent plan.Agent // as it was when the request was accepted
 	event *event
+	noted Execution // when it was accepted
 	info  Execution // for the goroutine that runs it
 	entry Entry     // nil = its log is not kept
 	// live: the reply is sent as it is written.
@@ -58,15 +59,27 @@ func (e *execution) offer(r *reply) bool {
 func (e *execution) run() {
 	defer e.forget()
 	e.publish()
-	e.begin()
-	b, err := e.launch()
+	begun := make(chan struct{})
+	go func() {
+		defer close(begun)
+		e.begin()
+	}()
+	b, err := e.launch(begun)
 	if err != nil {
 		e.fail(err)
+		<-begun
 		e.finish()
 		<-e.served
 		return
 	}
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		<-begun
+		e.log(b)
+	}()
 	e.attend(b)
+	<-logged
 	if err := b.log.end(); err != nil {
 		e.d.opt.Log.Warn("the log of an execution is not whole", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
 	}
@@ -83,33 +96,39 @@ func (e *execution) run() {
 
 // begin notes the execution. One whose log cannot be kept goes on without.
 func (e *execution) begin() {
-	entry, err := e.d.opt.Journal.Begin(e.info)
+	entry, err := e.d.opt.Journal.Begin(e.noted)
 	if err != nil {
-		e.d.opt.Log.Warn("the log of an execution is not kept", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
+		e.d.opt.Log.Warn("the log of an execution is not kept", "agent", e.noted.Agent, "execution", e.noted.ID, "err", err)
 		return
 	}
 	e.entry = entry
 }
 
+// log has the log of a container kept.
+func (e *execution) log(b *box) {
+	if e.entry == nil {
+		b.log.bind(nil)
+		return
+	}
+	b.log.bind(e.entry)
+}
+
 // launch returns the container with the process started: a slot, or one of its own.
-func (e *execution) launch() (*box, error) {
+// A process that was not started before is once the execution has begun.
+func (e *execution) launch(begun <-chan struct{}) (*box, error) {
 	if b := e.d.take(e.st, e.agent); b != nil {
-		started := b.attached != nil
-		e.bind(b)
-		if started {
+		e.assign(b)
+		if b.started {
 			e.warm("started")
 			return b, nil
 		}
-		err := b.start(e.ctx)
+		err := e.start(b, begun)
 		if err == nil {
 			e.warm("initialised")
 			return b, nil
 		}
 		e.d.opt.Log.Warn("a slot was of no use", "agent", e.info.Agent, "err", err)
-		begun := b.attached != nil
-		b.end()
-		b.out.discard()
-		if begun {
+		if b.attached != nil {
 			return nil, err // its process may have seen the event
 		}
 	}
@@ -117,25 +136,32 @@ func (e *execution) launch() (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.bind(b)
-	if err := b.start(e.ctx); err != nil {
-		b.end()
-		b.out.discard()
+	e.assign(b)
+	if err := e.start(b, begun); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// bind gives a container to the execution, before its process can ask for that.
-func (e *execution) bind(b *box) {
+// assign lets a container find the event, before its process can ask for that.
+func (e *execution) assign(b *box) {
 	if b.door != nil {
 		b.door.assign(e)
 	}
-	if e.entry != nil {
-		b.log.bind(e.entry)
-	} else {
-		b.log.bind(nil)
+}
+
+// start starts the process of a container, which is gone when that fails.
+func (e *execution) start(b *box, begun <-chan struct{}) error {
+	err := b.attach(e.ctx)
+	if err == nil {
+		<-begun
+		err = b.start(e.ctx)
 	}
+	if err != nil {
+		b.end()
+		b.out.discard()
+	}
+	return err
 }
 
 func (e *execution) warm(how string) {

@@ -52,44 +52,88 @@ func (f *Folder) Dir(agent plan.ID) string {
 // Begin implements [Journal].
 func (f *Folder) Begin(e Execution) (Entry, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	list, err := f.read(e.Agent)
+	if err == nil {
+		f.agents[canonical(e.Agent)] = append(list, e)
+	}
+	f.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(f.Dir(e.Agent), e.Key)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o700), os.Mkdir(dir, 0o700)); err != nil {
+	x := &folderEntry{Folder: f, dir: filepath.Join(f.Dir(e.Agent), e.Key)}
+	if err := x.begin(e); err != nil {
+		f.update(e.Agent, func(list []Execution) []Execution {
+			return slices.DeleteFunc(list, func(o Execution) bool { return o.Key == e.Key && o.Outcome == Running })
+		})
 		return nil, fmt.Errorf("keep execution %s: %w", e.ID, err)
 	}
-	if err := writeFile(filepath.Join(dir, executionFile), e, false); err != nil {
-		return nil, errors.Join(fmt.Errorf("keep execution %s: %w", e.ID, err), os.RemoveAll(dir))
-	}
-	log, err := os.OpenFile(filepath.Join(dir, logFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("keep the log of execution %s: %w", e.ID, err), os.RemoveAll(dir))
-	}
-	f.agents[canonical(e.Agent)] = append(list, e)
-	return &folderEntry{f, log, dir}, f.prune(e.Agent)
+	return x, nil
 }
 
+func (f *Folder) update(agent plan.ID, change func([]Execution) []Execution) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.agents[canonical(agent)] = change(f.agents[canonical(agent)])
+}
+
+// folderEntry is an execution in its folder.
 type folderEntry struct {
 	*Folder
-	log *os.File
 	dir string
+	log *os.File // nil = nothing was written
 }
 
-func (x *folderEntry) Write(p []byte) (int, error) { return x.log.Write(p) }
-
-func (x *folderEntry) End(e Execution) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	list := x.agents[canonical(e.Agent)]
-	for i := range list {
-		if list[i].Key == e.Key {
-			list[i] = e
-		}
+// begin makes the folder. Whoever is killed meanwhile leaves one without a file, or
+// with an empty one.
+func (x *folderEntry) begin(e Execution) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
 	}
-	return errors.Join(x.log.Close(), writeFile(filepath.Join(x.dir, executionFile), e, false))
+	if err := os.Mkdir(x.dir, 0o700); errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(os.MkdirAll(filepath.Dir(x.dir), 0o700), os.Mkdir(x.dir, 0o700))
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(x.dir, executionFile), append(b, '\n'), 0o600); err != nil {
+		return errors.Join(err, os.RemoveAll(x.dir))
+	}
+	return nil
+}
+
+// Write is for one goroutine at a time, and not for one beside End.
+func (x *folderEntry) Write(p []byte) (int, error) {
+	if x.log == nil {
+		log, err := os.OpenFile(filepath.Join(x.dir, logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return 0, err
+		}
+		x.log = log
+	}
+	return x.log.Write(p)
+}
+
+// End implements [Entry].
+func (x *folderEntry) End(e Execution) error {
+	var err error
+	if x.log != nil {
+		err = x.log.Close()
+	}
+	err = errors.Join(err, writeFile(filepath.Join(x.dir, executionFile), e, false))
+	var old []Execution
+	x.update(e.Agent, func(list []Execution) []Execution {
+		for i := range list {
+			if list[i].Key == e.Key {
+				list[i] = e
+			}
+		}
+		list, old = newest(list)
+		return list
+	})
+	return errors.Join(err, x.drop(old))
 }
 
 // Recent implements [Journal].
@@ -128,12 +172,11 @@ func (f *Folder) read(agent plan.ID) ([]Execution, error) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name(), executionFile)
-		var e Execution
-		err := readFile(path, &e)
-		if errors.Is(err, fs.ErrNotExist) {
-			_ = os.Remove(filepath.Dir(path)) // it was never begun, if it is empty
+		if unbegun(path) {
+			continue
 		}
-		if err != nil || e.Key != entry.Name() {
+		var e Execution
+		if err := readFile(path, &e); err != nil || e.Key != entry.Name() {
 			continue // it stays for people to look at
 		}
 		e.Agent = agent
@@ -146,25 +189,43 @@ func (f *Folder) read(agent plan.ID) ([]Execution, error) {
 		list = append(list, e)
 	}
 	slices.SortFunc(list, func(a, b Execution) int { return a.Accepted.Compare(b.Accepted) })
+	list, old := newest(list)
 	f.agents[agent] = list
-	return list, f.prune(agent)
+	return list, f.drop(old)
 }
 
-// prune drops the oldest of those that have ended.
-func (f *Folder) prune(agent plan.ID) error {
-	list := f.agents[canonical(agent)]
+// unbegun removes the folder of what was never begun, and reports whether it is one.
+func unbegun(path string) bool {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		err = errors.Join(os.Remove(path), fs.ErrNotExist)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	_ = os.Remove(filepath.Dir(path)) // with anything else in it, it stays
+	return true
+}
+
+// newest parts a list that is too long from the oldest of those that have ended.
+func newest(list []Execution) (left, old []Execution) {
 	for i := 0; len(list) > kept && i < len(list); {
 		if list[i].Outcome == Running {
 			i++
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(f.Dir(agent), list[i].Key)); err != nil {
-			return fmt.Errorf("drop an old execution: %w", err)
-		}
+		old = append(old, list[i])
 		list = slices.Delete(list, i, i+1)
 	}
-	f.agents[canonical(agent)] = list
-	return nil
+	return list, old
+}
+
+func (f *Folder) drop(old []Execution) error {
+	var errs []error
+	for _, e := range old {
+		errs = append(errs, os.RemoveAll(filepath.Join(f.Dir(e.Agent), e.Key)))
+	}
+	return errors.Join(errs...)
 }
 
 // Cron implements [Journal].

@@ -12,8 +12,9 @@ import (
 // Journal keeps what is known of executions when their containers are gone. Its
 // methods may be called from any goroutine. [OpenFolder] is one.
 type Journal interface {
-	// Begin notes an execution before its process starts. What is not ended when
-	// the journal is opened again is [Lost].
+	// Begin notes an execution before its process starts; one whose process waits for
+	// it in a slot may have its event already. What is not ended when the journal is
+	// opened again is [Lost].
 	Begin(e Execution) (Entry, error)
 	// Recent are the last executions of an agent, the newest first, and none that
 	// goes on.

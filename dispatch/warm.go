@@ -236,7 +236,10 @@ func (d *Dispatcher) ready(ctx context.Context, st *agentState, a plan.Agent) (*
 		return b, err
 	}
 	b.onExit = st.pool.nudge
-	if err := b.start(ctx); err != nil {
+	if err = b.attach(ctx); err == nil {
+		err = b.start(ctx)
+	}
+	if err != nil {
 		b.end()
 		b.out.discard()
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -281,8 +283,13 @@ func TestStartedSlotIsWhole(t *testing.T) {
 			t.Errorf("%d %q", res.StatusCode, got)
 		}
 		synctest.Wait()
-		if last := l.last("a"); last.Warm != "started" || last.Outcome != dispatch.Succeeded {
+		last := l.last("a")
+		if last.Warm != "started" || last.Outcome != dispatch.Succeeded {
 			t.Errorf("%+v", last)
+		}
+		b, err := os.ReadFile(filepath.Join(l.dir, "default", "a", last.Key, "log"))
+		if !strings.HasSuffix(string(b), " stdout F early late\n") || err != nil {
+			t.Errorf("its log is %q, %v", b, err)
 		}
 	})
 }
