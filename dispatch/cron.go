@@ -56,7 +56,6 @@ func (d *Dispatcher) settleCron(st *agentState) {
 	}
 	ctx, cancel := context.WithCancel(d.loops)
 	c.stop = cancel
-	c.next = s.Next(time.Now())
 	d.tasks.Go(func() { d.follow(ctx, st, s) })
 }
 
@@ -64,7 +63,7 @@ func (d *Dispatcher) settleCron(st *agentState) {
 // has a goroutine of its own, so that no run delays another.
 func (d *Dispatcher) follow(ctx context.Context, st *agentState, s schedule.Schedule) {
 	for {
-		slot := s.Next(time.Now())
+		slot := s.Next(d.since(st, time.Now()))
 		if slot.IsZero() || !d.announce(ctx, st, slot) || !sleepUntil(ctx, slot) {
 			return
 		}
@@ -72,6 +71,17 @@ func (d *Dispatcher) follow(ctx context.Context, st *agentState, s schedule.Sche
 			d.fire(ctx, st, slot)
 		}
 	}
+}
+
+// since is from when on a slot counts: a clock that was set back brings none again,
+// unless it was wrong by more than a day.
+func (d *Dispatcher) since(st *agentState, now time.Time) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last := st.cron.state.Slot; last.After(now) && last.Sub(now) < 24*time.Hour {
+		return last
+	}
+	return now
 }
 
 func (d *Dispatcher) announce(ctx context.Context, st *agentState, slot time.Time) bool {

@@ -167,3 +167,29 @@ func TestCronRestart(t *testing.T) {
 		}
 	})
 }
+
+// A slot that was run comes no second time when the clock was set back, unless it was
+// wrong by more than a day.
+func TestCronClockSetBack(t *testing.T) {
+	for ahead, want := range map[time.Duration][]string{
+		2 * time.Hour:  {"03:00 {}"},
+		50 * time.Hour: {"01:00 {}", "02:00 {}", "03:00 {}"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var f fired
+			l := newLab(t, nil)
+			synctest.Wait()
+			l.mem.Programs["a"] = f.program(t, 0, 0)
+			a := agent("a", "a")
+			a.Schedule = "0 * * * *"
+			if err := l.journal.PutCron(a.ID, dispatch.CronState{Slot: time.Now().Add(ahead), Outcome: dispatch.Succeeded}); err != nil {
+				t.Fatal(err)
+			}
+			l.set(a)
+			time.Sleep(3*time.Hour + time.Minute)
+			if diff := cmp.Diff(want, f.all()); diff != "" {
+				t.Errorf("%v ahead: fired (-want +got)\n%s", ahead, diff)
+			}
+		})
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -313,37 +312,4 @@ func (e *execution) ended() {
 	e.over = true
 	e.st.recent = slices.Insert(e.st.recent, 0, e.info)
 	e.st.recent = e.st.recent[:min(len(e.st.recent), kept)]
-}
-
-// AgentStatus is what goes on with an agent.
-type AgentStatus struct {
-	InFlight int            // executions that count for maxConcurrent
-	InUse    map[string]int // containers of executions, by revision
-	Slots    SlotStatus
-	// Executions are those that go on, and the last 50 others: the newest first.
-	Executions []Execution
-	Next       time.Time // the next slot of its schedule; zero = none
-	Cron       CronState
-}
-
-// Status is what goes on with an agent. False: there is no such agent.
-func (d *Dispatcher) Status(id plan.ID) (AgentStatus, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	st := d.agents[canonical(id)]
-	if st == nil || !st.present {
-		return AgentStatus{}, false
-	}
-	out := AgentStatus{
-		InFlight: st.active, InUse: maps.Clone(st.inUse), Slots: st.pool.status(st.agent),
-		Next: st.cron.next, Cron: st.cron.state,
-	}
-	for e := range d.live {
-		if e.st == st && !e.over && e.now.Key != "" {
-			out.Executions = append(out.Executions, e.now)
-		}
-	}
-	slices.SortFunc(out.Executions, func(a, b Execution) int { return b.Accepted.Compare(a.Accepted) })
-	out.Executions = append(out.Executions, st.recent...)
-	return out, true
 }
