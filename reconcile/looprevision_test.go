@@ -5,6 +5,7 @@ package reconcile_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,12 +56,12 @@ func (b *bed) agentStatus(name string) reconcile.Status {
 
 func TestLoopMakesRevisions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var failing error
+		var failing atomic.Bool
 		a, other := taskAgent("a"), taskAgent("other")
 		b := newBed(t, []plan.Resource{a, other}, func(b *bed, _ *reconcile.LoopOptions) {
 			b.rt.Hook(func(_ int, s plan.Step) error {
-				if s.Op == plan.OpPrepare && s.Target.Name == "a" {
-					return failing
+				if s.Op == plan.OpPrepare && s.Target.Name == "a" && failing.Load() {
+					return errors.New("pull: unauthorized: no such account")
 				}
 				return nil
 			}, nil)
@@ -79,7 +80,7 @@ func TestLoopMakesRevisions(t *testing.T) {
 		b.wait(time.Minute)
 		check("after a push", map[string]string{"a": "a-00002 sha256:a2 1m0s", "other": "other-00002 sha256:a2 1m0s"})
 
-		failing = errors.New("pull: unauthorized: no such account")
+		failing.Store(true)
 		a.Spec.Container = &plan.ContainerSpec{Image: testImage, Network: testWorkspace, Main: plan.Process{Command: []string{"new"}}}
 		dispatch := *a.Dispatch
 		dispatch.Timeout = time.Second
@@ -92,7 +93,7 @@ func TestLoopMakesRevisions(t *testing.T) {
 			t.Errorf("while it cannot be pulled: %+v", st)
 		}
 
-		failing = nil
+		failing.Store(false)
 		b.wait(10 * time.Minute)
 		check("once it can", map[string]string{"a": "a-00003 sha256:a2 1s", "other": "other-00002 sha256:a2 1m0s"})
 		st = b.agentStatus("a")
