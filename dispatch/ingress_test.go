@@ -307,3 +307,26 @@ func TestCutReply(t *testing.T) {
 		t.Error("there is a status of nobody")
 	}
 }
+
+// The deadline of an execution is answered, not taken for that of a connection.
+func TestDeadlineByHTTP(t *testing.T) {
+	l, s := serve(t)
+	l.mem.Programs["sleeps"] = func(p *dispatchtest.Process) int { return nap(p, patience) }
+	a := agent("a", "sleeps")
+	a.Timeout = serverDeadline
+	l.set(a)
+	l.ready()
+	for range 3 {
+		res := send(t, "POST", s.URL+"/agents/default/a", strings.NewReader("x"))
+		if got := text(t, res); res.StatusCode != 504 || !strings.Contains(got, "it was not done after 300ms") {
+			t.Errorf("%s %q", res.Status, got)
+		}
+	}
+	// So is that of a body that does not come.
+	body, w := io.Pipe()
+	defer w.Close()
+	res := send(t, "POST", s.URL+"/agents/default/a", body)
+	if res.StatusCode != 504 {
+		t.Errorf("a body that does not come: %s", res.Status)
+	}
+}

@@ -67,7 +67,7 @@ func target(req *http.Request) (plan.ID, error) {
 
 func agentID(namespace, name, where string) (plan.ID, error) {
 	if !isName(namespace) || !isName(name) {
-		return plan.ID{}, fmt.Errorf("%s: want NAMESPACE/NAME, each of lower-case letters, digits, - and .", where)
+		return plan.ID{}, fmt.Errorf("%s: want NAMESPACE/NAME, in lower-case letters, digits, dots and dashes", where)
 	}
 	return canonical(plan.ID{Kind: plan.TaskAgent, Namespace: namespace, Name: name}), nil
 }

@@ -22,7 +22,8 @@ func (d *Dispatcher) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 // Invoke answers a request for the agent with the id, whatever the request says of
-// that.
+// that. It panics with [http.ErrAbortHandler], which is for the server, where the
+// answer has begun and cannot be whole.
 func (d *Dispatcher) Invoke(w http.ResponseWriter, req *http.Request, id plan.ID) {
 	if err := d.serve(w, req, id, false); err != nil {
 		d.opt.Log.Debug("a reply was cut", "agent", id, "err", err)
