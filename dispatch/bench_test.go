@@ -3,6 +3,9 @@
 package dispatch_test
 
 import (
+	"io"
+	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,7 +15,9 @@ import (
 )
 
 // What an execution costs beside its container: in memory there is none.
+// The floor is a round trip over a unix socket.
 func BenchmarkExecution(b *testing.B) {
+	b.Run("floor", echo)
 	for name, warm := range map[string]plan.WarmPool{
 		"cold":        {},
 		"initialised": {Size: 64, TTL: time.Hour},
@@ -49,5 +54,36 @@ func BenchmarkExecution(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func echo(b *testing.B) {
+	l, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	go func() {
+		defer close(done)
+		if c, err := l.Accept(); err == nil {
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	c, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	buf := make([]byte, 300)
+	for b.Loop() {
+		if _, err := c.Write(buf); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, buf); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
