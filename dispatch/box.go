@@ -24,7 +24,7 @@ const (
 // process writes. It is used for one execution at most.
 type box struct {
 	d        *Dispatcher
-	launch   Launch
+	launch   plan.Launch
 	mode     plan.DeliveryMode
 	handle   string
 	door     *door    // nil = it cannot reach the metadata service
@@ -43,14 +43,14 @@ type box struct {
 }
 
 // make creates a container for an agent, and opens its door.
-func (d *Dispatcher) make(ctx context.Context, a plan.Agent, role Role, execution string) (*box, error) {
+func (d *Dispatcher) make(ctx context.Context, a plan.Agent, role plan.Role, execution string) (*box, error) {
 	ref, bound := a.Revision.Image()
 	if a.Revision.Spec.Container == nil || ref == "" {
 		return nil, errors.New("the revision has no container")
 	}
 	b := &box{
 		d: d, mode: a.Mode,
-		launch: Launch{
+		launch: plan.Launch{
 			Agent: a.ID, Role: role, Session: d.opt.Session, Name: a.Name, Key: newKey(), Execution: execution,
 			Revision: a.Revision.Name(), Spec: a.Revision.Spec.Container, Image: bound, Stdin: a.Mode != plan.DeliverMetadata,
 		},
@@ -68,14 +68,14 @@ func (d *Dispatcher) make(ctx context.Context, a plan.Agent, role Role, executio
 	}
 	token := newToken()
 	b.launch.Env = at.env(token)
-	c, err := d.opt.Runtime.Create(ctx, b.launch)
+	handle, addresses, err := d.opt.Runtime.Create(ctx, b.launch)
 	if err != nil {
 		b.out.discard()
 		return nil, fmt.Errorf("create the container: %w", err)
 	}
-	b.handle = c.Handle
+	b.handle = handle
 	if len(b.launch.Env) > 0 {
-		b.door = d.metadata.open(token, c.Addresses)
+		b.door = d.metadata.open(token, addresses)
 	}
 	return b, nil
 }
@@ -156,7 +156,7 @@ func (b *box) gone() bool {
 // stop has the process end: by SIGTERM, and after the grace by SIGKILL.
 func (b *box) stop(ctx context.Context) {
 	for _, step := range []struct {
-		signal Signal
+		signal string
 		within time.Duration
 	}{{Terminate, grace}, {Kill, killGrace}} {
 		if b.gone() {

@@ -132,7 +132,7 @@ func (e *execution) launch(begun <-chan struct{}) (*box, error) {
 			return nil, err // its process may have seen the event
 		}
 	}
-	b, err := e.d.make(e.ctx, e.agent, RoleExecution, e.info.ID)
+	b, err := e.d.make(e.ctx, e.agent, plan.RoleExecution, e.info.ID)
 	if err != nil {
 		return nil, err
 	}

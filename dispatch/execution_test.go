@@ -204,7 +204,7 @@ func TestOpening(t *testing.T) {
 		var fails atomic.Bool
 		fails.Store(true)
 		synctest.Wait()
-		l.mem.Fault = func(op string, _ dispatch.Launch) error {
+		l.mem.Fault = func(op string, _ plan.Launch) error {
 			if op == "Sweep" && fails.Load() {
 				return errors.New("no runtime")
 			}

@@ -46,9 +46,10 @@ type metadata struct {
 
 // outlet is the service in one network.
 type outlet struct {
-	opening chan struct{} // holds one while somebody opens it
-	at      *Listening    // nil = not open
-	server  *http.Server
+	opening   chan struct{} // holds one while somebody opens it
+	listeners []net.Listener
+	addresses []netip.AddrPort // as containers reach it
+	server    *http.Server     // nil = not open
 }
 
 func newMetadata(o DispatcherOptions) *metadata {
@@ -58,23 +59,24 @@ func newMetadata(o DispatcherOptions) *metadata {
 // newToken is what nobody can guess.
 func newToken() string { return strings.ToLower(rand.Text()) }
 
-// env are the variables with the URL of a token.
-func (l *Listening) env(token string) []plan.EnvVar {
-	var out []plan.EnvVar
-	if l == nil {
+// env are the variables with the URL of a token. No outlet, no variables.
+func (o *outlet) env(token string) []plan.EnvVar {
+	if o == nil {
 		return nil
 	}
-	if l.V4 != "" {
-		out = append(out, plan.EnvVar{Name: MetadataEnv, Value: "http://" + l.V4 + "/" + token + metadataVersion})
-	}
-	if l.V6 != "" {
-		out = append(out, plan.EnvVar{Name: MetadataEnvV6, Value: "http://" + l.V6 + "/" + token + metadataVersion})
+	var out []plan.EnvVar
+	for _, a := range o.addresses {
+		name := MetadataEnvV6
+		if a.Addr().Is4() {
+			name = MetadataEnv
+		}
+		out = append(out, plan.EnvVar{Name: name, Value: "http://" + a.String() + "/" + token + metadataVersion})
 	}
 	return out
 }
 
 // listen has the service heard in a network; it is until the end.
-func (m *metadata) listen(ctx context.Context, network string) (*Listening, error) {
+func (m *metadata) listen(ctx context.Context, network string) (*outlet, error) {
 	if network == "" {
 		return nil, errors.New("the agent has no network")
 	}
@@ -91,14 +93,13 @@ func (m *metadata) listen(ctx context.Context, network string) (*Listening, erro
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if o.at != nil {
-		return o.at, nil
+	if o.server != nil {
+		return o, nil
 	}
-	at, err := m.opt.Runtime.Listen(ctx, network)
-	if err != nil {
+	var err error
+	if o.listeners, o.addresses, err = m.opt.Runtime.Listen(ctx, network); err != nil {
 		return nil, err
 	}
-	o.at = at
 	o.server = &http.Server{
 		Handler:           m,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -106,10 +107,10 @@ func (m *metadata) listen(ctx context.Context, network string) (*Listening, erro
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(m.opt.Log.Handler(), slog.LevelDebug),
 	}
-	for _, l := range at.Listeners {
+	for _, l := range o.listeners {
 		m.serving.Go(func() { _ = o.server.Serve(l) })
 	}
-	return at, nil
+	return o, nil
 }
 
 // close ends the service. Nobody asks for it any more.
@@ -119,18 +120,14 @@ func (m *metadata) close() {
 	m.networks = map[string]*outlet{}
 	m.mu.Unlock()
 	for name, o := range networks {
-		if o.at == nil {
+		if o.server == nil {
 			continue
 		}
 		_ = o.server.Close()
-		for _, l := range o.at.Listeners {
-			_ = l.Close() // also where it was not served yet
-		}
-		if o.at.Close == nil {
-			continue
-		}
-		if err := o.at.Close(); err != nil {
-			m.opt.Log.Warn("the metadata service was not ended", "network", name, "err", err)
+		for _, l := range o.listeners { // also those that were not served yet
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				m.opt.Log.Warn("the metadata service was not ended", "network", name, "err", err)
+			}
 		}
 	}
 	m.serving.Wait()

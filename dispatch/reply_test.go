@@ -244,7 +244,7 @@ func TestReplies(t *testing.T) {
 				if c.program == nil {
 					l.mem.Programs["a"] = write("", 0)
 				}
-				l.mem.Fault = func(op string, _ dispatch.Launch) error {
+				l.mem.Fault = func(op string, _ plan.Launch) error {
 					if op == c.fault {
 						return errors.New("no " + op + " today")
 					}
@@ -345,7 +345,7 @@ func TestRejections(t *testing.T) {
 				l := newLab(t, nil)
 				l.mem.Fill("state", c.used)
 				made := 0
-				l.mem.Created = func(dispatch.Launch) { made++ }
+				l.mem.Created = func(plan.Launch) { made++ }
 				a := agent("a", "ok")
 				if c.change != nil {
 					c.change(&a)

@@ -231,7 +231,7 @@ func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 
 // ready makes a container that waits for an execution.
 func (d *Dispatcher) ready(ctx context.Context, st *agentState, a plan.Agent) (*box, error) {
-	b, err := d.make(ctx, a, RoleSlot, "")
+	b, err := d.make(ctx, a, plan.RoleSlot, "")
 	if err != nil || !a.Warm.Started {
 		return b, err
 	}

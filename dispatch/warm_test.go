@@ -20,7 +20,7 @@ import (
 )
 
 func slots(l *lab) int {
-	return len(l.mem.Find(func(x dispatch.Launch) bool { return x.Role == dispatch.RoleSlot }))
+	return len(l.mem.Find(func(x plan.Launch) bool { return x.Role == plan.RoleSlot }))
 }
 
 // Slots are had at once, refilled, and never used twice; both kinds, in both modes.
@@ -189,8 +189,8 @@ func TestSlotsFail(t *testing.T) {
 		var fails atomic.Bool
 		fails.Store(true)
 		synctest.Wait()
-		l.mem.Fault = func(op string, x dispatch.Launch) error {
-			if fails.Load() && op == "Create" && x.Role == dispatch.RoleSlot {
+		l.mem.Fault = func(op string, x plan.Launch) error {
+			if fails.Load() && op == "Create" && x.Role == plan.RoleSlot {
 				tries.Add(1)
 				return errors.New("no room")
 			}
@@ -240,8 +240,8 @@ func TestSlotsBreak(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, nil)
 			synctest.Wait()
-			l.mem.Fault = func(o string, x dispatch.Launch) error {
-				if o == op && x.Role == dispatch.RoleSlot {
+			l.mem.Fault = func(o string, x plan.Launch) error {
+				if o == op && x.Role == plan.RoleSlot {
 					return errors.New("broken")
 				}
 				return nil

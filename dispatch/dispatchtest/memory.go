@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"reconcile/dispatch"
+	"reconcile/reconcile/plan"
 )
 
 // Memory is a runtime without containers. Its exported fields are set before it is
@@ -27,9 +29,9 @@ type Memory struct {
 	// IPv6: networks have such addresses as well.
 	IPv6 bool
 	// Fault makes an operation fail, named as the method; nil = none does.
-	Fault func(op string, l dispatch.Launch) error
+	Fault func(op string, l plan.Launch) error
 	// Created is told of each container; nil = nobody is.
-	Created func(dispatch.Launch)
+	Created func(plan.Launch)
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -44,7 +46,7 @@ type Program func(p *Process) int
 
 // Process is what a program sees. The streams fail once it was killed.
 type Process struct {
-	Launch         dispatch.Launch
+	Launch         plan.Launch
 	Env            map[string]string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -62,7 +64,7 @@ type Response struct {
 }
 
 type container struct {
-	launch  dispatch.Launch
+	launch  plan.Launch
 	handle  string
 	name    string
 	address []netip.Addr
@@ -99,10 +101,10 @@ func (m *Memory) Left() []string {
 }
 
 // Find returns the launches of the containers that are there and that match.
-func (m *Memory) Find(match func(dispatch.Launch) bool) []dispatch.Launch {
+func (m *Memory) Find(match func(plan.Launch) bool) []plan.Launch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []dispatch.Launch
+	var out []plan.Launch
 	for _, h := range slices.Sorted(maps.Keys(m.containers)) {
 		if c := m.containers[h]; match(c.launch) {
 			out = append(out, c.launch)
@@ -121,7 +123,7 @@ func (m *Memory) Fill(volume string, bytes int64) {
 	m.volumes[volume] = bytes
 }
 
-func (m *Memory) fault(op string, l dispatch.Launch) error {
+func (m *Memory) fault(op string, l plan.Launch) error {
 	if m.Fault == nil {
 		return nil
 	}
@@ -129,15 +131,15 @@ func (m *Memory) fault(op string, l dispatch.Launch) error {
 }
 
 // Create implements [dispatch.Runtime].
-func (m *Memory) Create(ctx context.Context, l dispatch.Launch) (dispatch.Container, error) {
+func (m *Memory) Create(ctx context.Context, l plan.Launch) (string, []netip.Addr, error) {
 	if err := m.fault("Create", l); err != nil {
-		return dispatch.Container{}, err
+		return "", nil, err
 	}
 	if err := sleep(ctx, m.CreateTime); err != nil {
-		return dispatch.Container{}, err
+		return "", nil, err
 	}
 	if m.Programs[program(l)] == nil {
-		return dispatch.Container{}, fmt.Errorf("image not known: %s", l.Spec.Image)
+		return "", nil, fmt.Errorf("image not known: %s", l.Spec.Image)
 	}
 	m.mu.Lock()
 	m.made++
@@ -148,7 +150,7 @@ func (m *Memory) Create(ctx context.Context, l dispatch.Launch) (dispatch.Contai
 	for _, other := range m.containers {
 		if other.name == c.name {
 			m.mu.Unlock()
-			return dispatch.Container{}, fmt.Errorf("the name %s is in use", c.name)
+			return "", nil, fmt.Errorf("the name %s is in use", c.name)
 		}
 	}
 	c.stdin, c.input = io.Pipe()
@@ -166,7 +168,7 @@ func (m *Memory) Create(ctx context.Context, l dispatch.Launch) (dispatch.Contai
 	if m.Created != nil {
 		m.Created(l)
 	}
-	return dispatch.Container{Handle: c.handle, Addresses: c.address}, nil
+	return c.handle, c.address, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -182,7 +184,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // program is what a container runs.
-func program(l dispatch.Launch) string {
+func program(l plan.Launch) string {
 	words := slices.Concat(l.Spec.Main.Command, l.Spec.Main.Args)
 	if len(words) == 0 {
 		return ""
@@ -193,7 +195,7 @@ func program(l dispatch.Launch) string {
 func (m *Memory) find(handle string) (*container, error) {
 	c := m.containers[handle]
 	if c == nil {
-		return nil, fmt.Errorf("%w: %s", dispatch.ErrGone, handle)
+		return nil, fmt.Errorf("%w: %s", fs.ErrNotExist, handle)
 	}
 	return c, nil
 }
@@ -283,13 +285,13 @@ func (m *Memory) Wait(ctx context.Context, handle string) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c.removed && c.killed {
-		return 0, dispatch.ErrGone
+		return 0, fs.ErrNotExist
 	}
 	return c.exit, nil
 }
 
 // Signal implements [dispatch.Runtime].
-func (m *Memory) Signal(_ context.Context, handle string, s dispatch.Signal) error {
+func (m *Memory) Signal(_ context.Context, handle string, s string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c, err := m.find(handle)
@@ -344,7 +346,7 @@ func (m *Memory) remove(c *container) {
 func (m *Memory) Sweep(_ context.Context, session string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.fault("Sweep", dispatch.Launch{}); err != nil {
+	if err := m.fault("Sweep", plan.Launch{}); err != nil {
 		return nil, err
 	}
 	var names []string
@@ -361,7 +363,7 @@ func (m *Memory) Sweep(_ context.Context, session string) ([]string, error) {
 func (m *Memory) Used(_ context.Context, volume string) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.fault("Used", dispatch.Launch{}); err != nil {
+	if err := m.fault("Used", plan.Launch{}); err != nil {
 		return 0, err
 	}
 	return m.volumes[volume], nil

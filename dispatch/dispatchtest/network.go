@@ -11,7 +11,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"reconcile/dispatch"
+	"reconcile/reconcile/plan"
 )
 
 // network is one in memory: a listener of the host's, at two addresses.
@@ -27,23 +27,23 @@ const (
 	hostV6 = "[fd00::1]:80"
 )
 
-// Listen implements [dispatch.Runtime].
-func (m *Memory) Listen(_ context.Context, name string) (*dispatch.Listening, error) {
+// Listen is a method of dispatch.Runtime.
+func (m *Memory) Listen(_ context.Context, name string) ([]net.Listener, []netip.AddrPort, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.fault("Listen", dispatch.Launch{}); err != nil {
-		return nil, err
+	if err := m.fault("Listen", plan.Launch{}); err != nil {
+		return nil, nil, err
 	}
 	n := &network{conns: make(chan net.Conn), closed: make(chan struct{})}
 	if m.networks == nil {
 		m.networks = map[string]*network{}
 	}
 	m.networks[name] = n
-	l := &dispatch.Listening{Listeners: []net.Listener{n}, V4: hostV4}
+	at := []netip.AddrPort{netip.MustParseAddrPort(hostV4)}
 	if m.IPv6 {
-		l.V6 = hostV6
+		at = append(at, netip.MustParseAddrPort(hostV6))
 	}
-	return l, nil
+	return []net.Listener{n}, at, nil
 }
 
 // Accept implements [net.Listener].

@@ -7,11 +7,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 
 	"reconcile/dispatch"
+	"reconcile/reconcile/plan"
 )
 
 // bench is a target in a test.
@@ -32,15 +34,15 @@ func (b *bench) context() context.Context {
 }
 
 // launch fills in a Launch.
-func (b *bench) launch(script string, change func(*dispatch.Launch)) dispatch.Launch {
+func (b *bench) launch(script string, change func(*plan.Launch)) plan.Launch {
 	l := b.Launch(b.t, script)
 	return b.complete(l, change)
 }
 
-func (b *bench) complete(l dispatch.Launch, change func(*dispatch.Launch)) dispatch.Launch {
+func (b *bench) complete(l plan.Launch, change func(*plan.Launch)) plan.Launch {
 	var key [8]byte
 	_, _ = rand.Read(key[:])
-	l.Role, l.Session, l.Key, l.Execution, l.Revision = dispatch.RoleExecution, b.session, fmt.Sprintf("%x", key), "suite/"+b.t.Name(), l.Agent.Name+"-00001"
+	l.Role, l.Session, l.Key, l.Execution, l.Revision = plan.RoleExecution, b.session, fmt.Sprintf("%x", key), "suite/"+b.t.Name(), l.Agent.Name+"-00001"
 	l.Stdin = true
 	if change != nil {
 		change(&l)
@@ -51,21 +53,22 @@ func (b *bench) complete(l dispatch.Launch, change func(*dispatch.Launch)) dispa
 // process is a container in a test.
 type process struct {
 	*bench
-	dispatch.Container
+	handle         string
+	addresses      []netip.Addr
 	attached       dispatch.Attached
 	stdout, stderr buffer
 }
 
 // create makes a container, attached and not started.
-func (b *bench) create(script string, change func(*dispatch.Launch)) *process {
+func (b *bench) create(script string, change func(*plan.Launch)) *process {
 	b.t.Helper()
-	c, err := b.Runtime.Create(b.context(), b.launch(script, change))
+	handle, addresses, err := b.Runtime.Create(b.context(), b.launch(script, change))
 	if err != nil {
 		b.t.Fatalf("create: %v", err)
 	}
-	p := &process{bench: b, Container: c}
-	b.t.Cleanup(func() { b.remove(c.Handle) })
-	if p.attached, err = b.Runtime.Attach(b.context(), c.Handle, &p.stdout, &p.stderr); err != nil {
+	p := &process{bench: b, handle: handle, addresses: addresses}
+	b.t.Cleanup(func() { b.remove(handle) })
+	if p.attached, err = b.Runtime.Attach(b.context(), handle, &p.stdout, &p.stderr); err != nil {
 		b.t.Fatalf("attach: %v", err)
 	}
 	b.t.Cleanup(func() { _ = p.attached.Close() })
@@ -83,7 +86,7 @@ func (b *bench) remove(handle string) {
 
 func (p *process) start() *process {
 	p.t.Helper()
-	if err := p.Runtime.Start(p.context(), p.Handle); err != nil {
+	if err := p.Runtime.Start(p.context(), p.handle); err != nil {
 		p.t.Fatalf("start: %v", err)
 	}
 	return p
@@ -104,7 +107,7 @@ func (p *process) feed(input []byte) {
 // ends waits for the end of the process, and of its output.
 func (p *process) ends(want int) {
 	p.t.Helper()
-	code, err := p.Runtime.Wait(p.context(), p.Handle)
+	code, err := p.Runtime.Wait(p.context(), p.handle)
 	if err != nil || code != want {
 		p.t.Errorf("the process ended with %d, %v, want %d", code, err, want)
 	}

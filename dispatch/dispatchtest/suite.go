@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -23,9 +24,9 @@ type Target struct {
 	Runtime dispatch.Runtime
 	// Launch returns what a container is made of that runs a script, one of this
 	// package: agent, name, spec and image. The spec has a network, and no variables.
-	Launch func(t *testing.T, script string) dispatch.Launch
+	Launch func(t *testing.T, script string) plan.Launch
 	// Missing is a Launch of an image that cannot be had.
-	Missing func(t *testing.T) dispatch.Launch
+	Missing func(t *testing.T) plan.Launch
 	// Exists reports whether there is a container.
 	Exists func(t *testing.T, handle string) bool
 	// Volume returns the name of a volume that holds so many bytes at least.
@@ -80,7 +81,7 @@ func streams(t *testing.T, b *bench) {
 
 // A process that is given no stdin reads its end at once.
 func noStdin(t *testing.T, b *bench) {
-	p := b.create(Cat, func(l *dispatch.Launch) { l.Stdin = false }).start()
+	p := b.create(Cat, func(l *plan.Launch) { l.Stdin = false }).start()
 	p.ends(0)
 	if got := p.stdout.String(); got != "" {
 		t.Errorf("it wrote %q", got)
@@ -122,7 +123,7 @@ func exitStatus(t *testing.T, b *bench) {
 	p := b.create(Exit, nil).start()
 	p.feed(nil)
 	p.ends(3)
-	code, err := b.Runtime.Wait(b.context(), p.Handle)
+	code, err := b.Runtime.Wait(b.context(), p.handle)
 	if code != 3 || err != nil {
 		t.Errorf("asked again, it ended with %d, %v", code, err)
 	}
@@ -131,22 +132,22 @@ func exitStatus(t *testing.T, b *bench) {
 func signals(t *testing.T, b *bench) {
 	polite := b.create(Polite, nil).start()
 	polite.says("ready")
-	if err := b.Runtime.Signal(b.context(), polite.Handle, dispatch.Terminate); err != nil {
+	if err := b.Runtime.Signal(b.context(), polite.handle, dispatch.Terminate); err != nil {
 		t.Errorf("terminate: %v", err)
 	}
 	polite.ends(7)
 	if got := polite.stdout.String(); got != "ready\nbye\n" {
 		t.Errorf("it wrote %q", got)
 	}
-	for _, s := range []dispatch.Signal{dispatch.Terminate, dispatch.Kill} {
-		if err := b.Runtime.Signal(b.context(), polite.Handle, s); err != nil {
+	for _, s := range []string{dispatch.Terminate, dispatch.Kill} {
+		if err := b.Runtime.Signal(b.context(), polite.handle, s); err != nil {
 			t.Errorf("%s after the end: %v", s, err)
 		}
 	}
 	deaf := b.create(Deaf, nil).start()
 	deaf.says("ready")
-	for _, s := range []dispatch.Signal{dispatch.Terminate, dispatch.Kill} {
-		if err := b.Runtime.Signal(b.context(), deaf.Handle, s); err != nil {
+	for _, s := range []string{dispatch.Terminate, dispatch.Kill} {
+		if err := b.Runtime.Signal(b.context(), deaf.handle, s); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
@@ -161,34 +162,34 @@ func remove(t *testing.T, b *bench) {
 			p.says("ready")
 		}
 		if state == "ended" {
-			if err := b.Runtime.Signal(b.context(), p.Handle, dispatch.Kill); err != nil {
+			if err := b.Runtime.Signal(b.context(), p.handle, dispatch.Kill); err != nil {
 				t.Fatal(err)
 			}
 			p.ends(137)
 		}
-		if !b.Exists(t, p.Handle) {
+		if !b.Exists(t, p.handle) {
 			t.Fatalf("%s: it does not exist", state)
 		}
 		waited := make(chan error, 1)
 		if state == "running" {
 			go func() {
-				_, err := b.Runtime.Wait(b.context(), p.Handle)
+				_, err := b.Runtime.Wait(b.context(), p.handle)
 				waited <- err
 			}()
 		}
-		b.remove(p.Handle)
-		if b.Exists(t, p.Handle) {
+		b.remove(p.handle)
+		if b.Exists(t, p.handle) {
 			t.Errorf("%s: it is still there", state)
 		}
 		_ = p.drained()
 		if state == "running" {
 			// The exit status may be known before the removal is.
-			if err := <-waited; err != nil && !errors.Is(err, dispatch.ErrGone) {
+			if err := <-waited; err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: waiting ends with %v", state, err)
 			}
 		}
-		b.remove(p.Handle) // it is no error twice
-		if _, err := b.Runtime.Wait(b.context(), p.Handle); !errors.Is(err, dispatch.ErrGone) {
+		b.remove(p.handle) // it is no error twice
+		if _, err := b.Runtime.Wait(b.context(), p.handle); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: waiting for what is gone: %v", state, err)
 		}
 	}
@@ -202,17 +203,17 @@ func closeAttached(t *testing.T, b *bench) {
 		_ = p.attached.Close()
 	}
 	_ = p.drained()
-	if err := b.Runtime.Signal(b.context(), p.Handle, dispatch.Terminate); err != nil {
+	if err := b.Runtime.Signal(b.context(), p.handle, dispatch.Terminate); err != nil {
 		t.Error(err)
 	}
-	if code, err := b.Runtime.Wait(b.context(), p.Handle); err != nil || code != 7 {
+	if code, err := b.Runtime.Wait(b.context(), p.handle); err != nil || code != 7 {
 		t.Errorf("it ended with %d, %v", code, err)
 	}
 }
 
 // The variables of the spec win.
 func environment(t *testing.T, b *bench) {
-	p := b.create(Vars, func(l *dispatch.Launch) {
+	p := b.create(Vars, func(l *plan.Launch) {
 		l.Env = []plan.EnvVar{{Name: "ONE", Value: "1"}, {Name: "TWO", Value: "2"}}
 		spec := *l.Spec
 		spec.Env = append(slices.Clone(spec.Env), plan.EnvVar{Name: "TWO", Value: "two = \"2\""})
@@ -229,7 +230,7 @@ func environment(t *testing.T, b *bench) {
 // them and after the last, and are known by their own.
 func listen(t *testing.T, b *bench) {
 	network := b.Launch(t, Fetch).Spec.Network
-	at, err := b.Runtime.Listen(b.context(), network)
+	listeners, at, err := b.Runtime.Listen(b.context(), network)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,28 +242,20 @@ func listen(t *testing.T, b *bench) {
 		_, _ = io.WriteString(w, "hello "+req.URL.Path)
 	})}
 	var serving sync.WaitGroup
-	for _, l := range at.Listeners {
+	for _, l := range listeners {
 		serving.Go(func() { _ = server.Serve(l) })
 	}
 	defer func() {
 		_ = server.Close()
 		serving.Wait()
-		if at.Close != nil {
-			if err := at.Close(); err != nil {
-				t.Errorf("close: %v", err)
-			}
-		}
 	}()
-	if at.V4 == "" && at.V6 == "" {
+	if len(at) == 0 {
 		t.Fatal("there is no address")
 	}
-	for _, host := range []string{at.V4, at.V6} {
-		if host == "" {
-			continue
-		}
+	for _, host := range at {
 		for range 2 {
-			p := b.create(Fetch, func(l *dispatch.Launch) {
-				l.Env = []plan.EnvVar{{Name: "URL", Value: "http://" + host + "/there"}}
+			p := b.create(Fetch, func(l *plan.Launch) {
+				l.Env = []plan.EnvVar{{Name: "URL", Value: "http://" + host.String() + "/there"}}
 			}).start()
 			p.feed(nil)
 			p.ends(0)
@@ -270,17 +263,17 @@ func listen(t *testing.T, b *bench) {
 				t.Errorf("%s: got %q, stderr %q", host, got, p.stderr.String())
 				continue
 			}
-			if a := <-from; !slices.Contains(p.Addresses, a) {
-				t.Errorf("%s: it came from %v, which is none of %v", host, a, p.Addresses)
+			if a := <-from; !slices.Contains(p.addresses, a) {
+				t.Errorf("%s: it came from %v, which is none of %v", host, a, p.addresses)
 			}
-			b.remove(p.Handle)
+			b.remove(p.handle)
 		}
 	}
 }
 
 // What other sessions have left goes, whatever it does; what is this one's stays.
 func sweep(t *testing.T, b *bench) {
-	slot := func(l *dispatch.Launch) { l.Role, l.Execution = dispatch.RoleSlot, "" }
+	slot := func(l *plan.Launch) { l.Role, l.Execution = plan.RoleSlot, "" }
 	created, running := b.create(Deaf, slot), b.create(Deaf, nil).start()
 	running.says("ready")
 	old := b.session
@@ -293,8 +286,8 @@ func sweep(t *testing.T, b *bench) {
 	if len(names) < 2 || slices.Contains(names, "") {
 		t.Errorf("removed %q, of the two of session %s", names, old)
 	}
-	if b.Exists(t, created.Handle) || b.Exists(t, running.Handle) || !b.Exists(t, ours.Handle) {
-		t.Errorf("there are %v %v, and ours %v", b.Exists(t, created.Handle), b.Exists(t, running.Handle), b.Exists(t, ours.Handle))
+	if b.Exists(t, created.handle) || b.Exists(t, running.handle) || !b.Exists(t, ours.handle) {
+		t.Errorf("there are %v %v, and ours %v", b.Exists(t, created.handle), b.Exists(t, running.handle), b.Exists(t, ours.handle))
 	}
 	if names, err := b.Runtime.Sweep(b.context(), b.session); len(names) > 0 || err != nil {
 		t.Errorf("swept again: %q, %v", names, err)
@@ -302,16 +295,16 @@ func sweep(t *testing.T, b *bench) {
 }
 
 func createFails(t *testing.T, b *bench) {
-	if c, err := b.Runtime.Create(b.context(), b.complete(b.Missing(t), nil)); err == nil {
-		b.remove(c.Handle)
+	if handle, _, err := b.Runtime.Create(b.context(), b.complete(b.Missing(t), nil)); err == nil {
+		b.remove(handle)
 		t.Error("a container was made of an image that is not there")
 	} else if strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error is not one line: %q", err)
 	}
 	ctx, cancel := context.WithCancel(b.context())
 	cancel()
-	if c, err := b.Runtime.Create(ctx, b.launch(Cat, nil)); err == nil {
-		b.remove(c.Handle)
+	if handle, _, err := b.Runtime.Create(ctx, b.launch(Cat, nil)); err == nil {
+		b.remove(handle)
 		t.Error("a container was made for nobody")
 	}
 	if names, err := b.Runtime.Sweep(b.context(), b.session+"2"); len(names) > 0 || err != nil {
@@ -343,8 +336,8 @@ func parallel(t *testing.T, b *bench) {
 			if p.stdout.String() != string(input) {
 				t.Errorf("container %d: %d bytes that are not its own", i, len(p.stdout.String()))
 			}
-			if len(p.Addresses) > 0 {
-				seen <- p.Addresses[0]
+			if len(p.addresses) > 0 {
+				seen <- p.addresses[0]
 			}
 		})
 	}

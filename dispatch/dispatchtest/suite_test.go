@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"reconcile/dispatch"
 	"reconcile/reconcile/plan"
 )
 
@@ -18,8 +17,8 @@ func TestMemory(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		m := &Memory{Programs: Programs(), IPv6: v6}
 		defer m.Close()
-		launch := func(_ *testing.T, script string) dispatch.Launch {
-			return dispatch.Launch{
+		launch := func(_ *testing.T, script string) plan.Launch {
+			return plan.Launch{
 				Agent: plan.ID{Kind: plan.TaskAgent, Name: "suite"},
 				Name:  "acme-run-suite",
 				Spec: &plan.ContainerSpec{
@@ -31,7 +30,7 @@ func TestMemory(t *testing.T) {
 		Run(t, Target{
 			Runtime: m,
 			Launch:  launch,
-			Missing: func(t *testing.T) dispatch.Launch { return launch(t, "no such program") },
+			Missing: func(t *testing.T) plan.Launch { return launch(t, "no such program") },
 			Exists:  func(_ *testing.T, handle string) bool { return slices.Contains(m.Left(), handle) },
 			Volume: func(_ *testing.T, size int64) string {
 				m.Fill("state", size)

@@ -98,6 +98,10 @@ const (
 	RoleInstance Role = "instance" // a container the planner owns
 	RoleSupport  Role = "support"  // network, volume or secret
 	RoleImage    Role = "image"    // an image of our own making
+
+	// Containers of a dispatch session. They are never planned for.
+	RoleExecution Role = "execution" // one execution of a TaskAgent
+	RoleSlot      Role = "slot"      // an execution that will come
 )
 
 // Object is one thing that is at the runtime.
