@@ -5,6 +5,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,7 @@ func TestMain(m *testing.M) {
 // fake is a daemon whose pass is what a test says.
 type fake struct {
 	status Status
+	invoke func(w http.ResponseWriter, r *http.Request)
 	pass   func(ctx context.Context, r PassRequest, stdout, stderr io.Writer) (int, error)
 
 	mu     sync.Mutex
@@ -72,6 +74,15 @@ func (f *fake) Refresh(_ context.Context, r RefreshRequest) error {
 	defer f.mu.Unlock()
 	f.causes = append(f.causes, r.Cause)
 	return nil
+}
+
+func (f *fake) Invoke(w http.ResponseWriter, r *http.Request) { f.invoke(w, r) }
+
+func (f *fake) Executions(_ context.Context, agent string) (json.RawMessage, error) {
+	if agent != "default/words" {
+		return nil, &Refusal{Text: "there is no TaskAgent " + agent, Code: 2}
+	}
+	return json.RawMessage(`{"in_flight":1}`), nil
 }
 
 // serve runs d on a socket and returns its client.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -20,6 +21,11 @@ type Daemon interface {
 	Pass(ctx context.Context, r PassRequest, stdout, stderr io.Writer) (exitCode int, err error)
 	// Refresh asks for a look and does not wait for it.
 	Refresh(ctx context.Context, r RefreshRequest) error
+	// Invoke answers a request for a task agent, whose path is below /agents/, as the
+	// listener of the daemon would.
+	Invoke(w http.ResponseWriter, r *http.Request)
+	// Executions returns as JSON what goes on with a task agent, NAMESPACE/NAME.
+	Executions(ctx context.Context, agent string) (json.RawMessage, error)
 }
 
 // Status is what a daemon says of itself.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -48,7 +49,14 @@ func Handler(d Daemon) http.Handler {
 			servePass(w, r, d, req)
 		}
 	})
-	return mux
+	mux.HandleFunc("GET "+pathExecutions, func(w http.ResponseWriter, r *http.Request) { serveExecutions(w, r, d) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, pathAgents) { // the mux would tidy up paths that are not ours
+			d.Invoke(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func decode(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {

@@ -20,6 +20,11 @@ type Ingress struct {
 	Agents http.Handler // a [Dispatcher]
 }
 
+// NotReady answers a request that no [Dispatcher] is there for yet.
+func NotReady(w http.ResponseWriter, reason string) {
+	(&rejection{http.StatusServiceUnavailable, CodeNotReady, reason}).write(w, plan.ID{})
+}
+
 // ServeHTTP implements [http.Handler].
 func (i Ingress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {

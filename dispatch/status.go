@@ -12,13 +12,13 @@ import (
 
 // AgentStatus is what goes on with an agent.
 type AgentStatus struct {
-	InFlight int            // executions that count for maxConcurrent
-	InUse    map[string]int // containers of executions, by revision
-	Slots    SlotStatus
+	InFlight int            `json:"in_flight"` // executions that count for maxConcurrent
+	InUse    map[string]int `json:"in_use"`    // containers of executions, by revision
+	Slots    SlotStatus     `json:"slots"`
 	// Executions are those that go on, and the last 50 others: the newest first.
-	Executions []Execution
-	Next       time.Time // the next slot of its schedule; zero = none
-	Cron       CronState
+	Executions []Execution `json:"executions"`
+	Next       time.Time   `json:"next,omitzero"` // the next slot of its schedule; zero = none
+	Cron       CronState   `json:"cron"`
 }
 
 // Status is what goes on with an agent. False: there is no such agent.
@@ -31,7 +31,7 @@ func (d *Dispatcher) Status(id plan.ID) (AgentStatus, bool) {
 	}
 	out := AgentStatus{
 		InFlight: st.active, InUse: maps.Clone(st.inUse), Slots: st.pool.status(st.agent),
-		Next: st.cron.next, Cron: st.cron.state,
+		Next: st.cron.next, Cron: st.cron.state, Executions: []Execution{},
 	}
 	for e := range d.live {
 		if e.st == st && !e.over && e.now.Key != "" {

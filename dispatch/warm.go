@@ -63,10 +63,10 @@ func kindOf(a plan.Agent) string {
 
 // SlotStatus is what there is of the slots of an agent.
 type SlotStatus struct {
-	Want    int    // how many are kept
-	Ready   int    // how many are there
-	Started bool   // their processes run
-	Problem string // why there are none, for people; "" = nothing failed
+	Want    int    `json:"want"`              // how many are kept
+	Ready   int    `json:"ready"`             // how many are there
+	Started bool   `json:"started"`           // their processes run
+	Problem string `json:"problem,omitempty"` // why there are none, for people; "" = nothing failed
 }
 
 func (p *pool) status(a plan.Agent) SlotStatus {

@@ -37,6 +37,7 @@ type daemon struct {
 	thrift  *thrift
 	address string // of the listener; "" = none
 	routes  *routes
+	agents  taskAgents
 
 	loop  atomic.Pointer[reconcile.Loop] // nil until the workspace's name is known
 	woken chan struct{}                  // holds one: somebody asked for a look before there was a loop
