@@ -9,6 +9,7 @@
 //	agent-server hook JSON
 //	agent-server session NAME -- COMMAND ARG…
 //	agent-server leash NAME
+//	agent-server relay PORT
 //
 // Init is PID 1: it starts the main process, reaps orphans, passes signals on
 // and ends with the main process's status. Without MAIN it keeps `serve`
@@ -28,7 +29,8 @@
 //
 // Hook runs the commands of a lifecycle hook, and ends everything they started.
 // Session becomes a command that somebody runs from outside, and leash ends what
-// that started when whoever looked on is gone.
+// that started when whoever looked on is gone. Relay passes connections of its
+// network on to reconcile, where containers cannot reach the host.
 //
 // It needs nothing of the image: no shell, no /tmp, no /etc/passwd.
 package main
@@ -57,6 +59,7 @@ const usage = `usage: agent-server init [--liveness JSON] [--readiness JSON] [--
        agent-server hook JSON
        agent-server session NAME -- COMMAND ARG…
        agent-server leash NAME
+       agent-server relay PORT
 `
 
 func main() {
@@ -99,6 +102,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		holdOn()
 		return runLeash(name, os.Stdin, stderr)
+	case "relay":
+		port, err := helper.ParseRelay(args)
+		if err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n%s", err, usage)
+			return exitUsage
+		}
+		if err := runRelay(port, helper.RelaySocket); err != nil {
+			fmt.Fprintf(stderr, "agent-server: %v\n", err)
+			return 1
+		}
+		return 0
 	case "serve":
 		if len(args) > 1 {
 			break
