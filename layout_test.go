@@ -26,12 +26,15 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
+// quoted are texts of others, which stay as they are.
+var quoted = []string{"examples/task-agents/word-count/agent.py"}
+
 func TestSPDX(t *testing.T) {
 	const line = "SPDX-License-Identifier: Apache-2.0"
 	for _, f := range files(t) {
 		ext, base := path.Ext(f.path), path.Base(f.path)
 		script := strings.HasPrefix(f.data, "#!")
-		if f.fixture && ext != ".go" {
+		if f.fixture && ext != ".go" || slices.Contains(quoted, f.path) {
 			continue
 		}
 		if !slices.Contains([]string{".go", ".cue", ".sh"}, ext) && base != "Makefile" && !script {

@@ -27,6 +27,7 @@ func TestExamples(t *testing.T) {
 	socket := podmantest.Socket(t)
 	exampleImages(t)
 	standIns(t)
+	taskAgentImages(t)
 	t.Setenv("OPENAI_API_KEY", "a key of nobody")
 	t.Setenv("POSTGRES_PASSWORD", "a password of nobody")
 	exampleSecrets(t, "github-credentials/token", "ssh-credentials/id_rsa", "ai-credentials/anthropic-key")
@@ -137,6 +138,19 @@ func exampleImages(t *testing.T) {
 	dir := "../../examples/contexts/images"
 	for _, name := range []string{"root", "agent"} { // the second from the first
 		buildImage(t, "localhost/contexts/"+name+":1", filepath.Join(dir, name+".Containerfile"), dir)
+	}
+}
+
+// taskAgentImages builds the images of examples/task-agents from those that stand in
+// for their bases.
+func taskAgentImages(t *testing.T) {
+	files, err := filepath.Glob("../../examples/task-agents/*/Dockerfile")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no images: %v", err)
+	}
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		buildImage(t, "localhost/"+filepath.Base(dir)+":0.1", file, dir)
 	}
 }
 

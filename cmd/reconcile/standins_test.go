@@ -32,7 +32,7 @@ type standIn struct {
 var standInImages = []standIn{
 	{folder: "alpine", tags: []string{"alpine:latest"}, changes: []string{`CMD ["/bin/sh"]`}},
 	{folder: "node", tags: []string{"node:20", "node:18", "node:18-alpine"}, changes: []string{`ENTRYPOINT ["docker-entrypoint.sh"]`, `CMD ["node"]`}},
-	{folder: "python", tags: []string{"python:3.11"}, changes: []string{`CMD ["python3"]`}},
+	{folder: "python", tags: []string{"python:3.11", "python:3.12-slim"}, changes: []string{`CMD ["python3"]`}},
 	{folder: "postgres", tags: []string{"postgres:15"}, changes: []string{`ENTRYPOINT ["docker-entrypoint.sh"]`, `CMD ["postgres"]`, "EXPOSE 5432"}},
 }
 
