@@ -60,7 +60,7 @@ func (st *execStream) start(conn context.Context, id string, terminal bool, size
 	if !ok {
 		return errors.New("this connection is for looking only")
 	}
-	st.keep(t)
+	keep(t, func(c net.Conn) { st.conn = c })
 	body, err := json.Marshal(map[string]any{"Detach": false, "Tty": terminal, "h": size.Rows, "w": size.Columns})
 	if err != nil {
 		return err
@@ -82,12 +82,12 @@ func (st *execStream) start(conn context.Context, id string, terminal bool, size
 	return nil
 }
 
-// keep notes the connection that t dials.
-func (st *execStream) keep(t *http.Transport) {
+// keep tells of the connections that t dials.
+func keep(t *http.Transport, dialed func(net.Conn)) {
 	dial, config := t.DialContext, t.TLSClientConfig
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
-		st.conn = c
+		dialed(c)
 		return c, err
 	}
 	if config == nil {
@@ -103,7 +103,7 @@ func (st *execStream) keep(t *http.Transport) {
 			own.ServerName = host
 		}
 		secure := tls.Client(c, own)
-		st.conn = secure
+		dialed(secure)
 		return secure, nil
 	}
 }

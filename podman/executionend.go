@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/containers/podman/v5/libpod/define"
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+
+	"reconcile/reconcile/plan"
+)
+
+// Start starts the process.
+func (x *Executions) Start(ctx context.Context, handle string) error {
+	if err := containers.Start(x.rt.with(ctx), handle, nil); err != nil {
+		return oneLine(x.rt.explain("start "+shortID(handle), err))
+	}
+	return nil
+}
+
+const (
+	// soonest and latest are how often it is looked whether a process has ended
+	// whose streams have.
+	soonest = time.Millisecond
+	latest  = 200 * time.Millisecond
+	// unheard is how often it is looked at one whose streams have not: they may be
+	// held by nobody.
+	unheard = 5 * time.Second
+	// lostTimeout is how long nothing may be heard of the service.
+	lostTimeout = 30 * time.Second
+)
+
+// Wait returns the exit status of a process that was started, once it has ended.
+func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
+	x.mu.Lock()
+	a := x.attached[handle]
+	x.mu.Unlock()
+	var ended <-chan struct{}
+	if a != nil {
+		ended = a.ended
+	}
+	next := soonest
+	for heard := time.Now(); ; {
+		if next = min(next*2, latest); ended != nil {
+			next = soonest
+			select {
+			case <-ended:
+				ended = nil
+			case <-time.After(unheard):
+			case <-ctx.Done():
+				return 0, context.Cause(ctx)
+			}
+		}
+		link := x.rt.link.Load()
+		c, err := containers.Inspect(x.rt.with(ctx), handle, nil)
+		switch {
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case notFound(err):
+			return 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
+		case err != nil:
+			err = x.rt.explain("wait for "+shortID(handle), err)
+			if _, lost := errors.AsType[*lostError](err); !lost || time.Since(heard) > lostTimeout {
+				return 0, oneLine(err)
+			}
+			next = latest
+			_ = x.rt.reopen(ctx, link)
+		default:
+			heard = time.Now()
+			if over(c) {
+				return int(c.State.ExitCode), nil
+			}
+		}
+		if ended == nil && !pause(ctx, next) {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// over reports whether the process of a container has ended.
+func over(c *define.InspectContainerData) bool {
+	return c.State.Status == "exited" || c.State.Status == "stopped"
+}
+
+// Signal sends a signal to the process.
+func (x *Executions) Signal(ctx context.Context, handle, signal string) error {
+	ctx = x.rt.with(ctx)
+	err := containers.Kill(ctx, handle, new(containers.KillOptions).WithSignal(signal))
+	if err == nil {
+		return nil
+	}
+	if notFound(err) {
+		return fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
+	}
+	if c, inspectErr := containers.Inspect(ctx, handle, nil); inspectErr == nil && c.State.Status != "running" {
+		return nil
+	}
+	return oneLine(x.rt.explain("send "+signal+" to "+shortID(handle), err))
+}
+
+// Remove ends the container and removes it, with the nameless volumes of its image.
+func (x *Executions) Remove(ctx context.Context, handle string) error {
+	err := x.remove(ctx, handle)
+	if err != nil {
+		return oneLine(err)
+	}
+	x.mu.Lock()
+	a := x.attached[handle]
+	delete(x.attached, handle)
+	x.mu.Unlock()
+	if a != nil {
+		_ = a.Close()
+	}
+	return nil
+}
+
+func (x *Executions) remove(ctx context.Context, handle string) error {
+	reports, err := containers.Remove(x.rt.with(ctx), handle, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
+	for _, report := range reports {
+		err = errors.Join(err, report.Err)
+	}
+	if err == nil || notFound(err) {
+		return nil
+	}
+	return x.rt.explain("remove "+shortID(handle), err)
+}
+
+// removeCut removes what there is of a container that was not finished.
+func (x *Executions) removeCut(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	return x.remove(ctx, name)
+}
+
+// Sweep removes what other sessions than this have left, and returns the names.
+func (x *Executions) Sweep(ctx context.Context, session string) ([]string, error) {
+	ctx = x.rt.with(ctx)
+	filter := map[string][]string{"label": {plan.LabelWorkspace + "=" + x.opt.Workspace, plan.LabelSession}}
+	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
+	if err != nil {
+		return nil, oneLine(x.rt.explain("list containers", err))
+	}
+	var names []string
+	for _, c := range list {
+		o, ok := plan.ParseLabels(c.Labels)
+		if !ok || o.Session == "" || o.Session == session || o.Owner != x.rt.opt.Owner || o.Root != x.opt.Root || len(c.Names) == 0 {
+			continue
+		}
+		if err := x.remove(ctx, c.ID); err != nil {
+			return names, oneLine(err)
+		}
+		names = append(names, c.Names[0])
+	}
+	return names, nil
+}
+
+// Used is how many bytes a named volume holds.
+func (x *Executions) Used(_ context.Context, _ string) (int64, error) { return 0, nil }
