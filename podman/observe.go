@@ -52,6 +52,7 @@ func (r *Runtime) observe(ctx context.Context, d plan.Desired) (plan.Observed, e
 	group.Go(func() { o.note("volumes", o.volumes(ctx)) })
 	group.Go(func() { o.note("secrets", o.secrets(ctx)) })
 	group.Go(func() { o.note("images", o.images(ctx)) })
+	group.Go(func() { o.out.Unenforced = r.vainLimits(ctx, d) })
 	group.Wait()
 	if o.err != nil {
 		return plan.Observed{}, o.err

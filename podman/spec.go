@@ -123,7 +123,7 @@ func (r *Runtime) generate(name string, c plan.ContainerSpec, published []plan.P
 	if c.NoNewPrivileges {
 		s.NoNewPrivileges = &yes
 	}
-	s.ResourceLimits = limits(c)
+	s.ResourceLimits = limits(r.enforceable(c))
 	if err := r.addMounts(s, c.Mounts); err != nil {
 		return nil, err
 	}

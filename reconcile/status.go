@@ -88,6 +88,9 @@ type Status struct {
 	Serving   string            `json:"serving,omitempty"`
 	Revisions []RevisionStatus  `json:"revisions,omitempty"` // newest first
 	Settings  map[string]string `json:"settings,omitempty"`
+
+	// Limits are those of its container.
+	Limits []LimitStatus `json:"limits,omitempty"`
 }
 
 // Summarize compares desired with observed, resource by resource, sorted by
@@ -142,6 +145,8 @@ type summary struct {
 	// agents and revisions are of TaskAgents, by ID.
 	agents    map[string]plan.Agent
 	revisions map[string][]plan.Revision // as found
+
+	unenforced map[plan.Limit]string
 }
 
 func newSummary(o plan.Observed, p plan.Plan) *summary {
@@ -149,7 +154,7 @@ func newSummary(o plan.Observed, p plan.Plan) *summary {
 		objects: map[string][]plan.Object{}, changes: map[string][]plan.Reason{},
 		drift: map[string][]plan.Reason{}, held: map[string]plan.Change{},
 		existed: map[string]bool{}, restarts: map[string]plan.Record{}, failed: map[string]plan.HostHook{},
-		toRun: map[string]bool{},
+		toRun: map[string]bool{}, unenforced: o.Unenforced,
 	}
 	s.noteRuns(o, p)
 	for _, obj := range o.Objects {
@@ -221,6 +226,7 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	if r.Spec.Container != nil {
 		st.Image = r.Spec.Container.Image
 	}
+	st.Limits = limitsOf(r, s.unenforced)
 	held, isHeld := s.held[key]
 	isHeld = isHeld && !held.Benign
 	switch {

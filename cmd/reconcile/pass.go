@@ -279,7 +279,7 @@ func factWarnings(d plan.Desired, o plan.Observed, p plan.Plan) schema.Diagnosti
 			}
 		}
 	}
-	return ds.Sort()
+	return append(ds, limitWarnings(d, o)...).Sort()
 }
 
 // inputText names an input for people.

@@ -215,6 +215,7 @@ func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 				fmt.Fprintf(a.std.out, "%-10s %s\n", line[0], escape(line[1]))
 			}
 		}
+		printLimits(a.std.out, st.Limits)
 		printTrials(a.std.out, st)
 		a.printRuns(st)
 		for _, r := range st.Reasons {

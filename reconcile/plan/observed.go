@@ -33,6 +33,9 @@ type Observed struct {
 	// NoHostPaths: the runtime does not see the folders of this host. What mounts
 	// one can be looked at, stopped and deleted, and nothing is heard of its probes.
 	NoHostPaths bool
+	// Unenforced says which limits this host cannot enforce, and why, in words for a
+	// person. Containers are made without them.
+	Unenforced map[Limit]string
 	// Busy are IDs with a step under way, or with one since the objects were
 	// looked at: what is known of them is no longer so. Nothing is planned for
 	// them.
@@ -102,6 +105,7 @@ const (
 	// Containers of a dispatch session. They are never planned for.
 	RoleExecution Role = "execution" // one execution of a TaskAgent
 	RoleSlot      Role = "slot"      // an execution that will come
+	RoleRelay     Role = "relay"     // what brings executions to the host that cannot reach it
 )
 
 // Object is one thing that is at the runtime.

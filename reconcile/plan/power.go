@@ -274,7 +274,7 @@ func (c *ContainerSpec) relativePowers() []power {
 	}
 	ps := []power{
 		limit("memory", "memory", c.Memory, "may use "+bytesText(c.Memory)+" of memory", "may use as much memory as there is"),
-		limit("cpu", "nanoCPUs", c.NanoCPUs, "may use "+strconv.FormatFloat(float64(c.NanoCPUs)/1e9, 'f', -1, 64)+" CPUs", "may use every CPU"),
+		limit("cpu", "nanoCPUs", c.NanoCPUs, "may use "+cpuText(c.NanoCPUs), "may use every CPU"),
 		limit("pids", "pidsLimit", c.PidsLimit, fmt.Sprintf("may have %d processes", c.PidsLimit), "may have as many processes as the runtime lets it"),
 	}
 	if c.Network != "" {

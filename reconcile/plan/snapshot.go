@@ -59,6 +59,7 @@ type observedJSON struct {
 	Outcomes    map[ID]map[string]Outcome  `json:"outcomes,omitempty"`
 	NoCommit    bool                       `json:"no_commit,omitempty"`
 	NoHostPaths bool                       `json:"no_host_paths,omitempty"`
+	Unenforced  map[Limit]string           `json:"unenforced,omitempty"`
 }
 
 type recordsJSON struct {
@@ -198,6 +199,7 @@ func (s Snapshot) JSON() ([]byte, error) {
 			Records:    recordsJSON{o.Records.Owner, list(o.Records.Accepted), list(o.Records.Records)},
 			Specs:      maps.Clone(o.Specs), Converged: list(o.Converged),
 			HostHooks: hostHookForms(o.HostHooks), Outcomes: o.Outcomes, NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
+			Unenforced: o.Unenforced,
 		},
 	}
 	if out.Observed.Specs == nil {
@@ -234,6 +236,7 @@ func ParseSnapshot(b []byte) (Snapshot, error) {
 			Incomplete: o.Incomplete, Records: Records{o.Records.Owner, o.Records.Accepted, o.Records.Records},
 			Specs: map[string]json.RawMessage{}, Converged: o.Converged,
 			HostHooks: o.HostHooks, Outcomes: o.Outcomes, NoCommit: o.NoCommit, NoHostPaths: o.NoHostPaths,
+			Unenforced: o.Unenforced,
 		},
 	}
 	for _, obj := range s.Observed.Objects {

@@ -76,7 +76,7 @@ func fullSnapshot() plan.Snapshot {
 			Specs:     map[string]json.RawMessage{"v1:1": json.RawMessage(`{"volume":{}}`)},
 			Converged: []plan.ID{manifest("a")},
 			HostHooks: map[plan.ID]plan.HostHook{manifest("a"): {Digest: "sha256:1", State: plan.HookFailed, Code: 3, At: testNow, Detail: "no"}},
-			NoCommit:  true, NoHostPaths: true,
+			NoCommit:  true, NoHostPaths: true, Unenforced: map[plan.Limit]string{plan.LimitCPU: "no controller"},
 		},
 	}
 }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings/system"
+
+	"reconcile/reconcile/plan"
+)
+
+const (
+	cgroupRoot = "/sys/fs/cgroup"
+	// infoTimeout bounds the question what a host can enforce.
+	infoTimeout = 20 * time.Second
+)
+
+// cgroups is what a service says of the control groups of its host.
+type cgroups struct {
+	version     string   // "v1" or "v2"
+	controllers []string // that its user may use
+	rootless    bool
+}
+
+// unenforced says which limits no container can be given, and why. Podman leaves
+// them out itself, with v1, or cannot start what has one, with v2.
+func (c cgroups) unenforced() map[plan.Limit]string {
+	vain := map[plan.Limit]string{}
+	for _, l := range []plan.Limit{plan.LimitMemory, plan.LimitCPU, plan.LimitPids} {
+		controller := string(l)
+		switch has := slices.Contains(c.controllers, controller); {
+		case c.version == "v1" && c.rootless:
+			vain[l] = "with cgroup v1, Podman limits no container of a user who is not root"
+		case !has && c.rootless:
+			vain[l] = "the cgroup controller " + controller + " is not delegated to the user who runs Podman"
+		case !has:
+			vain[l] = "this host has no cgroup controller " + controller
+		}
+	}
+	return vain
+}
+
+// limitMemory remembers what a service can enforce: it does not change while it
+// runs.
+type limitMemory struct {
+	mu    sync.Mutex
+	known bool
+	vain  map[plan.Limit]string
+}
+
+// unenforced returns which limits the host cannot enforce; none while that cannot be
+// told. To ask a service takes it a tenth of a second, so that is done for one which
+// runs as somebody else than root, or where a look shows that something is missing.
+func (r *Runtime) unenforced(ctx context.Context) (map[plan.Limit]string, error) {
+	l := r.link.Load()
+	l.limits.mu.Lock()
+	defer l.limits.mu.Unlock()
+	if l.limits.known {
+		return l.limits.vain, nil
+	}
+	if ofRoot(r.url) && enforcesAll(os.DirFS(cgroupRoot)) {
+		l.limits.known = true
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, err := system.Info(bound{ctx, l.conn}, nil)
+	if err != nil {
+		return nil, r.explain("ask what this host can limit", err)
+	}
+	if info.Host == nil {
+		return nil, errors.New("ask what this host can limit: the service says nothing of its host")
+	}
+	host := cgroups{version: info.Host.CgroupsVersion, controllers: info.Host.CgroupControllers, rootless: info.Host.Security.Rootless}
+	l.limits.known, l.limits.vain = true, host.unenforced()
+	return l.limits.vain, nil
+}
+
+// vainLimits are those of the limits in d that the host cannot enforce. That they are
+// not known, as when the service is lost, is for whatever else is asked of it to say.
+func (r *Runtime) vainLimits(ctx context.Context, d plan.Desired) map[plan.Limit]string {
+	asked := map[plan.Limit]bool{}
+	for _, res := range d.Resources {
+		if c := res.Spec.Container; c != nil {
+			for _, l := range c.Limits() {
+				asked[l] = true
+			}
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	vain, err := r.unenforced(ctx)
+	if err != nil {
+		return nil
+	}
+	out := map[plan.Limit]string{}
+	for l, why := range vain {
+		if asked[l] {
+			out[l] = why
+		}
+	}
+	return out
+}
+
+// enforceable is c without the limits that would be in vain. When that cannot be
+// told, Podman says so where it matters.
+func (r *Runtime) enforceable(c plan.ContainerSpec) plan.ContainerSpec {
+	if len(c.Limits()) == 0 {
+		return c
+	}
+	vain, err := r.unenforced(context.Background())
+	if err != nil {
+		return c
+	}
+	return c.Without(vain)
+}
+
+// ofRoot reports whether a service is one of this host that runs as its root: the
+// socket is root's.
+func ofRoot(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "unix" {
+		return false
+	}
+	info, err := os.Stat(u.Path)
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid == 0
+}
+
+// enforcesAll reports whether root can have every limit enforced, by the file system
+// of control groups.
+func enforcesAll(fsys fs.FS) bool {
+	if list, err := fs.ReadFile(fsys, "cgroup.controllers"); err == nil {
+		return len(cgroups{version: "v2", controllers: strings.Fields(string(list))}.unenforced()) == 0
+	}
+	for _, file := range []string{"memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "pids/cgroup.procs"} {
+		if _, err := fs.Stat(fsys, file); err != nil {
+			return false
+		}
+	}
+	return true
+}
