@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type ExecutionOptions struct {
 	// Relay: the host is reached through a container in the network, also where it
 	// could be reached directly.
 	Relay bool
+	Log   *slog.Logger // nil = none
 }
 
 // Executions are the containers of executions, and of what waits for some. It
@@ -48,11 +50,16 @@ type Executions struct {
 	mu       sync.Mutex
 	attached map[string]*executionStream // by handle
 	making   map[string]bool             // names of containers that are being made
+
+	relays string // the session of its relays
 }
 
 // Executions returns those of a workspace.
 func (r *Runtime) Executions(o ExecutionOptions) *Executions {
-	return &Executions{rt: r, opt: o, attached: map[string]*executionStream{}, making: map[string]bool{}}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Executions{rt: r, opt: o, relays: newSession(), attached: map[string]*executionStream{}, making: map[string]bool{}}
 }
 
 const (
@@ -133,10 +140,8 @@ func (x *Executions) make(ctx context.Context, spec *specgen.SpecGenerator, l pl
 			return "", specErr
 		}
 		made, err = containers.CreateWithSpec(x.rt.with(ctx), again, nil)
-	case err != nil:
-		if _, lost := errors.AsType[*lostError](x.rt.explain("create", err)); lost && x.rt.reopen(ctx, link) == nil {
-			made, err = containers.CreateWithSpec(x.rt.with(ctx), spec, nil)
-		}
+	case x.rt.lost(ctx, link, err):
+		made, err = containers.CreateWithSpec(x.rt.with(ctx), spec, nil)
 	}
 	if err != nil {
 		return "", x.rt.explain("create "+spec.Name, err)
