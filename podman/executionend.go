@@ -7,12 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
-
-	"reconcile/reconcile/plan"
 )
 
 // Start starts the process.
@@ -64,12 +63,10 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 		case notFound(err):
 			return 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
 		case err != nil:
-			err = x.rt.explain("wait for "+shortID(handle), err)
-			if _, lost := errors.AsType[*lostError](err); !lost || time.Since(heard) > lostTimeout {
-				return 0, oneLine(err)
+			if !x.rt.lost(ctx, link, err) && (!isLost(err) || time.Since(heard) > lostTimeout) {
+				return 0, oneLine(x.rt.explain("wait for "+shortID(handle), err))
 			}
 			next = latest
-			_ = x.rt.reopen(ctx, link)
 		default:
 			heard = time.Now()
 			if over(c) {
@@ -137,27 +134,13 @@ func (x *Executions) removeCut(ctx context.Context, name string) error {
 	return x.remove(ctx, name)
 }
 
-// Sweep removes what other sessions than this have left, and returns the names.
-func (x *Executions) Sweep(ctx context.Context, session string) ([]string, error) {
-	ctx = x.rt.with(ctx)
-	filter := map[string][]string{"label": {plan.LabelWorkspace + "=" + x.opt.Workspace, plan.LabelSession}}
-	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
-	if err != nil {
-		return nil, oneLine(x.rt.explain("list containers", err))
-	}
-	var names []string
-	for _, c := range list {
-		o, ok := plan.ParseLabels(c.Labels)
-		if !ok || o.Session == "" || o.Session == session || o.Owner != x.rt.opt.Owner || o.Root != x.opt.Root || len(c.Names) == 0 {
-			continue
-		}
-		if err := x.remove(ctx, c.ID); err != nil {
-			return names, oneLine(err)
-		}
-		names = append(names, c.Names[0])
-	}
-	return names, nil
+// lost reports whether err means that the service was lost, and is found again.
+func (r *Runtime) lost(ctx context.Context, link *link, err error) bool {
+	return isLost(err) && r.reopen(ctx, link) == nil
 }
 
-// Used is how many bytes a named volume holds.
-func (x *Executions) Used(_ context.Context, _ string) (int64, error) { return 0, nil }
+// isLost reports whether err, of the service, means that it does not answer.
+func isLost(err error) bool {
+	var gone *url.Error
+	return errors.As(err, &gone) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
