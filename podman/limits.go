@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ const (
 type cgroups struct {
 	version     string   // "v1" or "v2"
 	controllers []string // that its user may use
-	rootless    bool
+	rootless    bool     // who runs Podman is not root
 }
 
 // unenforced says which limits no container can be given, and why. Podman leaves
@@ -59,8 +60,7 @@ type limitMemory struct {
 }
 
 // unenforced returns which limits the host cannot enforce; none while that cannot be
-// told. To ask a service takes it a tenth of a second, so that is done for one which
-// runs as somebody else than root, or where a look shows that something is missing.
+// told.
 func (r *Runtime) unenforced(ctx context.Context) (map[plan.Limit]string, error) {
 	l := r.link.Load()
 	l.limits.mu.Lock()
@@ -68,22 +68,31 @@ func (r *Runtime) unenforced(ctx context.Context) (map[plan.Limit]string, error)
 	if l.limits.known {
 		return l.limits.vain, nil
 	}
-	if ofRoot(r.url) && enforcesAll(os.DirFS(cgroupRoot)) {
-		l.limits.known = true
-		return nil, nil
+	host, err := r.cgroups(bound{ctx, l.conn})
+	if err != nil {
+		return nil, err
+	}
+	l.limits.known, l.limits.vain = true, host.unenforced()
+	return l.limits.vain, nil
+}
+
+// cgroups finds out what the service can limit. Where it is root's on this host, a
+// look at the file system says so: to answer takes a service a tenth of a second, and
+// with v1 it does not notice what is not mounted.
+func (r *Runtime) cgroups(ctx context.Context) (cgroups, error) {
+	if here := mounted(os.DirFS(cgroupRoot)); ofRoot(r.url) && len(here.controllers) > 0 {
+		return here, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	info, err := system.Info(bound{ctx, l.conn}, nil)
+	info, err := system.Info(ctx, nil)
 	if err != nil {
-		return nil, r.explain("ask what this host can limit", err)
+		return cgroups{}, r.explain("ask what this host can limit", err)
 	}
 	if info.Host == nil {
-		return nil, errors.New("ask what this host can limit: the service says nothing of its host")
+		return cgroups{}, errors.New("ask what this host can limit: the service says nothing of its host")
 	}
-	host := cgroups{version: info.Host.CgroupsVersion, controllers: info.Host.CgroupControllers, rootless: info.Host.Security.Rootless}
-	l.limits.known, l.limits.vain = true, host.unenforced()
-	return l.limits.vain, nil
+	return cgroups{info.Host.CgroupsVersion, info.Host.CgroupControllers, info.Host.Security.Rootless}, nil
 }
 
 // vainLimits are those of the limits in d that the host cannot enforce. That they are
@@ -141,16 +150,16 @@ func ofRoot(uri string) bool {
 	return ok && stat.Uid == 0
 }
 
-// enforcesAll reports whether root can have every limit enforced, by the file system
-// of control groups.
-func enforcesAll(fsys fs.FS) bool {
+// mounted is what root may use, by the file system of control groups.
+func mounted(fsys fs.FS) cgroups {
 	if list, err := fs.ReadFile(fsys, "cgroup.controllers"); err == nil {
-		return len(cgroups{version: "v2", controllers: strings.Fields(string(list))}.unenforced()) == 0
+		return cgroups{version: "v2", controllers: strings.Fields(string(list))}
 	}
+	c := cgroups{version: "v1"}
 	for _, file := range []string{"memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "pids/cgroup.procs"} {
-		if _, err := fs.Stat(fsys, file); err != nil {
-			return false
+		if _, err := fs.Stat(fsys, file); err == nil {
+			c.controllers = append(c.controllers, path.Dir(file))
 		}
 	}
-	return true
+	return c
 }

@@ -37,7 +37,7 @@ func TestUnenforcedLimits(t *testing.T) {
 	}
 }
 
-func TestEnforcesAll(t *testing.T) {
+func TestMountedCgroups(t *testing.T) {
 	file := &fstest.MapFile{}
 	v1 := fstest.MapFS{"memory/memory.limit_in_bytes": file, "cpu/cpu.cfs_quota_us": file, "pids/cgroup.procs": file}
 	without := maps.Clone(v1)
@@ -49,19 +49,19 @@ func TestEnforcesAll(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		files fstest.MapFS
-		want  bool
+		want  []plan.Limit
 	}{
-		"v1":                  {v1, true},
-		"v1 and v2":           {hybrid, true},
-		"v1 without quotas":   {without, false},
-		"v2":                  {v2("cpuset cpu io memory hugetlb pids rdma misc"), true},
-		"v2 without cpu":      {v2("cpuset io memory pids"), false},
-		"v2, nothing allowed": {v2(""), false},
-		"nothing is mounted":  {fstest.MapFS{}, false},
+		"v1":                 {v1, nil},
+		"v1 and v2":          {hybrid, nil},
+		"v1 without quotas":  {without, []plan.Limit{plan.LimitCPU}},
+		"v2":                 {v2("cpuset cpu io memory hugetlb pids rdma misc"), nil},
+		"v2 without cpu":     {v2("cpuset io memory pids"), []plan.Limit{plan.LimitCPU}},
+		"nothing is mounted": {fstest.MapFS{}, []plan.Limit{plan.LimitCPU, plan.LimitMemory, plan.LimitPids}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := enforcesAll(test.files); got != test.want {
-				t.Errorf("got %v, want %v", got, test.want)
+			got := slices.Sorted(maps.Keys(mounted(test.files).unenforced()))
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
 			}
 		})
 	}
