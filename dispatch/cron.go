@@ -184,6 +184,7 @@ func (d *Dispatcher) runSlot(st *agentState, a plan.Agent, state CronState) {
 	d.drop(st)
 	d.mu.Unlock()
 	d.putCron(st)
+	d.opt.Fired(a.ID, state)
 }
 
 // collector is a client that keeps the begin of a reply.

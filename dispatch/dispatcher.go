@@ -33,7 +33,12 @@ type DispatcherOptions struct {
 	// Idle is called when no execution is left of a revision that has been replaced;
 	// nil = nobody has to know. It must not block.
 	Idle func(agent plan.ID, revision string)
-	Log  *slog.Logger // nil = none
+	// Ended is told of each execution that has ended, and Fired of each run of a
+	// schedule, one of which there was no execution included; nil = nobody has to
+	// know. They must not block.
+	Ended func(Execution)
+	Fired func(agent plan.ID, s CronState)
+	Log   *slog.Logger // nil = none
 }
 
 // Dispatcher runs the executions of TaskAgents: those that requests ask for, and
@@ -52,6 +57,9 @@ type Dispatcher struct {
 
 	live  map[*execution]struct{}
 	tasks sync.WaitGroup // all goroutines but Run's
+
+	cutting context.Context // ends when nobody is waited for any more
+	cut     context.CancelFunc
 }
 
 // agentState is an agent and what there is of it. Its Dispatcher's mutex guards it.
@@ -80,10 +88,18 @@ func NewDispatcher(o DispatcherOptions) *Dispatcher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Dispatcher{
+	if o.Ended == nil {
+		o.Ended = func(Execution) {}
+	}
+	if o.Fired == nil {
+		o.Fired = func(plan.ID, CronState) {}
+	}
+	d := &Dispatcher{
 		opt: o, metadata: newMetadata(o), opening: make(chan struct{}),
 		agents: map[plan.ID]*agentState{}, live: map[*execution]struct{}{},
 	}
+	d.cutting, d.cut = context.WithCancel(context.Background())
+	return d
 }
 
 // Opened is closed once requests are taken, of the agents that [Dispatcher.Set] was
@@ -109,8 +125,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true
 	d.mu.Unlock()
-	late := time.AfterFunc(d.opt.DrainTimeout, d.stopAll)
+	late := time.AfterFunc(d.opt.DrainTimeout, d.Cut)
 	defer late.Stop()
+	defer d.cut()
 	d.tasks.Wait()
 	d.metadata.close()
 	return nil
@@ -135,7 +152,10 @@ func (d *Dispatcher) sweep(ctx context.Context) bool {
 	}
 }
 
-func (d *Dispatcher) stopAll() {
+// Cut has a Run that waits for executions end them, and the answers to clients that
+// do not take theirs.
+func (d *Dispatcher) Cut() {
+	d.cut()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for e := range d.live {
@@ -307,6 +327,7 @@ func (e *execution) forget() {
 
 // ended remembers an execution.
 func (e *execution) ended() {
+	e.d.opt.Ended(e.info)
 	e.d.mu.Lock()
 	defer e.d.mu.Unlock()
 	e.over = true

@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -57,6 +58,8 @@ func (d *Dispatcher) serve(w http.ResponseWriter, req *http.Request, id plan.ID,
 	}
 	wrapped := accepts(req.Header, eventMedia)
 	e.live = e.agent.Streaming && !hold && !wrapped
+	w, release := e.patient(w)
+	defer release()
 	go e.run()
 	select {
 	case r := <-e.replies:
@@ -79,7 +82,12 @@ func (e *execution) read(w http.ResponseWriter, req *http.Request) ([]string, *r
 		return nil, &rejection{http.StatusBadRequest, CodeRequest, err.Error()}
 	}
 	event.time = e.info.Accepted
-	if rejected := event.takeBody(req); rejected != nil {
+	whole := context.AfterFunc(e.d.cutting, func() { _ = ctl.SetReadDeadline(time.Now()) })
+	rejected := event.takeBody(req)
+	if !whole() {
+		return nil, &rejection{http.StatusServiceUnavailable, CodeNotReady, "the daemon is ending"}
+	}
+	if rejected != nil {
 		return nil, rejected
 	}
 	_ = ctl.SetReadDeadline(time.Time{})
