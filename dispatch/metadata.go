@@ -42,6 +42,10 @@ type metadata struct {
 	networks map[string]*outlet
 	doors    map[string]*door // by token
 	serving  sync.WaitGroup
+
+	// The mutex of the dispatcher guards these.
+	also    []string        // networks of others; nil = it was not told
+	hearing map[string]bool // networks in which it is being opened for others
 }
 
 // outlet is the service in one network.
@@ -53,7 +57,7 @@ type outlet struct {
 }
 
 func newMetadata(o DispatcherOptions) *metadata {
-	return &metadata{opt: o, networks: map[string]*outlet{}, doors: map[string]*door{}}
+	return &metadata{opt: o, networks: map[string]*outlet{}, doors: map[string]*door{}, hearing: map[string]bool{}}
 }
 
 // newToken is what nobody can guess.
@@ -75,28 +79,19 @@ func (o *outlet) env(token string) []plan.EnvVar {
 	return out
 }
 
-// listen has the service heard in a network; it is until the end.
+// listen has the service heard in a network; it is until somebody leaves it.
 func (m *metadata) listen(ctx context.Context, network string) (*outlet, error) {
 	if network == "" {
 		return nil, errors.New("the agent has no network")
 	}
-	m.mu.Lock()
-	o := m.networks[network]
-	if o == nil {
-		o = &outlet{opening: make(chan struct{}, 1)}
-		m.networks[network] = o
+	o, err := m.outlet(ctx, network)
+	if err != nil {
+		return nil, err
 	}
-	m.mu.Unlock()
-	select {
-	case o.opening <- struct{}{}:
-		defer func() { <-o.opening }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	defer func() { <-o.opening }()
 	if o.server != nil {
 		return o, nil
 	}
-	var err error
 	if o.listeners, o.addresses, err = m.opt.Runtime.Listen(ctx, network); err != nil {
 		return nil, err
 	}
@@ -108,9 +103,35 @@ func (m *metadata) listen(ctx context.Context, network string) (*outlet, error) 
 		ErrorLog:          slog.NewLogLogger(m.opt.Log.Handler(), slog.LevelDebug),
 	}
 	for _, l := range o.listeners {
-		m.serving.Go(func() { _ = o.server.Serve(l) })
+		m.serving.Go(func() { m.serve(network, o, l) })
 	}
 	return o, nil
+}
+
+// outlet returns that of a network, which nobody else opens or closes until the
+// caller takes what it put into opening.
+func (m *metadata) outlet(ctx context.Context, network string) (*outlet, error) {
+	for {
+		m.mu.Lock()
+		o := m.networks[network]
+		if o == nil {
+			o = &outlet{opening: make(chan struct{}, 1)}
+			m.networks[network] = o
+		}
+		m.mu.Unlock()
+		select {
+		case o.opening <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		m.mu.Lock()
+		same := m.networks[network] == o
+		m.mu.Unlock()
+		if same {
+			return o, nil
+		}
+		<-o.opening // it was closed meanwhile
+	}
 }
 
 // close ends the service. Nobody asks for it any more.
@@ -120,15 +141,7 @@ func (m *metadata) close() {
 	m.networks = map[string]*outlet{}
 	m.mu.Unlock()
 	for name, o := range networks {
-		if o.server == nil {
-			continue
-		}
-		_ = o.server.Close()
-		for _, l := range o.listeners { // also those that were not served yet
-			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				m.opt.Log.Warn("the metadata service was not ended", "network", name, "err", err)
-			}
-		}
+		m.leave(name, o)
 	}
 	m.serving.Wait()
 }
