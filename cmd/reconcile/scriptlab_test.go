@@ -316,18 +316,24 @@ func imageCmd(ts *testscript.TestScript, neg bool, args []string) {
 	podmantest.Image(scriptOf(ts).t, args[0], opt)
 }
 
-// registryCmd starts a registry at $REGISTRY, or takes it out of order for a
-// while: registry [down|up]
+// registryCmd starts a registry at $REGISTRY, takes it out of order for a while, or
+// has it refuse what images are made of: registry [down|up|withhold WHY|give]
 func registryCmd(ts *testscript.TestScript, neg bool, args []string) {
 	s := scriptOf(ts)
 	switch {
 	case len(args) == 0 && s.registry == nil:
 		s.registry = podmantest.Registry(s.t)
 		ts.Setenv("REGISTRY", s.registry.Host)
-	case len(args) == 1 && s.registry != nil:
+	case s.registry == nil:
+		ts.Fatalf("there is no registry")
+	case len(args) == 2 && args[0] == "withhold":
+		s.registry.Withhold(args[1])
+	case len(args) == 1 && args[0] == "give":
+		s.registry.Withhold("")
+	case len(args) == 1:
 		s.registry.Down(args[0] == "down")
 	default:
-		ts.Fatalf("usage: registry [down|up]")
+		ts.Fatalf("usage: registry [down|up|withhold why|give]")
 	}
 }
 

@@ -35,6 +35,7 @@ type RegistryServer struct {
 	mu         sync.Mutex
 	user, pass string
 	down       bool
+	withheld   string // why no blob is given out
 	requests   []string
 }
 
@@ -71,7 +72,21 @@ func (r *RegistryServer) admit(w http.ResponseWriter, req *http.Request) bool {
 		_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 		return false
 	}
+	if r.withheld != "" && req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/sha256:") {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": "DENIED", "message": r.withheld}}})
+		return false
+	}
 	return true
+}
+
+// Withhold makes the registry say which images there are, and refuse what they are
+// made of, for a reason; "" ends that.
+func (r *RegistryServer) Withhold(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.withheld = why
 }
 
 // Require makes the registry ask for a user from now on.
