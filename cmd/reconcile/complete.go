@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconcile/reconcile"
+	"reconcile/reconcile/plan"
 )
 
 // agentWord may stand before the name of an agent.
@@ -37,6 +38,14 @@ func (a *app) takeNames(most int, commands ...*cobra.Command) []*cobra.Command {
 func (a *app) takeTaskNames(commands ...*cobra.Command) []*cobra.Command {
 	for _, c := range a.takeNames(1, commands...) {
 		c.ValidArgsFunction = a.completing(1, source.taskNames)
+	}
+	return commands
+}
+
+// takeAgentNames is takeNames for commands that are about one TaskAgent.
+func (a *app) takeAgentNames(commands ...*cobra.Command) []*cobra.Command {
+	for _, c := range a.takeNames(1, commands...) {
+		c.ValidArgsFunction = a.completing(1, source.taskAgentNames)
 	}
 	return commands
 }
@@ -121,6 +130,16 @@ func (s source) taskNames() []string {
 	var out []string
 	for _, id := range s.tasks() {
 		out = append(out, id.Name)
+	}
+	return out
+}
+
+func (s source) taskAgentNames() []string {
+	var out []string
+	for _, id := range desiredIDs(s.Desired) {
+		if id.Kind == plan.TaskAgent {
+			out = append(out, id.Name)
+		}
 	}
 	return out
 }

@@ -88,6 +88,7 @@ records), 4 a saved plan is stale.`,
 	root.AddCommand(a.takeNames(1,
 		newWhyCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a))...)
 	root.AddCommand(a.takeTaskNames(newTaskCommand(a), newRenderCommand(a))...)
+	root.AddCommand(a.takeAgentNames(newInvokeCommand(a))...)
 	root.AddCommand(a.takeNames(0, newUpdateCommand(a), newApproveCommand(a))...)
 	root.AddCommand(a.takeNames(0, newOperateCommands(a)...)...)
 	return root
