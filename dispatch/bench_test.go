@@ -3,9 +3,15 @@
 package dispatch_test
 
 import (
+	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,69 +20,181 @@ import (
 	"reconcile/reconcile/plan"
 )
 
-// What an execution costs beside its container: in memory there is none.
-// The floor is a round trip over a unix socket.
+// What an execution costs beside its container: in memory there is none. The floor
+// is a round trip over a unix socket, and agent what the process itself takes. What
+// goes on after a reply is not in these figures, but in those of all.
 func BenchmarkExecution(b *testing.B) {
 	b.Run("floor", echo)
-	for name, warm := range map[string]plan.WarmPool{
-		"cold":        {},
-		"initialised": {Size: 64, TTL: time.Hour},
-		"started":     {Size: 64, TTL: time.Hour, Started: true},
-	} {
-		b.Run(name, func(b *testing.B) {
-			mem := &dispatchtest.Memory{Programs: programs()}
-			defer mem.Close()
-			l := &lab{mem: mem, dir: b.TempDir(), agents: map[string]plan.Agent{}}
-			l.d = dispatch.NewDispatcher(dispatch.DispatcherOptions{Runtime: mem, Journal: dispatch.OpenFolder(l.dir), Scratch: b.TempDir()})
-			end := l.run()
-			defer end()
-			a := agent("a", dispatchtest.Cat)
-			a.Warm = warm
-			l.set(a)
-			<-l.d.Opened()
-			full := func() {
-				for {
-					if s, _ := l.d.Status(a.ID); s.Slots.Ready >= warm.Size {
-						return
-					}
-					time.Sleep(time.Millisecond)
-				}
-			}
+	b.Run("agent", bare)
+	for _, c := range []struct {
+		name string
+		warm plan.WarmPool
+	}{{"started", started}, {"initialised", initialised}, {"cold", plan.WarmPool{}}} {
+		b.Run(c.name, func(b *testing.B) {
+			l := newBench(b, c.warm)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if warm.Size > 0 && i%32 == 0 {
+				if i%burst == 0 {
 					b.StopTimer()
-					full()
+					l.rest()
 					b.StartTimer()
 				}
-				if res := l.do(request("POST", "a", `{"text":"hello world from clrk"}`, "Content-Type", "application/json")); res.StatusCode != 200 {
-					b.Fatal(res.Status)
-				}
+				l.post(b)
 			}
 		})
 	}
+	b.Run("all", func(b *testing.B) {
+		l := newBench(b, started)
+		for i := 0; b.Loop(); i++ {
+			if i%burst == 0 {
+				l.rest()
+			}
+			l.post(b)
+		}
+		l.rest()
+	})
 }
 
-func echo(b *testing.B) {
+// The same over connections. The floor is a handler of net/http that echoes.
+func BenchmarkExecutionHTTP(b *testing.B) {
+	b.Run("floor", func(b *testing.B) {
+		c := dialHTTP(b, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { _, _ = io.Copy(w, req.Body) }))
+		for b.Loop() {
+			c.post(b)
+		}
+	})
+	b.Run("started", func(b *testing.B) {
+		l := newBench(b, started)
+		c := dialHTTP(b, l.d)
+		for i := 0; b.Loop(); i++ {
+			if i%burst == 0 {
+				b.StopTimer()
+				l.rest()
+				b.StartTimer()
+			}
+			c.post(b)
+		}
+	})
+}
+
+// The slots of benchmarks. A burst takes less than there are.
+const burst = 32
+
+var (
+	initialised = plan.WarmPool{Size: 2 * burst, TTL: time.Hour}
+	started     = plan.WarmPool{Size: 2 * burst, TTL: time.Hour, Started: true}
+)
+
+const benchBody = `{"text":"hello world from clrk"}`
+
+// benchLab is a dispatcher with one agent, which copies.
+type benchLab struct {
+	*lab
+	agent plan.Agent
+}
+
+func newBench(b *testing.B, warm plan.WarmPool) *benchLab {
+	mem := &dispatchtest.Memory{Programs: programs()}
+	l := &benchLab{&lab{mem: mem, dir: b.TempDir(), agents: map[string]plan.Agent{}}, agent("a", dispatchtest.Cat)}
+	l.d = dispatch.NewDispatcher(dispatch.DispatcherOptions{Runtime: mem, Journal: dispatch.OpenFolder(l.dir), Scratch: b.TempDir()})
+	l.stop = l.run()
+	b.Cleanup(func() { l.stop(); mem.Close() })
+	l.agent.Warm = warm
+	l.set(l.agent)
+	<-l.d.Opened()
+	return l
+}
+
+// rest waits until all slots are there and nothing goes on.
+func (l *benchLab) rest() {
+	for {
+		s, _ := l.d.Status(l.agent.ID)
+		if s.Slots.Ready >= l.agent.Warm.Size && len(s.InUse) == 0 {
+			return
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// post sends a request, and fails unless it is answered by its event.
+func (l *benchLab) post(b *testing.B) {
+	w := recorder{header: http.Header{}}
+	l.d.ServeHTTP(&w, &http.Request{
+		Method: "POST", URL: &url.URL{Path: "/agents/default/a"}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Host: "localhost",
+		Body: io.NopCloser(strings.NewReader(benchBody)), ContentLength: int64(len(benchBody)),
+	})
+	if w.status != http.StatusOK || w.size < len(benchBody) {
+		b.Fatalf("the answer has status %d and %d bytes", w.status, w.size)
+	}
+}
+
+// recorder is an answer that nobody reads.
+type recorder struct {
+	header       http.Header
+	status, size int
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(p []byte) (int, error) { r.size += len(p); return len(p), nil }
+
+// httpClient is one connection to a server.
+type httpClient struct {
+	conn net.Conn
+	r    *bufio.Reader
+	raw  []byte
+}
+
+func dialHTTP(b *testing.B, h http.Handler) *httpClient {
+	conn := dialUnix(b, func(l net.Listener) {
+		s := &http.Server{Handler: h}
+		b.Cleanup(func() { _ = s.Close() })
+		_ = s.Serve(l)
+	})
+	raw := fmt.Appendf(nil, "POST /agents/default/a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(benchBody), benchBody)
+	return &httpClient{conn, bufio.NewReader(conn), raw}
+}
+
+func (c *httpClient) post(b *testing.B) {
+	if _, err := c.conn.Write(c.raw); err != nil {
+		b.Fatal(err)
+	}
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || n < int64(len(benchBody)) || res.StatusCode != http.StatusOK {
+		b.Fatalf("the answer is %s with %d bytes, %v", res.Status, n, err)
+	}
+}
+
+// dialUnix connects to a server, which ends with the benchmark.
+func dialUnix(b *testing.B, serve func(net.Listener)) net.Conn {
 	l, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer l.Close()
 	done := make(chan struct{})
-	defer func() { <-done }()
 	go func() {
 		defer close(done)
-		if c, err := l.Accept(); err == nil {
-			_, _ = io.Copy(c, c)
-			c.Close()
-		}
+		serve(l)
 	}()
 	c, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close()
+	b.Cleanup(func() { c.Close(); l.Close(); <-done })
+	return c
+}
+
+func echo(b *testing.B) {
+	c := dialUnix(b, func(l net.Listener) {
+		if c, err := l.Accept(); err == nil {
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}
+	})
 	buf := make([]byte, 300)
 	for b.Loop() {
 		if _, err := c.Write(buf); err != nil {
@@ -85,5 +203,54 @@ func echo(b *testing.B) {
 		if _, err := io.ReadFull(c, buf); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// bare feeds processes that are started, without a dispatcher.
+func bare(b *testing.B) {
+	mem := &dispatchtest.Memory{Programs: programs()}
+	defer mem.Close()
+	ctx, event := context.Background(), make([]byte, 300)
+	type process struct {
+		handle string
+		dispatch.Attached
+	}
+	var ready []process
+	make1 := func(i int) process {
+		a := agent("a", dispatchtest.Cat)
+		handle, _, err := mem.Create(ctx, plan.Launch{Name: a.Name, Key: fmt.Sprint(i), Spec: a.Revision.Spec.Container, Stdin: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		at, err := mem.Attach(ctx, handle, io.Discard, io.Discard)
+		if err == nil {
+			err = mem.Start(ctx, handle)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		return process{handle, at}
+	}
+	for i := 0; b.Loop(); i++ {
+		if i%burst == 0 {
+			b.StopTimer()
+			for _, p := range ready {
+				_ = mem.Remove(ctx, p.handle)
+			}
+			ready = ready[:0]
+			for j := range burst {
+				ready = append(ready, make1(i+j))
+			}
+			b.StartTimer()
+		}
+		p := ready[i%burst]
+		if _, err := p.Write(event); err != nil {
+			b.Fatal(err)
+		}
+		_ = p.CloseWrite()
+		if _, err := mem.Wait(ctx, p.handle); err != nil {
+			b.Fatal(err)
+		}
+		_ = p.Wait()
 	}
 }

@@ -55,8 +55,9 @@ type Dispatcher struct {
 	draining bool
 	loops    context.Context // of schedules and slots, once opened
 
-	live  map[*execution]struct{}
-	tasks sync.WaitGroup // all goroutines but Run's
+	live   map[*execution]struct{}
+	tasks  sync.WaitGroup // all goroutines but Run's
+	scribe scribe
 
 	cutting context.Context // ends when nobody is waited for any more
 	cut     context.CancelFunc
@@ -119,6 +120,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		for _, st := range d.agents {
 			d.settle(st)
 		}
+		d.settleHearing()
 		d.mu.Unlock()
 		<-ctx.Done()
 	}
@@ -278,6 +280,7 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 		replies: make(chan *reply, 1),
 		served:  make(chan struct{}),
 		decided: make(chan struct{}),
+		begun:   make(chan struct{}),
 	}
 	e.noted = e.info
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())

@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -100,59 +101,62 @@ func reserved(name string) bool {
 	return false
 }
 
-// writeJSON writes e as one JSON object. The body is copied as it goes.
-func (e *event) writeJSON(w io.Writer) error {
-	var head bytes.Buffer
+// writeJSON writes e as one JSON object: in one write, unless the body is large. That
+// is copied as it goes.
+func (e *event) writeJSON(to io.Writer) error {
+	w := bufio.NewWriterSize(to, eventBuffer) // its errors stay until Flush
+	head := make([]byte, 0, eventBuffer/2)
 	for i, a := range e.attributes() {
 		open := byte(',')
 		if i == 0 {
 			open = '{'
 		}
-		head.WriteByte(open)
-		writeValue(&head, a.name)
-		head.WriteByte(':')
-		writeValue(&head, a.value)
+		head = appendValue(append(head, open), a.name)
+		head = appendValue(append(head, ':'), a.value)
 	}
+	_, _ = w.Write(head)
 	switch e.form {
 	case formJSON:
-		head.WriteString(`,"data":`)
+		_, _ = w.WriteString(`,"data":`)
+		_, _ = w.Write(e.body)
 	case formText:
-		head.WriteString(`,"data":`)
-		writeValue(&head, string(e.body))
+		_, _ = w.Write(appendValue([]byte(`,"data":`), string(e.body)))
 	case formEncoded:
-		head.WriteString(`,"data_base64":"`)
-	}
-	if _, err := w.Write(head.Bytes()); err != nil {
-		return err
-	}
-	switch e.form {
-	case formJSON:
-		if _, err := w.Write(e.body); err != nil {
-			return err
-		}
-	case formEncoded:
+		_, _ = w.WriteString(`,"data_base64":"`)
 		enc := base64.NewEncoder(base64.StdEncoding, w)
-		if _, err := enc.Write(e.body); err != nil {
-			return err
-		}
-		if err := enc.Close(); err != nil {
-			return err
-		}
+		_, _ = enc.Write(e.body)
+		_ = enc.Close()
+		_ = w.WriteByte('"')
 	}
-	end := "}\n"
-	if e.form == formEncoded {
-		end = `"` + end
-	}
-	_, err := io.WriteString(w, end)
-	return err
+	_, _ = w.WriteString("}\n")
+	return w.Flush()
 }
 
-// writeValue writes a string or a number as JSON, with < > & as they are.
-func writeValue(w *bytes.Buffer, v any) {
-	enc := json.NewEncoder(w)
+// eventBuffer has room for most events, in bytes.
+const eventBuffer = 2 << 10
+
+// appendValue appends a string or a number as JSON, with < > & as they are.
+func appendValue(b []byte, v any) []byte {
+	if s, ok := v.(string); ok && isPlain(s) {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
+	var w bytes.Buffer
+	enc := json.NewEncoder(&w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // neither fails
-	w.Truncate(w.Len() - 1)
+	return append(b, bytes.TrimSuffix(w.Bytes(), []byte("\n"))...)
+}
+
+// isPlain reports whether a text is the same in JSON.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // writeHeader sets the attributes as the headers of an HTTP message whose body is

@@ -22,7 +22,8 @@ type execution struct {
 	event *event
 	noted Execution // when it was accepted
 	info  Execution // for the goroutine that runs it
-	entry Entry     // nil = its log is not kept
+	entry Entry         // once begun; nil = its log is not kept
+	begun chan struct{} // closed once the journal was told of it
 	// live: the reply is sent as it is written.
 	live bool
 
@@ -58,32 +59,15 @@ func (e *execution) offer(r *reply) bool {
 // own, since an execution may outlive its client.
 func (e *execution) run() {
 	defer e.forget()
-	e.publish()
-	begun := make(chan struct{})
-	go func() {
-		defer close(begun)
-		e.begin()
-	}()
-	b, err := e.launch(begun)
+	b, err := e.launch()
 	if err != nil {
 		e.fail(err)
-		<-begun
-		e.finish()
+		e.finish(nil)
 		<-e.served
 		return
 	}
-	logged := make(chan struct{})
-	go func() {
-		defer close(logged)
-		<-begun
-		e.log(b)
-	}()
 	e.attend(b)
-	<-logged
-	if err := b.log.end(); err != nil {
-		e.d.opt.Log.Warn("the log of an execution is not whole", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
-	}
-	e.finish()
+	e.finish(b)
 	b.end()
 	<-e.served
 	b.out.discard()
@@ -95,8 +79,9 @@ func (e *execution) run() {
 }
 
 // begin notes the execution. One whose log cannot be kept goes on without.
-func (e *execution) begin() {
-	entry, err := e.d.opt.Journal.Begin(e.noted)
+func (e *execution) begin(as Execution) {
+	defer close(e.begun)
+	entry, err := e.d.opt.Journal.Begin(as)
 	if err != nil {
 		e.d.opt.Log.Warn("the log of an execution is not kept", "agent", e.noted.Agent, "execution", e.noted.ID, "err", err)
 		return
@@ -114,17 +99,28 @@ func (e *execution) log(b *box) {
 }
 
 // launch returns the container with the process started: a slot, or one of its own.
-// A process that was not started before is once the execution has begun.
-func (e *execution) launch(begun <-chan struct{}) (*box, error) {
-	if b := e.d.take(e.st, e.agent); b != nil {
+// A process that was not started before is once the execution is noted.
+func (e *execution) launch() (*box, error) {
+	b := e.d.take(e.st, e.agent)
+	if b != nil && b.started {
+		e.info.Warm = warmStarted
+		e.publish()
 		e.assign(b)
-		if b.started {
-			e.warm("started")
-			return b, nil
-		}
-		err := e.start(b, begun)
+		e.d.later(func() {
+			e.begin(e.known())
+			e.log(b)
+		})
+		return b, nil
+	}
+	go e.begin(e.noted)
+	e.publish()
+	if b != nil {
+		e.assign(b)
+		err := e.start(b)
 		if err == nil {
-			e.warm("initialised")
+			e.info.Warm = warmInitialised
+			e.publish()
+			e.log(b)
 			return b, nil
 		}
 		e.d.opt.Log.Warn("a slot was of no use", "agent", e.info.Agent, "err", err)
@@ -137,10 +133,21 @@ func (e *execution) launch(begun <-chan struct{}) (*box, error) {
 		return nil, err
 	}
 	e.assign(b)
-	if err := e.start(b, begun); err != nil {
+	if err := e.start(b); err != nil {
 		return nil, err
 	}
+	e.log(b)
 	return b, nil
+}
+
+// known is the execution as it ended, or as it was accepted.
+func (e *execution) known() Execution {
+	select {
+	case <-e.decided:
+		return e.info
+	default:
+		return e.noted
+	}
 }
 
 // assign lets a container find the event, before its process can ask for that.
@@ -151,10 +158,10 @@ func (e *execution) assign(b *box) {
 }
 
 // start starts the process of a container, which is gone when that fails.
-func (e *execution) start(b *box, begun <-chan struct{}) error {
+func (e *execution) start(b *box) error {
 	err := b.attach(e.ctx)
 	if err == nil {
-		<-begun
+		<-e.begun
 		err = b.start(e.ctx)
 	}
 	if err != nil {
@@ -162,11 +169,6 @@ func (e *execution) start(b *box, begun <-chan struct{}) error {
 		b.out.discard()
 	}
 	return err
-}
-
-func (e *execution) warm(how string) {
-	e.info.Warm = how
-	e.publish()
 }
 
 // publish shows others what is known.
@@ -290,19 +292,35 @@ func (e *execution) fail(err error) {
 	e.offer(&reply{status: http.StatusBadGateway, code: CodeFailed, reason: e.info.Reason})
 }
 
-// finish notes how it ended.
-func (e *execution) finish() {
+// finish notes how it ended. The box is nil where there is no process.
+func (e *execution) finish(b *box) {
 	e.info.Ended = time.Now()
 	if e.info.Outcome != Cancelled {
 		e.info.Status = int(e.status.Load())
 	}
 	close(e.decided)
-	if e.entry != nil {
-		if err := e.entry.End(e.info); err != nil {
-			e.d.opt.Log.Warn("the end of an execution is not kept", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
-		}
+	if b != nil && e.info.Warm == warmStarted {
+		e.d.later(func() { e.end(b) })
+	} else {
+		e.end(b)
 	}
 	e.ended()
+}
+
+// end has the journal know how it ended.
+func (e *execution) end(b *box) {
+	<-e.begun
+	if b != nil {
+		if err := b.log.end(); err != nil {
+			e.d.opt.Log.Warn("the log of an execution is not whole", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
+		}
+	}
+	if e.entry == nil {
+		return
+	}
+	if err := e.entry.End(e.info); err != nil {
+		e.d.opt.Log.Warn("the end of an execution is not kept", "agent", e.info.Agent, "execution", e.info.ID, "err", err)
+	}
 }
 
 func (e *execution) contentType() string {

@@ -60,7 +60,7 @@ func (f *Folder) Begin(e Execution) (Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &folderEntry{Folder: f, dir: filepath.Join(f.Dir(e.Agent), e.Key)}
+	x := &folderEntry{Folder: f, dir: filepath.Join(f.Dir(e.Agent), e.Key), begun: e}
 	if err := x.begin(e); err != nil {
 		f.update(e.Agent, func(list []Execution) []Execution {
 			return slices.DeleteFunc(list, func(o Execution) bool { return o.Key == e.Key && o.Outcome == Running })
@@ -79,8 +79,9 @@ func (f *Folder) update(agent plan.ID, change func([]Execution) []Execution) {
 // folderEntry is an execution in its folder.
 type folderEntry struct {
 	*Folder
-	dir string
-	log *os.File // nil = nothing was written
+	dir   string
+	begun Execution // what its file says
+	log   *os.File  // nil = nothing was written
 }
 
 // begin makes the folder. Whoever is killed meanwhile leaves one without a file, or
@@ -122,7 +123,9 @@ func (x *folderEntry) End(e Execution) error {
 	if x.log != nil {
 		err = x.log.Close()
 	}
-	err = errors.Join(err, writeFile(filepath.Join(x.dir, executionFile), e, false))
+	if x.begun != e {
+		err = errors.Join(err, writeFile(filepath.Join(x.dir, executionFile), e, false))
+	}
 	var old []Execution
 	x.update(e.Agent, func(list []Execution) []Execution {
 		for i := range list {
@@ -223,9 +226,20 @@ func newest(list []Execution) (left, old []Execution) {
 func (f *Folder) drop(old []Execution) error {
 	var errs []error
 	for _, e := range old {
-		errs = append(errs, os.RemoveAll(filepath.Join(f.Dir(e.Agent), e.Key)))
+		errs = append(errs, removeEntry(filepath.Join(f.Dir(e.Agent), e.Key)))
 	}
 	return errors.Join(errs...)
+}
+
+// removeEntry removes the folder of an execution, with what may be in it beside the
+// two files.
+func removeEntry(dir string) error {
+	_ = os.Remove(filepath.Join(dir, logFile))
+	_ = os.Remove(filepath.Join(dir, executionFile))
+	if os.Remove(dir) == nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 // Cron implements [Journal].

@@ -12,9 +12,9 @@ import (
 // Journal keeps what is known of executions when their containers are gone. Its
 // methods may be called from any goroutine. [OpenFolder] is one.
 type Journal interface {
-	// Begin notes an execution before its process starts; one whose process waits for
-	// it in a slot may have its event already. What is not ended when the journal is
-	// opened again is [Lost].
+	// Begin notes an execution before its process starts. One whose process waits for
+	// it in a slot may have its event already, and may even have ended: then e says
+	// how. What is not ended when the journal is opened again is [Lost].
 	Begin(e Execution) (Entry, error)
 	// Recent are the last executions of an agent, the newest first, and none that
 	// goes on.
@@ -63,8 +63,8 @@ type Execution struct {
 	Outcome  Outcome   `json:"outcome"`
 	Exit     *int      `json:"exit,omitempty"`   // of the process; nil = none is known
 	Status   int       `json:"status,omitempty"` // of the reply; 0 = there was none
-	// Warm is how the container was had: "" for one of its own, initialised or
-	// started for a slot.
+	// Warm is how the container was had: "" for one of its own, "initialised" or
+	// "started" for a slot.
 	Warm   string `json:"warm,omitempty"`
 	Reason string `json:"reason,omitempty"` // for people; "" when it succeeded
 }

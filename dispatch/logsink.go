@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,7 +22,7 @@ const maxLine = 16 << 10
 type logSink struct {
 	mu     sync.Mutex
 	to     io.Writer // nil = not bound
-	held   bytes.Buffer
+	held   []byte
 	failed error
 	ended  bool
 }
@@ -34,8 +35,8 @@ func (s *logSink) bind(to io.Writer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.to = to
-	s.write(s.held.Bytes())
-	s.held = bytes.Buffer{}
+	s.write(s.held)
+	s.held = nil
 }
 
 // end has what comes dropped, and returns what the log lacks.
@@ -50,7 +51,7 @@ func (s *logSink) write(entry []byte) {
 	switch {
 	case s.ended || s.failed != nil || len(entry) == 0:
 	case s.to == nil:
-		s.held.Write(entry)
+		s.held = append(s.held, entry...)
 	default:
 		_, s.failed = s.to.Write(entry)
 	}
@@ -76,7 +77,7 @@ func (l *logStream) Write(p []byte) (int, error) {
 	cut := len(p) > maxLog-l.size
 	p = p[:min(len(p), maxLog-l.size)]
 	l.size += len(p)
-	var out bytes.Buffer
+	var out []byte
 	for len(p) > 0 {
 		line, rest, whole := bytes.Cut(p, []byte("\n"))
 		if room := maxLine - len(l.part); len(line) > room {
@@ -86,25 +87,31 @@ func (l *logStream) Write(p []byte) (int, error) {
 		p = rest
 		switch {
 		case whole:
-			l.entry(&out, "F")
+			out = l.entry(out, "F")
 		case len(l.part) == maxLine:
-			l.entry(&out, "P")
+			out = l.entry(out, "P")
 		}
 	}
 	if cut || l.size >= maxLog {
-		l.entry(&out, "F")
+		out = l.entry(out, "F")
 		l.part = fmt.Appendf(nil, "(what comes after %d MiB is not kept)", maxLog>>20)
-		l.entry(&out, "F")
+		out = l.entry(out, "F")
 	}
 	l.sink.mu.Lock()
 	defer l.sink.mu.Unlock()
-	l.sink.write(out.Bytes())
+	l.sink.write(out)
 	return all, nil
 }
 
-func (l *logStream) entry(out *bytes.Buffer, tag string) {
-	fmt.Fprintf(out, "%s %s %s %s\n", time.Now().Format(time.RFC3339Nano), l.name, tag, l.part)
+// entry appends what there is of a line to out.
+func (l *logStream) entry(out []byte, tag string) []byte {
+	out = slices.Grow(out, len(time.RFC3339Nano)+len(l.name)+len(tag)+len(l.part)+4)
+	out = append(time.Now().AppendFormat(out, time.RFC3339Nano), ' ')
+	out = append(append(out, l.name...), ' ')
+	out = append(append(out, tag...), ' ')
+	out = append(append(out, l.part...), '\n')
 	l.part = l.part[:0]
+	return out
 }
 
 // close passes on a line that has no end.
@@ -112,9 +119,8 @@ func (l *logStream) close() {
 	if len(l.part) == 0 {
 		return
 	}
-	var out bytes.Buffer
-	l.entry(&out, "F")
+	out := l.entry(nil, "F")
 	l.sink.mu.Lock()
 	defer l.sink.mu.Unlock()
-	l.sink.write(out.Bytes())
+	l.sink.write(out)
 }

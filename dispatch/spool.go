@@ -127,8 +127,11 @@ func (s *spool) discard() {
 // drain copies to w what is written, until that ends. Flush is called, if it is
 // not nil, whenever everything was copied.
 func (s *spool) drain(ctx context.Context, w io.Writer, flush func()) error {
-	buf := make([]byte, bufferSize)
+	var buf []byte
 	for {
+		if want := max(512, min(s.waiting(), bufferSize)); len(buf) < want {
+			buf = make([]byte, want)
+		}
 		n, changed, err := s.next(buf)
 		switch {
 		case n > 0:
@@ -150,6 +153,13 @@ func (s *spool) drain(ctx context.Context, w io.Writer, flush func()) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// waiting is how many bytes nobody has read.
+func (s *spool) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.size - s.read)
 }
 
 // next fills buf. Where there is nothing, the channel is closed when there is; it

@@ -18,6 +18,12 @@ const (
 	fillTime = 2 * time.Minute // for one
 )
 
+// How the container of an execution was had.
+const (
+	warmInitialised = "initialised"
+	warmStarted     = "started"
+)
+
 // pool are the slots of an agent: containers that no execution has yet. Its
 // Dispatcher's mutex guards it.
 type pool struct {
