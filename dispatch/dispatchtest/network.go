@@ -85,6 +85,15 @@ type conn struct {
 
 func (c *conn) RemoteAddr() net.Addr { return c.from }
 
+// CloseNetwork has the host no longer heard in a network, as when that is made anew.
+func (m *Memory) CloseNetwork(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.networks[name]; n != nil {
+		_ = n.Close()
+	}
+}
+
 // From sends a request to the host from an address in a network, as a process there
 // would.
 func (m *Memory) From(ctx context.Context, name string, from netip.Addr, req *http.Request) (Response, error) {

@@ -58,6 +58,9 @@ func Run(t *testing.T, target Target) {
 	}
 }
 
+// Listen holds a runtime to the part of its contract that is about networks.
+func Listen(t *testing.T, target Target) { listen(t, newBench(t, target)) }
+
 // What is written before anything is read, on both streams and of any size, comes
 // as it was.
 func streams(t *testing.T, b *bench) {
