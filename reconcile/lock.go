@@ -4,9 +4,12 @@ package reconcile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -76,6 +79,23 @@ func (l *Lock) Release() error {
 		return fmt.Errorf("release lock: %w", err)
 	}
 	return nil
+}
+
+// LookHolder says who holds the lock of the workspace whose state is in dir, as
+// far as that can be told without trying to take it. False: nobody does, or who did
+// is not alive.
+func LookHolder(dir string) (Holder, bool) {
+	var h Holder
+	b, err := readSmall(filepath.Join(dir, "lock"), maxRecordFile)
+	if err != nil || json.Unmarshal(b, &h) != nil || h.PID <= 0 {
+		return Holder{}, false
+	}
+	p, err := os.FindProcess(h.PID)
+	if err != nil {
+		return Holder{}, false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return h, err == nil || errors.Is(err, fs.ErrPermission)
 }
 
 // readHolder reads who holds the lock; zero while the holder has not said so

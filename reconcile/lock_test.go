@@ -5,6 +5,7 @@ package reconcile
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -46,4 +47,36 @@ func TestTakeLock(t *testing.T) {
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestLookHolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "workspaces", "acme")
+	look := func(when string, want Holder, held bool) {
+		t.Helper()
+		if got, ok := LookHolder(dir); ok != held || held && got != want {
+			t.Errorf("%s: %v %v, want %v %v", when, got, ok, want, held)
+		}
+	}
+	look("no folder", Holder{}, false)
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("looking has made the folder")
+	}
+	self := Holder{PID: os.Getpid(), Command: "reconcile invoke", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	l, err := TakeLock(dir, "acme", self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look("held", self, true)
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	look("released", Holder{}, false)
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TakeLock(dir, "acme", Holder{PID: gone.Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
+	look("held by the dead", Holder{}, false)
 }
