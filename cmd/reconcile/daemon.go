@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ import (
 type daemon struct {
 	app        *app
 	stopOnExit bool
+	drain      time.Duration // how long executions may go on once the daemon is to end
 	began      time.Time
 
 	feed    *refresher
@@ -59,6 +61,8 @@ type daemon struct {
 
 	stopping context.Context // ends when the daemon is told to end
 	stop     context.CancelFunc
+	again    chan os.Signal // those to end; nil = none are heard
+	drained  chan struct{}  // closed once no execution is waited for
 }
 
 // passWatcher is a command that waits for a pass.
@@ -75,7 +79,7 @@ func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
 	a.std.out, a.std.err = &lineWriter{a.std.out, lock}, &lineWriter{a.std.err, lock}
 	granted := a.planOptions()
 	d := &daemon{
-		app: a, stopOnExit: stopOnExit, began: time.Now(), woken: make(chan struct{}, 1),
+		app: a, stopOnExit: stopOnExit, drain: defaultDrain, drained: make(chan struct{}), began: time.Now(), woken: make(chan struct{}, 1),
 		journal: &journal{view: newPassView(a), json: a.output == "json"},
 		trouble: errors.New("the first pass has not ended yet"),
 		routes:  &routes{timeouts: &a.listen.routeTimeouts},
@@ -84,7 +88,7 @@ func (a *app) newDaemon(stopOnExit bool) (*daemon, error) {
 	}
 	d.stopping, d.stop = context.WithCancel(context.Background())
 	d.thrift = newThrift(a.lookupEnv)
-	d.metrics = newMetrics(gauges{instances: d.instances, sources: d.sourceAges})
+	d.metrics = newMetrics(gauges{instances: d.instances, sources: d.sourceAges, agents: d.agents.loads})
 	d.systemd = a.newSDNotify(func(err error) { d.journal.say("warning: %v", err) })
 	var err error
 	if d.feed, err = a.newRefresher(d.notify); err != nil {
@@ -162,15 +166,21 @@ func (d *daemon) firstPassed(text string) {
 }
 
 func (d *daemon) newLoop(rt reconcile.Runtime, store *reconcile.Store) *reconcile.Loop {
-	return reconcile.NewLoop(rt, store, reconcile.LoopOptions{
+	return reconcile.NewLoop(rt, recordingStore{store, &d.agents}, reconcile.LoopOptions{
 		Load:    d.load,
 		Plan:    d.planOptions,
 		Apply:   reconcile.ApplyOptions{Parallel: d.app.parallel, StepTimeout: d.app.timeout, Progress: d.event},
 		Settle:  settleTime,
 		Planned: d.planned,
 		Ended:   d.ended,
-		Looked:  d.routes.looked,
+		Looked:  d.looked,
 	})
+}
+
+// looked passes on what a look saw.
+func (d *daemon) looked(want plan.Desired, o plan.Observed, p plan.Plan) {
+	d.routes.looked(want, o, p)
+	d.agents.looked(want, o)
 }
 
 func (d *daemon) newRuntime(store *reconcile.Store) *daemonRuntime {
@@ -251,6 +261,7 @@ func (d *daemon) ended(rec reconcile.PassRecord, res reconcile.PassResult, l rec
 		w.ended = append(w.ended, e)
 	}
 	d.mu.Unlock()
+	d.agents.passed()
 	d.metrics.ended(rec, res)
 	d.journal.ended(e)
 	d.thrift.used()
@@ -299,11 +310,16 @@ func (d *daemon) alive(ctx context.Context) error {
 	return loop.Ping(ctx)
 }
 
-// ready is nil when the last pass acted on what the workspace says now.
+// ready is nil when the last pass acted on what the workspace says now, and
+// requests are taken.
 func (d *daemon) ready() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.trouble
+	trouble := d.trouble
+	d.mu.Unlock()
+	if trouble != nil {
+		return trouble
+	}
+	return d.agents.ready()
 }
 
 // instances counts containers by state.

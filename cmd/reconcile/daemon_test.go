@@ -64,7 +64,7 @@ func testDaemon() (*daemon, *bytes.Buffer, *bytes.Buffer) {
 	a := &app{std: stdio{out: &out, err: &err}, lookupEnv: func(string) (string, bool) { return "", false }, color: "never", output: "text"}
 	first := plan.Options{Adopt: true}
 	d := &daemon{app: a, name: "acme", journal: &journal{view: newPassView(a)}, first: &first, grants: []*plan.Options{&first}, systemd: &sdNotify{}, thrift: &thrift{}}
-	d.metrics = newMetrics(gauges{instances: d.instances, sources: func() []sourceAge { return nil }})
+	d.metrics = newMetrics(gauges{instances: d.instances, sources: func() []sourceAge { return nil }, agents: d.agents.loads})
 	return d, &out, &err
 }
 

@@ -13,15 +13,15 @@ import (
 // first needed: a daemon may begin before Podman does. It implements
 // reconcile.Runtime.
 type daemonRuntime struct {
-	open   func(context.Context) (*hostRuntime, error)
-	opened chan *hostRuntime // holds the runtime once it is there, for whoever waits for it
+	open  func(context.Context) (*hostRuntime, error)
+	there chan struct{} // closed once it is opened
 
 	mu sync.Mutex
 	rt *hostRuntime
 }
 
 func newDaemonRuntime(open func(context.Context) (*hostRuntime, error)) *daemonRuntime {
-	return &daemonRuntime{open: open, opened: make(chan *hostRuntime, 1)}
+	return &daemonRuntime{open: open, there: make(chan struct{})}
 }
 
 func (d *daemonRuntime) get(ctx context.Context) (*hostRuntime, error) {
@@ -35,7 +35,7 @@ func (d *daemonRuntime) get(ctx context.Context) (*hostRuntime, error) {
 		return nil, err
 	}
 	d.rt = rt
-	d.opened <- rt
+	close(d.there)
 	return rt, nil
 }
 
@@ -79,8 +79,8 @@ func (d *daemonRuntime) endpoint(ctx context.Context, id plan.ID, handle string)
 // events tells of events from when the service is there until ctx ends.
 func (d *daemonRuntime) events(ctx context.Context, notify func()) error {
 	select {
-	case rt := <-d.opened:
-		return rt.Events(ctx, notify)
+	case <-d.there:
+		return d.rt.Events(ctx, notify) // which is not set again
 	case <-ctx.Done():
 		return nil
 	}

@@ -39,7 +39,7 @@ func (d *daemon) serve(servers *group) error {
 	serveOn(servers, "control socket", &http.Server{Handler: control.Handler(d), ReadHeaderTimeout: closeTime}, l)
 
 	router := d.router()
-	srv, tcp, err := d.app.listenHTTP(servers.ctx, answers{alive: d.alive, ready: d.ready, metrics: d.metrics.handler(), router: router})
+	srv, tcp, err := d.app.listenHTTP(servers.ctx, answers{alive: d.alive, ready: d.ready, metrics: d.metrics.handler(), router: router, agents: &d.agents})
 	if err != nil {
 		return err
 	}
@@ -104,12 +104,12 @@ func (d *daemon) Status(context.Context) (control.Status, error) {
 		}
 		out.Facts = facts
 	}
+	if no := d.ready(); no != nil {
+		out.Reason = no.Error()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out.Workspace, out.Ready = d.name, d.trouble == nil
-	if d.trouble != nil {
-		out.Reason = d.trouble.Error()
-	}
+	out.Workspace, out.Ready = d.name, out.Reason == ""
 	if d.last.rec.Began.IsZero() {
 		return out, nil
 	}

@@ -34,7 +34,7 @@ type listenFlags struct {
 }
 
 func (f *listenFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.addr, "listen", "127.0.0.1:8088", "`address` of the router (/mcps/), /healthz, /readyz and /metrics; port 0 takes a free one, off none")
+	fs.StringVar(&f.addr, "listen", "127.0.0.1:8088", "`address` of the router (/mcps/), TaskAgents (/agents/), /healthz, /readyz and /metrics; port 0 takes a free one, off none")
 	fs.StringArrayVar(&f.hosts, "listen-host", nil, "another `name` under which --listen is reached; may be repeated")
 	fs.StringVar(&f.tokenFile, "listen-token-file", "", "`file` with the token that --listen asks for; needed off loopback")
 	f.routeTimeouts.all = defaultRouteTimeout
@@ -50,6 +50,7 @@ type answers struct {
 	ready   func() error // nil = ready
 	metrics http.Handler
 	router  http.Handler // of what dispatch.Handles
+	agents  http.Handler // of requests for TaskAgents
 }
 
 // listenHTTP opens the listener and returns the server to run on it; both are
@@ -93,6 +94,8 @@ func (a *app) listenHTTP(ctx context.Context, p answers) (*http.Server, net.List
 	if host, _, err := net.SplitHostPort(f.addr); err == nil && host != "" {
 		g.names = append(g.names, host)
 	}
+	// The deadlines are for what is answered here. The router and a dispatcher have
+	// their own: once the header of a request is there, it may be one that takes hours.
 	server := &http.Server{
 		Handler:           g.wrap(p.handler()),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -114,13 +117,7 @@ func (p answers) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ready", p.ready()) })
 	mux.Handle("GET /metrics", p.metrics)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if dispatch.Handles(r.URL) { // the mux would tidy up paths that are not ours
-			p.router.ServeHTTP(w, r)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return dispatch.Ingress{System: mux, Router: p.router, Agents: p.agents}
 }
 
 // answer writes {"ready":true}, or 503 with the reason why not.

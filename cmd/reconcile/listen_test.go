@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconcile/dispatch"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
@@ -187,7 +188,10 @@ func TestMetrics(t *testing.T) {
 		sources: func() []sourceAge {
 			return []sourceAge{{name: "tools", since: time.UnixMilli(1_700_000_000_500), stale: 90 * time.Second}, {name: "new"}}
 		},
+		agents: func() []agentLoad { return []agentLoad{{"default/words", 2, 1, 3, 4}} },
 	})
+	accepted := time.Unix(200, 0)
+	m.executed(dispatch.Execution{Agent: plan.ID{Kind: plan.TaskAgent, Name: "words"}, Accepted: accepted, Ended: accepted.Add(200 * time.Millisecond), Outcome: dispatch.TimedOut})
 	began := time.Unix(100, 0)
 	m.ended(reconcile.PassRecord{Began: began, Ended: began.Add(300 * time.Millisecond), Result: reconcile.ResultConverged}, reconcile.PassResult{
 		Outcome: reconcile.Outcome{Steps: []reconcile.StepResult{
@@ -206,11 +210,18 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	want := []string{
+		`reconcile_cron_skipped_total{agent="default/words"} 4`,
+		`reconcile_execution_duration_seconds_sum{agent="default/words"} 0.2`,
+		`reconcile_execution_duration_seconds_count{agent="default/words"} 1`,
+		`reconcile_executions_in_flight{agent="default/words"} 2`,
+		`reconcile_executions_total{agent="default/words",outcome="timeout"} 1`,
 		`reconcile_instances{state="crashloopbackoff"} 1`,
 		`reconcile_instances{state="running"} 3`,
 		`reconcile_pass_duration_seconds_sum 0.3`,
 		`reconcile_pass_duration_seconds_count 1`,
 		`reconcile_passes_total{result="converged"} 1`,
+		`reconcile_slots_ready{agent="default/words"} 1`,
+		`reconcile_slots_wanted{agent="default/words"} 3`,
 		`reconcile_source_last_success_timestamp_seconds{source="tools"} 1.7000000005e+09`,
 		`reconcile_source_stale_seconds{source="tools"} 90`,
 		`reconcile_steps_total{op="create",result="done"} 2`,

@@ -22,12 +22,16 @@ type metrics struct {
 	duration prometheus.Histogram
 	steps    *prometheus.CounterVec
 	flapping prometheus.Gauge
+
+	executions *prometheus.CounterVec
+	executing  *prometheus.HistogramVec
 }
 
 // gauges are asked at each scrape.
 type gauges struct {
 	instances func() map[string]int // by the word of their state, in lower case
 	sources   func() []sourceAge
+	agents    func() []agentLoad
 }
 
 // sourceAge says how old what is known of a source is.
@@ -53,6 +57,13 @@ func newMetrics(g gauges) *metrics {
 		flapping: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "reconcile_unsettled", Help: "Objects to which the last passes did the same again and again.",
 		}),
+		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reconcile_executions_total", Help: "Executions of TaskAgents that have ended, by outcome.",
+		}, []string{"agent", "outcome"}),
+		executing: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "reconcile_execution_duration_seconds", Help: "Time from when a request for a TaskAgent is accepted to the end of its execution.",
+			Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30, 100, 600, 3600},
+		}, []string{"agent"}),
 	}
 	for _, r := range []reconcile.Result{
 		reconcile.ResultUnchanged, reconcile.ResultConverged, reconcile.ResultFailed,
@@ -64,7 +75,7 @@ func newMetrics(g gauges) *metrics {
 		Name: "reconcile_build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.passes, m.duration, m.steps, m.flapping, build, newGaugeCollector(g),
+	m.registry.MustRegister(m.passes, m.duration, m.steps, m.flapping, m.executions, m.executing, build, newGaugeCollector(g), newAgentCollector(g.agents),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

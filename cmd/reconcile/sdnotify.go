@@ -73,6 +73,11 @@ func sdStatus(text string) string {
 	return "STATUS=" + strings.Join(strings.Fields(escape(strings.ReplaceAll(text, "\n", " "))), " ")
 }
 
+// extendTimeout asks for more time to end.
+func extendTimeout(d time.Duration) string {
+	return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", d.Microseconds())
+}
+
 // reloading is the message at the beginning of a reload, which READY=1 ends.
 func reloading() []string {
 	lines := []string{"RELOADING=1"}

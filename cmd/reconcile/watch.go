@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,6 +19,7 @@ import (
 
 func newWatchCommand(a *app) *cobra.Command {
 	var stopOnExit bool
+	var drain time.Duration
 	cmd := &cobra.Command{
 		Use:   "watch [WORKSPACE]",
 		Short: "Keep this host as the workspace says, until told to end",
@@ -30,7 +32,8 @@ What runs goes on when the workspace has mistakes, when a remote does not answer
 and when the daemon ends.
 
 SIGHUP looks now, remotes included; SIGTERM and Ctrl-C end the daemon and leave
-the agents running, unless --stop-on-exit is given. Results of passes go to
+the agents running, unless --stop-on-exit is given. Executions of TaskAgents may
+go on for --drain-timeout then; a second signal ends them at once. Results of passes go to
 stdout, everything else to stderr; -o json prints one record a line and pass.`,
 		Example: `  reconcile watch
   reconcile watch https://git.example.org/acme.git#main --poll 1m`,
@@ -45,12 +48,16 @@ stdout, everything else to stderr; -o json prints one record a line and pass.`,
 			if a.poll <= 0 {
 				return fmt.Errorf("--poll: %v is not positive", a.poll)
 			}
-			return a.watch(cmd.Context(), stopOnExit)
+			if drain <= 0 {
+				return fmt.Errorf("--drain-timeout: %v is not positive", drain)
+			}
+			return a.watch(cmd.Context(), stopOnExit, drain)
 		},
 	}
 	a.addPassFlags(cmd.Flags())
 	a.addWatchFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&stopOnExit, "stop-on-exit", false, "stop the agents when the daemon ends")
+	cmd.Flags().DurationVar(&drain, "drain-timeout", defaultDrain, "how long executions of TaskAgents may go on when the daemon is told to end")
 	return cmd
 }
 
@@ -65,11 +72,14 @@ func (a *app) addWatchFlags(fs *pflag.FlagSet) {
 const daemonCommand = "reconcile watch"
 
 // watch is the daemon from its beginning to its end.
-func (a *app) watch(ctx context.Context, stopOnExit bool) error {
+func (a *app) watch(ctx context.Context, stopOnExit bool, drain time.Duration) error {
 	d, err := a.newDaemon(stopOnExit)
 	if err != nil {
 		return err
 	}
+	d.drain, d.again = drain, make(chan os.Signal, 2)
+	signal.Notify(d.again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(d.again)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -84,13 +94,14 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	if err := d.serve(servers); err != nil {
 		return err
 	}
+	servers.run("signals to end", d.obeyAgain)
+	servers.run("watchdog", d.feedWatchdog) // also while the workspace's name is not known, and while executions end
 	parts := newGroup(ctx)
 	defer parts.end()
 	// A server that fails ends the rest as well.
 	defer context.AfterFunc(servers.ctx, func() { parts.cancel(context.Cause(servers.ctx)) })()
 	defer context.AfterFunc(parts.ctx, d.ending)()
 
-	parts.run("watchdog", d.feedWatchdog) // also while the workspace's name is not known
 	parts.run("save memory", d.thrift.run)
 	parts.run("watch folders", d.watcher.Run)
 	parts.run("ask remotes", d.feed.Run)
@@ -102,6 +113,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 // converge finds out which workspace it is, takes it, and runs the loop until
 // the context of the group ends.
 func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
+	defer close(d.drained)
 	ctx := parts.ctx
 	name, err := d.awaitName(ctx, hup)
 	if err != nil || ctx.Err() != nil {
@@ -124,13 +136,25 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 	}
 	defer d.report.close()
 
+	dispatcher, err := d.newDispatcher(name, rt)
+	if err != nil {
+		return err
+	}
+	d.agents.open(dispatcher, store)
 	d.routes.open(rt)
 	routed := routedRuntime{rt, d.routes}
 	loop := d.newLoop(routed, store)
 	d.begin(name, loop, routed, store)
 	parts.run("read Podman's events", func(ctx context.Context) error { return d.hear(ctx, rt) })
 	parts.run("signals", func(ctx context.Context) error { return d.obeySignals(ctx, hup) })
-	err = loop.Run(ctx)
+	// What goes on is looked after for as long as executions do.
+	looping, endLoop := context.WithCancel(context.WithoutCancel(ctx))
+	defer endLoop()
+	parts.run("executions", func(ctx context.Context) error {
+		defer endLoop()
+		return d.dispatches(ctx, dispatcher)
+	})
+	err = loop.Run(looping)
 	parts.end()
 	if err != nil && ctx.Err() == nil {
 		return err
