@@ -78,7 +78,7 @@ func (x *Executions) stale(ctx context.Context, c types.ListContainer, session s
 		return x.marked(c.Names[0]) && !x.making[c.Names[0]], nil
 	}
 	o, ok := plan.ParseLabels(c.Labels)
-	if !ok || o.Workspace != x.opt.Workspace || o.Session == "" || o.Session == session || o.Owner != x.rt.opt.Owner || o.Root != x.opt.Root {
+	if !ok || o.Workspace != x.opt.Workspace || o.Session == "" || o.Session == session || o.Session == x.relays || o.Owner != x.rt.opt.Owner || o.Root != x.opt.Root {
 		return false, nil
 	}
 	if image := imageID(c.ImageID); c.Labels[labelImage] != image {

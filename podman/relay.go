@@ -67,11 +67,11 @@ func (r *Runtime) listenRelayed(ctx context.Context, h hearing, subnets []subnet
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("relay in the network %s: %w", h.network, err), l.Close())
 	}
-	l.running.Go(func() { l.keep(control) })
 	var at []netip.AddrPort
 	for _, a := range l.at {
 		at = append(at, netip.AddrPortFrom(a, h.port))
 	}
+	l.running.Go(func() { l.keep(control) })
 	return []net.Listener{l}, at, nil
 }
 

@@ -29,6 +29,9 @@ const relayImage = "localhost/reconcile/empty:1"
 // relayPoll is how often is looked whether a relay that does not listen yet has ended.
 const relayPoll = 200 * time.Millisecond
 
+// relayLastTry is the longest time between two tries to remove one.
+const relayLastTry = 2 * time.Second
+
 func relayKey(h hearing) string {
 	sum := sha256.Sum256([]byte(h.workspace + "\x00" + h.root + "\x00" + h.network))
 	return hex.EncodeToString(sum[:6])
@@ -40,17 +43,29 @@ func newSession() string { return "relay-" + strings.ToLower(rand.Text()) }
 // place makes the container and starts it, and returns the connection that lasts as
 // long as it listens.
 func (l *relay) place(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(l.r.with(ctx), relayStart, fmt.Errorf("it does not listen after %s", relayStart))
+	waiting, cancel := context.WithTimeoutCause(ctx, relayStart, fmt.Errorf("it does not listen after %s", relayStart))
 	defer cancel()
 	defer context.AfterFunc(l.life, cancel)()
-	if err := l.r.writeHelper(ctx, l.r.mountSource(plan.Mount{Type: plan.MountHelper})); err != nil {
+	// The service does not hear that it is cut off, and goes on: what it makes then
+	// would be found by nobody.
+	calls, done := context.WithTimeoutCause(context.WithoutCancel(l.r.with(ctx)), relayStart, context.DeadlineExceeded)
+	defer done()
+	if err := l.make(calls); err != nil {
 		return nil, err
+	}
+	return l.await(waiting)
+}
+
+// make makes the container anew and starts it.
+func (l *relay) make(ctx context.Context) error {
+	if err := l.r.writeHelper(ctx, l.r.mountSource(plan.Mount{Type: plan.MountHelper})); err != nil {
+		return err
 	}
 	if _, err := l.r.MakeEmptyImage(ctx, relayImage); err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.remove(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	err := l.start(ctx)
 	if err != nil && len(l.wanted) > 0 && says(err, "already allocated", "ipam", "requested ip", "static") {
@@ -61,15 +76,19 @@ func (l *relay) place(ctx context.Context) (net.Conn, error) {
 			err = l.start(ctx)
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return l.await(ctx)
+	return err
 }
 
 // start makes the container and starts it.
 func (l *relay) start(ctx context.Context) error {
-	made, err := containers.CreateWithSpec(ctx, l.spec(), nil)
+	spec := l.spec()
+	made, err := containers.CreateWithSpec(ctx, spec, nil)
+	if says(err, "already in use") {
+		if err := l.clear(ctx, spec.Name); err != nil {
+			return l.r.explain("remove what a killed service left of the relay", err)
+		}
+		made, err = containers.CreateWithSpec(ctx, spec, nil)
+	}
 	if err != nil {
 		return l.r.explain("create the relay", err)
 	}
@@ -97,6 +116,15 @@ func (l *relay) start(ctx context.Context) error {
 		l.wanted = l.at // by which it is known from now on
 	}
 	return nil
+}
+
+// clear removes what only the storage of Podman knows.
+func (l *relay) clear(ctx context.Context, name string) error {
+	left, err := l.r.leftover(ctx, name)
+	if err != nil {
+		return err
+	}
+	return l.r.removeContainer(ctx, left)
 }
 
 // spec is what is sent to Podman.
@@ -142,7 +170,7 @@ func (l *relay) await(ctx context.Context) (net.Conn, error) {
 			return nil, context.Cause(ctx)
 		case <-tick.C:
 		}
-		c, err := containers.Inspect(ctx, l.handle, nil)
+		c, err := containers.Inspect(l.r.with(ctx), l.handle, nil)
 		if err != nil {
 			return nil, l.r.explain("inspect the relay", err)
 		}
@@ -177,9 +205,22 @@ func (l *relay) remove(ctx context.Context) error {
 	if !ours || o.Role != plan.RoleRelay || o.Workspace != l.h.workspace || o.Root != l.h.root || o.Owner != l.r.opt.Owner {
 		return fmt.Errorf("the name %s belongs to another container (%s)", name, shortID(held.ID))
 	}
-	opt := new(containers.RemoveOptions).WithForce(true).WithTimeout(0).WithVolumes(true)
-	if _, err := containers.Remove(ctx, held.ID, opt); err != nil && !notFound(err) {
-		return l.r.explain("remove the relay", err)
+	return l.r.explain("remove the relay", l.drop(ctx, held.ID))
+}
+
+// drop removes a container that may be about to end by itself, which Podman takes
+// badly.
+func (l *relay) drop(ctx context.Context, id string) error {
+	for wait := 20 * time.Millisecond; ; wait *= 2 {
+		reports, err := containers.Remove(ctx, id, new(containers.RemoveOptions).WithForce(true).WithTimeout(0).WithVolumes(true))
+		for _, report := range reports {
+			err = errors.Join(err, report.Err)
+		}
+		switch {
+		case err == nil, notFound(err):
+			return nil
+		case wait > relayLastTry || !pause(ctx, wait):
+			return err
+		}
 	}
-	return nil
 }
