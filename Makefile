@@ -45,7 +45,7 @@ test-podman5: deps helper ## conformance and scripts once more, on a Podman 5 th
 		echo "RECONCILE_TEST_PODMAN=$$podman" && \
 		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 ./podman/... ./cmd/reconcile/...
 
-test-registry: deps helper ## run the agents of examples/ploinky once more, with real images of RECONCILE_TEST_REGISTRY
+test-registry: deps helper ## run the examples of other formats once more, with real images of RECONCILE_TEST_REGISTRY
 	RECONCILE_TEST_REGISTRY=$${RECONCILE_TEST_REGISTRY:-docker.io/library} $(GOTEST) -count=1 -run '^TestScriptRegistry$$' ./cmd/reconcile
 
 check: ## vet, staticcheck, gofumpt, and the rules of the repository

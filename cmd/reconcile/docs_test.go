@@ -31,6 +31,17 @@ func TestHooksDocs(t *testing.T) { checkDocument(t, "../../docs/hooks.md") }
 
 func TestTasksDocs(t *testing.T) { checkDocument(t, "../../docs/tasks.md") }
 
+// docs/task-agents.md prints what it says, and names commands that exist.
+func TestTaskAgentsDocs(t *testing.T) {
+	doc := checkDocument(t, "../../docs/task-agents.md")
+	root := newRootCommand(&app{})
+	for _, m := range span.FindAllStringSubmatch(documentBlock.ReplaceAllString(doc, ""), -1) {
+		if c := command.FindStringSubmatch(m[1]); c != nil {
+			checkCommand(t, root, strings.Fields(c[1]))
+		}
+	}
+}
+
 func TestHealthDocs(t *testing.T) { checkDocument(t, "../../docs/health.md") }
 
 // checkDocument checks that the files and commands of a document, in their order,

@@ -287,6 +287,30 @@ func TestContextsDocs(t *testing.T) {
 	}
 }
 
+// The README of the task agents' example tells of every agent, with commands that exist.
+func TestTaskAgentsExample(t *testing.T) {
+	dir := "../../examples/task-agents"
+	doc, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := newRootCommand(&app{})
+	commands := 0
+	for _, m := range regexp.MustCompile("(?m)(?:`|^\\$ )reconcile([^`&\n]*)").FindAllStringSubmatch(string(doc), -1) {
+		commands++
+		checkCommand(t, root, strings.Fields(m[1]))
+	}
+	agents, err := filepath.Glob(filepath.Join(dir, "*", "Dockerfile"))
+	if err != nil || len(agents) == 0 || commands == 0 {
+		t.Fatalf("%d agents and %d commands: %v", len(agents), commands, err)
+	}
+	for _, file := range agents {
+		if name := filepath.Base(filepath.Dir(file)); !bytes.Contains(doc, []byte("\n| [`"+name+"`]("+name+") | ")) {
+			t.Errorf("the README says nothing of %s", name)
+		}
+	}
+}
+
 // checkSample decodes a sample of a workspace file, a host's policy, a manifest
 // or another document.
 func checkSample(t *testing.T, ext, text string) {

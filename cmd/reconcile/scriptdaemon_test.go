@@ -20,22 +20,26 @@ import (
 )
 
 // httpCmd asks the daemon whose stderr is in a file until the answer has the
-// code and matches: http [-H 'NAME: VALUE']… CODE PATH FILE [REGEXP]. The answer
-// is the standard output.
+// code and matches: http [-d DATA] [-H 'NAME: VALUE']… CODE PATH FILE [REGEXP].
+// With data it posts. The answer is the standard output.
 func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
-	header := http.Header{}
-	for len(args) > 1 && args[0] == "-H" {
-		name, value, _ := strings.Cut(args[1], ": ")
-		header.Set(name, value)
+	header, method, data := http.Header{}, http.MethodGet, ""
+	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
+		if args[0] == "-d" {
+			method, data = http.MethodPost, args[1]
+		} else {
+			name, value, _ := strings.Cut(args[1], ": ")
+			header.Set(name, value)
+		}
 		args = args[2:]
 	}
 	if neg || len(args) < 3 || len(args) > 4 {
-		ts.Fatalf("usage: http [-H header]... code path file [regexp]")
+		ts.Fatalf("usage: http [-d data] [-H header]... code path file [regexp]")
 	}
 	re := regexp.MustCompile("(?m)" + strings.Join(args[3:], ""))
 	var got string
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		code, body, err := askListener(ts.MkAbs(args[2]), args[1], header)
+		code, body, err := askListener(ts.MkAbs(args[2]), method, args[1], header, data)
 		got = fmt.Sprintf("%d %v\n%s", code, err, body)
 		if fmt.Sprint(code) == args[0] && re.MatchString(body) {
 			fmt.Fprint(ts.Stdout(), body)
@@ -49,7 +53,7 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 var listeningAt = regexp.MustCompile(`(?m)^listening on (http://\S+)$`)
 
-func askListener(stderr, path string, header http.Header) (int, string, error) {
+func askListener(stderr, method, path string, header http.Header, data string) (int, string, error) {
 	b, err := os.ReadFile(stderr)
 	if err != nil {
 		return 0, "", err
@@ -58,7 +62,7 @@ func askListener(stderr, path string, header http.Header) (int, string, error) {
 	if at == nil {
 		return 0, "", fmt.Errorf("it does not listen:\n%s", b)
 	}
-	req, err := http.NewRequest(http.MethodGet, string(at[1])+path, nil)
+	req, err := http.NewRequest(method, string(at[1])+path, strings.NewReader(data))
 	if err != nil {
 		return 0, "", err
 	}

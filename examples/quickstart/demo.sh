@@ -20,9 +20,15 @@ bold() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 # run shows a command as a user would type it, runs it, and checks its exit
 # code: run WANT ARGS…
 run() {
-	local want=$1 got=0
+	local want=$1 got=0 line=reconcile a
 	shift
-	printf '\n\033[36m$ reconcile %s\033[0m\n' "$*"
+	for a; do
+		case $a in
+		*[!A-Za-z0-9./_-]*) line+=" '$a'" ;;
+		*) line+=" $a" ;;
+		esac
+	done
+	printf '\n\033[36m$ %s\033[0m\n' "$line"
 	"$reconcile" "$@" || got=$?
 	if [ "$got" != "$want" ]; then
 		echo "demo: exit code $got, want $want" >&2
@@ -146,12 +152,15 @@ for _ in $(seq 50); do
 	sleep 0.1
 done
 
-bold "5. One file changes: the plan that follows is as small as the change."
+bold "5. A request: a container is made for it, and what that writes is the answer."
+run 0 invoke word-count -d '{"text":"hello world from clrk"}'
+
+bold "6. One file changes: the plan that follows is as small as the change."
 printf '\033[36m$ sed -i s/DEPTH=2/DEPTH=3/ agents/explorer/manifest.json\033[0m\n'
 sed -i s/DEPTH=2/DEPTH=3/ agents/explorer/manifest.json
 run 2 --dry-run
 run 0
 
-bold "6. And now there is nothing to do."
+bold "7. And now there is nothing to do."
 run 0 --dry-run
 run 0 logs explorer2
