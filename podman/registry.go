@@ -45,6 +45,13 @@ type DigestMemory struct {
 	silent map[string]silence // by the registry that a reference names
 }
 
+// Forget has all tags looked up anew.
+func (m *DigestMemory) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known, m.silent = nil, nil
+}
+
 // silence is a registry that did not answer.
 type silence struct {
 	err error

@@ -92,6 +92,9 @@ func firstProblem(ds schema.Diagnostics) string {
 
 // load is the loop's Load.
 func (d *daemon) load(ctx context.Context, causes []reconcile.Cause) (reconcile.Loaded, error) {
+	if slices.ContainsFunc(causes, afterPush) {
+		d.app.digests.Forget()
+	}
 	if err := d.watcher.Settle(ctx); err != nil {
 		return reconcile.Loaded{}, err
 	}
@@ -107,6 +110,12 @@ func (d *daemon) load(ctx context.Context, causes []reconcile.Cause) (reconcile.
 	}
 	d.keepName(&l)
 	return l, nil
+}
+
+// afterPush reports whether somebody asks for a look who may have pushed an image
+// just now, and means that one.
+func afterPush(c reconcile.Cause) bool {
+	return c == reconcile.CauseCommand || c == reconcile.CauseSignal || c == reconcile.CausePush || c == reconcile.CauseWebhook
 }
 
 // keepName holds a workspace to the name that the daemon began with, which is

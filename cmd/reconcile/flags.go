@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"reconcile/podman"
 	"reconcile/reconcile"
 	"reconcile/repos"
 	"reconcile/schema"
@@ -54,6 +55,7 @@ type app struct {
 	sealed   sealedSecrets // that git repositories are asked for with
 	cache    *schema.Cache // of validated documents, once read
 	hasher   folderHashes
+	digests  podman.DigestMemory
 	opening  sync.Once
 	opened   *secrets.Opener // see opener
 	parallel int

@@ -135,6 +135,7 @@ func (a *app) podmanOptions(owner string) podman.Options {
 		Unseal:     a.opener().Open,
 		SecretsDir: a.secretsDir,
 		LookupEnv:  a.lookupEnv,
+		Digests:    &a.digests,
 		Owner:      owner,
 		Version:    version,
 	}
