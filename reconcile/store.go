@@ -26,6 +26,7 @@ import (
 //
 //	data/owner         id of this store, 32 hex digits
 //	data/accepted      JSON list of owners and roots taken over
+//	data/metadata-port see Store.MetadataPort
 //	data/records/*     one JSON plan.Record each
 //	cache/             may be deleted at any time, see cache.go
 //
