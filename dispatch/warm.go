@@ -63,7 +63,7 @@ func (p *pool) nudge() {
 // kindOf tells slots of an agent apart that cannot stand in for each other.
 func kindOf(a plan.Agent) string {
 	r := a.Revision
-	b, _ := json.Marshal([]any{r.Number, r.Digest, r.Inputs, a.Mode, a.Warm.Started}) // it is text and numbers
+	b, _ := json.Marshal([]any{r.Number, r.Digest, r.Inputs, a.Mode, a.Warm.Started, a.Restarted}) // it is text, numbers and a time
 	return string(b)
 }
 

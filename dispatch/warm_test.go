@@ -103,6 +103,7 @@ func TestSlotsGo(t *testing.T) {
 			"less":      func() { a.Warm.Size = 1 },
 			"none":      func() { a.Warm.Size = 0 },
 			"stopped":   func() { a.Stopped = true },
+			"restarted": func() { a.Restarted = time.Now() },
 			"not ready": func() { a.Revision = plan.Revision{} },
 			"gone":      func() { delete(l.agents, a.ID.String()) },
 		} {

@@ -114,6 +114,9 @@ func (w *wish) unmet(id plan.ID, r reconcile.PassResult) string {
 	if isTask(id) {
 		return w.unmetRun(st, r)
 	}
+	if id.Kind == plan.TaskAgent {
+		return w.unmetAgent(st, r)
+	}
 	up := func(st reconcile.Status) bool {
 		return st.Actual == string(plan.StateRunning) || st.Actual == string(plan.StatePaused)
 	}
@@ -212,7 +215,7 @@ func (a *app) operate(ctx context.Context, src source, w *wish) error {
 }
 
 // operable are the instances that commands may start and stop: those that run on
-// and on.
+// and on, and those that take requests.
 func (a *app) operable(ctx context.Context, src source) ([]plan.ID, error) {
 	ids := desiredIDs(src.Desired)
 	if src.Fatal { // what is desired is not known; what runs is
@@ -223,8 +226,13 @@ func (a *app) operable(ctx context.Context, src source) ([]plan.ID, error) {
 		for _, obj := range o.Objects {
 			ids = append(ids, obj.ID)
 		}
+		for _, agent := range plan.Agents(src.Desired, o.Records) {
+			ids = append(ids, agent.ID)
+		}
 	}
-	ids = slices.DeleteFunc(ids, func(id plan.ID) bool { return id.Kind != plan.Manifest && id.Kind != plan.DaemonAgent })
+	ids = slices.DeleteFunc(ids, func(id plan.ID) bool {
+		return id.Kind != plan.Manifest && id.Kind != plan.DaemonAgent && id.Kind != plan.TaskAgent
+	})
 	slices.SortFunc(ids, plan.ID.Compare)
 	return slices.Compact(ids), nil
 }
@@ -278,6 +286,7 @@ func (d *daemon) passWish(ctx context.Context, r control.PassRequest, w *wish, v
 	if err := w.write(ctx, store); err != nil {
 		return 0, err
 	}
+	d.agents.recorded() // TaskAgents need no pass for it
 	rec, err := loop.Await(ctx, causeOf(r.Cause))
 	if err != nil {
 		return 0, errStopping()

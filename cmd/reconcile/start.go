@@ -25,16 +25,18 @@ func newOperateCommands(a *app) []*cobra.Command {
 	var out []*cobra.Command
 	for _, c := range []struct{ verb, short, long string }{
 		{verbStart, "Start instances that were stopped, or that crash", `Has instances run again that ` + "`reconcile stop`" + ` stopped, and starts those at once
-that wait for the end of their CrashLoopBackOff, which begins anew.`},
+that wait for the end of their CrashLoopBackOff, which begins anew. A TaskAgent takes requests again.`},
 		{verbStop, "Stop instances until they are started again", `Stops instances. They stay stopped, whatever else changes and also over a restart
-of the daemon, until ` + "`reconcile start`" + `. Their containers are kept.
+of the daemon, until ` + "`reconcile start`" + `. Their containers are kept. A TaskAgent takes
+no requests then, and follows no schedule; what goes on of it ends by itself.
 
 A Task or a CronTask that is named is stopped for this run alone, which has failed
 then; what waits for its turn is not run. The name of a run will do, while no other
 of its CronTask goes on.`},
-		{verbRestart, "Stop and start instances", `Stops and starts the containers of instances. What was stopped is started.`},
+		{verbRestart, "Stop and start instances", `Stops and starts the containers of instances. What was stopped is started. Of a
+TaskAgent the containers are made anew that wait for requests.`},
 		{verbRefresh, "Replace the containers of instances by new ones", `Replaces the containers of instances by new ones, though nothing in the workspace
-has changed. What was stopped stays so.`},
+has changed. What was stopped stays so. A TaskAgent gets a new revision.`},
 	} {
 		out = append(out, &cobra.Command{
 			Use:     c.verb + " [NAME...]",

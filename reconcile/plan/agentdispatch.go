@@ -147,6 +147,9 @@ type Agent struct {
 	Revision Revision
 	// Stopped: somebody asked for it to be stopped. It takes no request.
 	Stopped bool
+	// Restarted is when somebody asked for containers that wait for requests to be
+	// made anew; zero = nobody did.
+	Restarted time.Time
 }
 
 // Agents returns the TaskAgents, sorted by ID. What is recorded of one counts
@@ -180,10 +183,16 @@ func Agents(d Desired, r Records) []Agent {
 	}
 	for _, rec := range r.Records {
 		a, known := all[rec.ID.canonical()]
-		if known && rec.Kind == RecordWish && rec.Key == WishStop {
-			a.Stopped = rec.Data["wanted"] == "true"
-			all[a.ID] = a
+		if !known || rec.Kind != RecordWish {
+			continue
 		}
+		switch rec.Key {
+		case WishStop:
+			a.Stopped = rec.Data["wanted"] == "true"
+		case WishRestart:
+			a.Restarted = rec.At
+		}
+		all[a.ID] = a
 	}
 	recorded := func(id ID) bool {
 		return slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.Kind == RecordDispatch && rec.ID.canonical() == id })
