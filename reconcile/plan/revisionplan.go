@@ -111,7 +111,7 @@ func (v *view) wishRevision(d *decision, all decisions) {
 		return
 	}
 	d.old, d.paths = &was, v.replacePaths(d.res, rival{was, faults})
-	d.because(faults[0].Code, fmt.Sprintf("new revision %s (%s)", v.newRevision(d, last, all), why(faults)))
+	d.because(faults[0].Code, fmt.Sprintf("new revision %s (%s)", v.newRevision(d, last, all), d.why(*last, faults)))
 	for _, f := range faults {
 		d.because(f.Code, f.Text)
 		if !intent(f.Code) {
@@ -139,8 +139,12 @@ func (r Revision) object(res *Resource) Object {
 // them it could not be told that they move.
 func (v *view) unboundFaults(r *Resource, last Revision) []Reason {
 	var rs []Reason
+	had := last.Spec.Inputs()
 	for _, in := range r.Spec.Inputs() {
-		if f := v.observed.Inputs[in]; last.Inputs[in.String()] == "" && f.State == FactKnown && !last.assumed() {
+		if !slices.Contains(had, in) || last.Inputs[in.String()] != "" || last.assumed() {
+			continue
+		}
+		if f := v.observed.Inputs[in]; f.State == FactKnown {
 			rs = append(rs, Reason{CodeImage, fmt.Sprintf("%s: it was not known which one it is, and is %s", in.Name, short(f.Value)), r.Origin})
 		}
 	}
@@ -161,30 +165,6 @@ func (v *view) newRevision(d *decision, last *Revision, all decisions) string {
 		return "of " + d.id.Name
 	}
 	return rev.Name()
-}
-
-// why says in a few words what a revision is made for.
-func why(faults []Reason) string {
-	var words []string
-	for _, f := range faults {
-		word := "template changed"
-		switch f.Code {
-		case CodeImage:
-			word = "image digest moved"
-		case CodeSecret:
-			word = "secret changed"
-		case CodeNeeds:
-			word = "what it is bound to changed"
-		case CodeBroken:
-			word = "its record is damaged"
-		case CodeWish:
-			word = "reconcile refresh asked for it"
-		}
-		if !slices.Contains(words, word) {
-			words = append(words, word)
-		}
-	}
-	return strings.Join(words, ", ")
 }
 
 // wishPrepared has an image that has gone from this host since pulled again.
