@@ -6,7 +6,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
+
+	"reconcile/reconcile/plan"
 )
 
 // Hear says in which networks somebody but TaskAgents has the URL of the metadata
@@ -19,6 +23,13 @@ func (d *Dispatcher) Hear(networks []string) {
 	defer d.mu.Unlock()
 	d.metadata.also = slices.Clone(networks)
 	d.settleHearing()
+}
+
+// DaemonEnv are the variables of a DaemonAgent in a network in which the service is
+// heard at the addresses: those of executions, without anything that could be told
+// them.
+func DaemonEnv(at []netip.AddrPort) []plan.EnvVar {
+	return (&outlet{addresses: at}).env(strings.TrimPrefix(strings.TrimSuffix(DaemonPath, metadataVersion), "/"))
 }
 
 // settleHearing opens the service where it is to be heard, and closes it where

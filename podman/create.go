@@ -92,7 +92,7 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 	if err != nil {
 		return nil, err
 	}
-	if err := r.openChannel(s, d, c); err != nil {
+	if err := errors.Join(r.openChannel(s, d, c), r.addDaemonEnv(ctx, s, c, spec)); err != nil {
 		return nil, err
 	}
 	spec.Labels = r.newLabels(s, d, res, c.Labels)

@@ -21,7 +21,7 @@ type hearing struct {
 	workspace, root string
 	network         string
 	session         string // of a relay
-	port            uint16 // that it should be; 0 = any
+	port            uint16 // that it should be; 0 = that of the workspace, or any
 	relay           bool   // even where containers can reach the host
 	log             *slog.Logger
 }
@@ -37,13 +37,16 @@ func (r *Runtime) hear(ctx context.Context, h hearing) ([]net.Listener, []netip.
 	if err != nil {
 		return nil, nil, err
 	}
-	relay := h.relay
-	if !relay {
-		if relay, err = r.rootless(ctx); err != nil {
+	if h.port == 0 {
+		if h.port, err = r.metadataPort(); err != nil {
 			return nil, nil, err
 		}
 	}
-	if relay {
+	relay, err := r.relays(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if relay || h.relay {
 		return r.listenRelayed(ctx, h, subnets)
 	}
 	return listenAtGateways(ctx, h, subnets)
@@ -52,6 +55,9 @@ func (r *Runtime) hear(ctx context.Context, h hearing) ([]net.Listener, []netip.
 // rootless reports whether bridges are where this host cannot be reached from: in
 // the network namespace of an ordinary user.
 func (r *Runtime) rootless(ctx context.Context) (bool, error) {
+	if ofRoot(r.url) {
+		return false, nil // to answer takes a service a tenth of a second
+	}
 	info, err := system.Info(ctx, nil)
 	if err != nil {
 		return false, r.explain("ask Podman about its host", err)

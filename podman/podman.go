@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -67,6 +68,16 @@ type Options struct {
 	// both go into labels.
 	Owner   string
 	Version string
+
+	// MetadataPort returns the port at which the host is heard in networks, and keeps
+	// it: choose finds one, or 0. nil = any.
+	MetadataPort func(choose func() uint16) (uint16, error)
+	// DaemonEnv are the variables of a DaemonAgent that can reach the host at the
+	// addresses; nil = none.
+	DaemonEnv func(at []netip.AddrPort) []plan.EnvVar
+	// Relay: the host is heard in networks through containers there, also where it
+	// could be reached directly.
+	Relay bool
 
 	// Progress is told what a long step does; nil = nobody. It is called from
 	// several goroutines at once.

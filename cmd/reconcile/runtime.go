@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconcile/dispatch"
 	"reconcile/podman"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
@@ -52,6 +53,7 @@ func (a *app) openRuntime(ctx context.Context, name string, store *reconcile.Sto
 	opt.Progress = progress
 	opt.HookLog = a.hookLog(name)
 	opt.ChannelDir = a.channelDir(name)
+	opt.MetadataPort, opt.DaemonEnv = store.MetadataPort, dispatch.DaemonEnv
 	rt, err := podman.Open(ctx, opt)
 	if err != nil {
 		return nil, err
