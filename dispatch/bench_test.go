@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,7 @@ func BenchmarkExecutionHTTP(b *testing.B) {
 				l.rest()
 				b.StartTimer()
 			}
+			l.posted++
 			c.post(b)
 		}
 	})
@@ -90,13 +92,37 @@ const benchBody = `{"text":"hello world from clrk"}`
 // benchLab is a dispatcher with one agent, which copies.
 type benchLab struct {
 	*lab
-	agent plan.Agent
+	agent   plan.Agent
+	journal counted
+	posted  int64
+}
+
+// counted is a journal that counts what is ended.
+type counted struct {
+	dispatch.Journal
+	ended *atomic.Int64
+}
+
+func (c counted) Begin(e dispatch.Execution) (dispatch.Entry, error) {
+	entry, err := c.Journal.Begin(e)
+	return countedEntry{entry, c.ended}, err
+}
+
+type countedEntry struct {
+	dispatch.Entry
+	ended *atomic.Int64
+}
+
+func (c countedEntry) End(e dispatch.Execution) error {
+	defer c.ended.Add(1)
+	return c.Entry.End(e)
 }
 
 func newBench(b *testing.B, warm plan.WarmPool) *benchLab {
 	mem := &dispatchtest.Memory{Programs: programs()}
-	l := &benchLab{&lab{mem: mem, dir: b.TempDir(), agents: map[string]plan.Agent{}}, agent("a", dispatchtest.Cat)}
-	l.d = dispatch.NewDispatcher(dispatch.DispatcherOptions{Runtime: mem, Journal: dispatch.OpenFolder(l.dir), Scratch: b.TempDir()})
+	l := &benchLab{lab: &lab{mem: mem, dir: b.TempDir(), agents: map[string]plan.Agent{}}, agent: agent("a", dispatchtest.Cat)}
+	l.journal = counted{dispatch.OpenFolder(l.dir), new(atomic.Int64)}
+	l.d = dispatch.NewDispatcher(dispatch.DispatcherOptions{Runtime: mem, Journal: l.journal, Scratch: b.TempDir()})
 	l.stop = l.run()
 	b.Cleanup(func() { l.stop(); mem.Close() })
 	l.agent.Warm = warm
@@ -105,11 +131,12 @@ func newBench(b *testing.B, warm plan.WarmPool) *benchLab {
 	return l
 }
 
-// rest waits until all slots are there and nothing goes on.
+// rest waits until all slots are there and nothing goes on. It is called at least
+// once for 50 requests, which are all in the journal then.
 func (l *benchLab) rest() {
 	for {
 		s, _ := l.d.Status(l.agent.ID)
-		if s.Slots.Ready >= l.agent.Warm.Size && len(s.InUse) == 0 {
+		if s.Slots.Ready >= l.agent.Warm.Size && len(s.InUse) == 0 && l.journal.ended.Load() >= l.posted {
 			return
 		}
 		time.Sleep(100 * time.Microsecond)
@@ -118,6 +145,7 @@ func (l *benchLab) rest() {
 
 // post sends a request, and fails unless it is answered by its event.
 func (l *benchLab) post(b *testing.B) {
+	l.posted++
 	w := recorder{header: http.Header{}}
 	l.d.ServeHTTP(&w, &http.Request{
 		Method: "POST", URL: &url.URL{Path: "/agents/default/a"}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -66,8 +66,9 @@ type Dispatcher struct {
 // agentState is an agent and what there is of it. Its Dispatcher's mutex guards it.
 type agentState struct {
 	agent   plan.Agent
-	present bool // it is there; without that, what goes on may end
-	active  int  // executions that count for its limit
+	kind    string // of the slots that are of use to it
+	present bool   // it is there; without that, what goes on may end
+	active  int    // executions that count for its limit
 	inUse   map[string]int
 	recent  []Execution // that have ended, the newest first
 	pool    pool
@@ -174,7 +175,7 @@ func (d *Dispatcher) Set(agents []plan.Agent) {
 	fresh := map[plan.ID]*agentState{}
 	for _, a := range agents {
 		a.ID = canonical(a.ID)
-		st := &agentState{agent: a, present: true, inUse: map[string]int{}, pool: newPool()}
+		st := &agentState{agent: a, kind: kindOf(a), present: true, inUse: map[string]int{}, pool: newPool()}
 		if !d.has(a.ID) {
 			d.recall(st)
 		}
@@ -185,7 +186,7 @@ func (d *Dispatcher) Set(agents []plan.Agent) {
 	d.known = true
 	for id, st := range fresh {
 		if old := d.agents[id]; old != nil {
-			old.agent, old.present = st.agent, true
+			old.agent, old.kind, old.present = st.agent, st.kind, true
 			continue
 		}
 		d.agents[id] = st
@@ -272,7 +273,7 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 		return nil, &rejection{http.StatusTooManyRequests, CodeBusy, "as many executions go on as maxConcurrent allows"}
 	}
 	e := &execution{
-		d: d, st: st, agent: st.agent,
+		d: d, st: st, agent: st.agent, kind: st.kind,
 		info: Execution{
 			Agent: st.agent.ID, Key: newKey(), ID: called, Revision: st.agent.Revision.Name(), Trigger: trigger,
 			Accepted: time.Now(), Outcome: Running,

@@ -19,9 +19,10 @@ type execution struct {
 	d     *Dispatcher
 	st    *agentState
 	agent plan.Agent // as it was when the request was accepted
+	kind  string     // of the slots that are of use to it
 	event *event
-	noted Execution // when it was accepted
-	info  Execution // for the goroutine that runs it
+	noted Execution     // when it was accepted
+	info  Execution     // for the goroutine that runs it
 	entry Entry         // once begun; nil = its log is not kept
 	begun chan struct{} // closed once the journal was told of it
 	// live: the reply is sent as it is written.
@@ -101,15 +102,12 @@ func (e *execution) log(b *box) {
 // launch returns the container with the process started: a slot, or one of its own.
 // A process that was not started before is once the execution is noted.
 func (e *execution) launch() (*box, error) {
-	b := e.d.take(e.st, e.agent)
+	b := e.take()
 	if b != nil && b.started {
 		e.info.Warm = warmStarted
 		e.publish()
 		e.assign(b)
-		e.d.later(func() {
-			e.begin(e.known())
-			e.log(b)
-		})
+		e.beginLater(b)
 		return b, nil
 	}
 	go e.begin(e.noted)
@@ -138,16 +136,6 @@ func (e *execution) launch() (*box, error) {
 	}
 	e.log(b)
 	return b, nil
-}
-
-// known is the execution as it ended, or as it was accepted.
-func (e *execution) known() Execution {
-	select {
-	case <-e.decided:
-		return e.info
-	default:
-		return e.noted
-	}
 }
 
 // assign lets a container find the event, before its process can ask for that.

@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,4 +48,35 @@ func (s *scribe) run() {
 			write()
 		}
 	}
+}
+
+// beginLater notes an execution whose process does not wait for that. It may have
+// ended by then, and is left out where so many others have since that it would not
+// be kept: so what waits here is bounded.
+func (e *execution) beginLater(b *box) {
+	e.d.later(func() {
+		if as := e.known(); e.forgotten() {
+			close(e.begun)
+		} else {
+			e.begin(as)
+		}
+		e.log(b)
+	})
+}
+
+// known is the execution as it ended, or as it was accepted.
+func (e *execution) known() Execution {
+	select {
+	case <-e.decided:
+		return e.info
+	default:
+		return e.noted
+	}
+}
+
+// forgotten reports whether an execution has ended and is none of the last ones.
+func (e *execution) forgotten() bool {
+	e.d.mu.Lock()
+	defer e.d.mu.Unlock()
+	return e.over && !slices.ContainsFunc(e.st.recent, func(o Execution) bool { return o.Key == e.info.Key })
 }

@@ -30,7 +30,7 @@ func (d *Dispatcher) Status(id plan.ID) (AgentStatus, bool) {
 		return AgentStatus{}, false
 	}
 	out := AgentStatus{
-		InFlight: st.active, InUse: maps.Clone(st.inUse), Slots: st.pool.status(st.agent),
+		InFlight: st.active, InUse: maps.Clone(st.inUse), Slots: st.slots(),
 		Next: st.cron.next, Cron: st.cron.state, Executions: []Execution{},
 	}
 	for e := range d.live {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"reconcile/reconcile/plan"
@@ -75,11 +76,11 @@ type SlotStatus struct {
 	Problem string `json:"problem,omitempty"` // why there are none, for people; "" = nothing failed
 }
 
-func (p *pool) status(a plan.Agent) SlotStatus {
-	s := SlotStatus{Want: a.Warm.Size, Started: a.Warm.Size > 0 && a.Warm.Started, Problem: p.problem}
-	kind := kindOf(a)
+func (st *agentState) slots() SlotStatus {
+	p, warm := &st.pool, st.agent.Warm
+	s := SlotStatus{Want: warm.Size, Started: warm.Size > 0 && warm.Started, Problem: p.problem}
 	for _, one := range p.slots {
-		if one.kind == kind && !one.gone() {
+		if one.kind == st.kind && !one.gone() {
 			s.Ready++
 		}
 	}
@@ -88,17 +89,17 @@ func (p *pool) status(a plan.Agent) SlotStatus {
 
 // take returns a slot for an execution, which has it for itself; nil = there is
 // none.
-func (d *Dispatcher) take(st *agentState, a plan.Agent) *box {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	kind := kindOf(a)
-	for i, s := range st.pool.slots {
-		if s.kind != kind || s.gone() {
+func (e *execution) take() *box {
+	e.d.mu.Lock()
+	defer e.d.mu.Unlock()
+	p := &e.st.pool
+	for i, s := range p.slots {
+		if s.kind != e.kind || s.gone() {
 			continue
 		}
-		st.pool.slots = append(st.pool.slots[:i:i], st.pool.slots[i+1:]...)
-		st.pool.fails, st.pool.problem = 0, "" // such slots are of use
-		st.pool.nudge()
+		p.slots = slices.Delete(p.slots, i, i+1)
+		p.fails, p.problem = 0, "" // such slots are of use
+		p.nudge()
 		return s.box
 	}
 	return nil
@@ -107,8 +108,8 @@ func (d *Dispatcher) take(st *agentState, a plan.Agent) *box {
 // settlePool starts and ends the keeper of an agent's slots. The mutex is held.
 func (d *Dispatcher) settlePool(st *agentState) {
 	p := &st.pool
-	if kind := kindOf(st.agent); p.kind != kind {
-		p.kind, p.used, p.fails, p.again, p.problem = kind, time.Now(), 0, time.Time{}, ""
+	if p.kind != st.kind {
+		p.kind, p.used, p.fails, p.again, p.problem = st.kind, time.Now(), 0, time.Time{}, ""
 	}
 	wanted := st.present && st.agent.Warm.Size > 0
 	if !wanted && p.stop != nil {
@@ -208,8 +209,7 @@ func (p *pool) failed(now time.Time, err error) {
 // fill makes one slot.
 func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 	d.mu.Lock()
-	a := st.agent
-	kind := kindOf(a)
+	a, kind := st.agent, st.kind
 	d.mu.Unlock()
 	making, cancel := context.WithTimeout(ctx, fillTime)
 	defer cancel()
