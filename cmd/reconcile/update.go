@@ -33,7 +33,8 @@ where the workspace says images: {pin: true}, the digest of each image, as they 
 now. For each repo and context the commits between the old and the new one are
 listed.
 
-NAME is a repo, a context, an image or an agent. A context that is written in place
+NAME is a repo, a context, an image or an agent; a TaskAgent or DaemonAgent stands for
+its image. A context that is written in place
 is called as in the lock file: URL, or URL#REF. An agent stands for its repo, and its update
 hook, if it has one, is then run by the daemon or by a pass of this command, with
 the new commit if there is one. What is the name of several is ambiguous: repo/NAME,

@@ -53,7 +53,7 @@ func (u *updating) chooseBy(name string, known map[string]bool) error {
 		u.chosen[entry] = true
 		return nil
 	case len(agents) == 0:
-		return u.unknown(name, known)
+		return u.chooseImage(name, known)
 	}
 	hooked := withUpdateHook(u.before, agents)
 	if !known[repo] && len(hooked) == 0 {
@@ -63,6 +63,29 @@ func (u *updating) chooseBy(name string, known map[string]bool) error {
 		u.chosen[repo] = true
 	}
 	u.agents = append(u.agents, agents...)
+	return nil
+}
+
+// chooseImage has a TaskAgent or DaemonAgent stand for its image.
+func (u *updating) chooseImage(name string, known map[string]bool) error {
+	var agents []plan.ID
+	ref := ""
+	for _, r := range u.before.Desired.Resources {
+		kind := r.ID.Kind == plan.TaskAgent || r.ID.Kind == plan.DaemonAgent
+		if kind && r.Spec.Container != nil && names(r.ID, name) {
+			agents = append(agents, r.ID)
+			ref, _, _ = strings.Cut(r.Spec.Container.Image, "@")
+		}
+	}
+	switch {
+	case len(agents) > 1:
+		return ambiguous(name, "", agents)
+	case len(agents) == 0:
+		return u.unknown(name, known)
+	case !known[ref]:
+		return fmt.Errorf("there is nothing to update about %s: its image %s is not locked", agents[0], ref)
+	}
+	u.chosen[ref] = true
 	return nil
 }
 
