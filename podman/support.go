@@ -49,7 +49,7 @@ func (r *Runtime) existing(s plan.Step, want plan.Object, labels map[string]stri
 func (r *Runtime) createNetwork(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource) (plan.Object, error) {
 	obj := r.newObject(s, d, res)
 	made, err := network.Create(ctx, &nettypes.Network{
-		Name: s.Name, Driver: res.Spec.Network.Driver, DNSEnabled: res.Spec.Network.DNS,
+		Name: s.Name, Driver: res.Spec.Network.Driver, DNSEnabled: res.Spec.Network.DNS, IPv6Enabled: res.Spec.Network.IPv6,
 		Labels: r.newLabels(s, d, res, nil),
 	})
 	if says(err, "already used", "already exists") {

@@ -302,7 +302,7 @@ func TestWorkspace(t *testing.T) {
 		Policy: Policy{
 			Mounts: str("workspace"), HostHooks: str("locked"), PlaintextSecrets: str("warn"), RequireApproval: str("authority"), Registries: strs("example.org"), FileURLs: Bool{V: true},
 		},
-		Profile: str("dev"), HooksTimeout: Float{V: 600}, ImagesPin: Bool{V: true},
+		Profile: str("dev"), HooksTimeout: Float{V: 600}, ImagesPin: Bool{V: true}, NetworkIPv6: Bool{V: true},
 	}
 	if diff := cmp.Diff(want, got, noPos); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

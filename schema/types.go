@@ -177,6 +177,8 @@ type Workspace struct {
 	// TasksTTL is tasks.ttlSecondsAfterFinished.
 	TasksTTL  Int
 	ImagesPin Bool
+	// NetworkIPv6: the network has IPv6 addresses as well.
+	NetworkIPv6 Bool
 }
 
 // Var is one workspace variable: exactly one of Value, Env and Secret is set.

@@ -22,6 +22,7 @@ func (c cursor) workspace() *Workspace {
 		HooksTimeout: spec.at("hooks").at("timeout").deadline(),
 		TasksTTL:     spec.at("tasks").at("ttlSecondsAfterFinished").count(),
 		ImagesPin:    spec.at("images").at("pin").boolean(),
+		NetworkIPv6:  spec.at("network").at("ipv6").boolean(),
 	}
 }
 

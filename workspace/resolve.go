@@ -239,7 +239,7 @@ func (r *resolver) addNetwork() {
 		if res.Spec.Container != nil {
 			r.add(plan.Resource{
 				ID: r.networkID(), Name: r.tree.networkName(), Origin: r.source().String(),
-				Spec: plan.Spec{Network: &plan.NetworkSpec{Driver: "bridge", DNS: true}},
+				Spec: plan.Spec{Network: &plan.NetworkSpec{Driver: "bridge", DNS: true, IPv6: r.tree.file.NetworkIPv6.V}},
 			})
 			return
 		}

@@ -187,6 +187,8 @@ type Port struct {
 type NetworkSpec struct {
 	DNS    bool   `json:"dns"`
 	Driver string `json:"driver"` // bridge
+	// IPv6: it has such addresses as well.
+	IPv6 bool `json:"ipv6,omitempty"`
 }
 
 // SecretSpec is a secret that the runtime keeps for us, made of a secret
