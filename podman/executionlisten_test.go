@@ -76,6 +76,35 @@ func TestListenByRelay(t *testing.T) {
 	}
 }
 
+// Where the network has IPv6, the host is heard at both addresses.
+func TestListenIPv6(t *testing.T) {
+	for name, o := range heard {
+		t.Run(name, func(t *testing.T) {
+			s, _ := hearingStage(t, o)
+			six := s.d.Workspace + "-six"
+			s.create(t, func() plan.ID {
+				id := plan.ID{Kind: plan.Network, Name: six}
+				s.add(plan.Resource{ID: id, Name: six, Spec: plan.Spec{Network: &plan.NetworkSpec{Driver: "bridge", IPv6: true}}})
+				return id
+			}())
+			ls, at, err := s.Listen(t.Context(), six)
+			must(t, err)
+			for _, l := range ls {
+				must(t, l.Close())
+			}
+			if len(at) != 2 || !at[0].Addr().Is4() || !at[1].Addr().Is6() {
+				t.Errorf("it is heard at %v", at)
+			}
+			dispatchtest.Listen(t, dispatchtest.Target{
+				Runtime: s.Executions,
+				Launch: func(_ *testing.T, script string) plan.Launch {
+					return with(s.launch(script), func(_ *plan.Launch, c *plan.ContainerSpec) { c.Network = six })
+				},
+			})
+		})
+	}
+}
+
 // The port is the one that is asked for, and another one where somebody has that.
 func TestListenAtPort(t *testing.T) {
 	var log bytes.Buffer
