@@ -27,7 +27,7 @@ func RunLog(ctx context.Context, dir, key string, opt LogOptions, stdout, stderr
 	if !runKey.MatchString(key) {
 		return fmt.Errorf("logs: %q is no run", key)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, key, logFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	f, err := openLog(dir, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("logs: there is no log of the run %s: %w", key, fs.ErrNotExist)
 	}
@@ -35,18 +35,30 @@ func RunLog(ctx context.Context, dir, key string, opt LogOptions, stdout, stderr
 		return fmt.Errorf("logs: %w", err)
 	}
 	defer f.Close()
+	if err := writeLog(ctx, f, f, opt, stdout, stderr); err != nil {
+		return fmt.Errorf("logs: %w", err)
+	}
+	return nil
+}
+
+func openLog(dir, key string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, key, logFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+}
+
+// writeLog writes the log that from reads of f, which is at its start.
+func writeLog(ctx context.Context, f *os.File, from io.Reader, opt LogOptions, stdout, stderr io.Writer) error {
 	skip := 0
 	if opt.Tail > 0 {
 		lines := 0
 		if err := eachLine(ctx, f, opt.Since, func(logLine) error { lines++; return nil }); err != nil {
-			return fmt.Errorf("logs: %w", err)
+			return err
 		}
 		skip = max(0, lines-opt.Tail)
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return fmt.Errorf("logs: %w", err)
+			return err
 		}
 	}
-	err = eachLine(ctx, f, opt.Since, func(l logLine) error {
+	return eachLine(ctx, from, opt.Since, func(l logLine) error {
 		if skip > 0 {
 			skip--
 			return nil
@@ -62,10 +74,6 @@ func RunLog(ctx context.Context, dir, key string, opt LogOptions, stdout, stderr
 		_, err := to.Write(append(text, '\n'))
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("logs: %w", err)
-	}
-	return nil
 }
 
 // maxLine bounds in bytes what is kept of a line until it has ended: some never end.
