@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -231,7 +232,7 @@ func (e *explainer) unknown(v *jsonschema.ValidationError, names []string) {
 			continue
 		}
 		meant := nearest(f.Key, known)
-		switch hint := formerField(f.Key); {
+		switch hint := formerField(path, f.Key); {
 		case hint != "":
 			d.Hint = hint
 		case meant != "":
@@ -250,8 +251,12 @@ func (e *explainer) unknown(v *jsonschema.ValidationError, names []string) {
 }
 
 // formerField is the advice for fields that other tools or older formats have.
-func formerField(name string) string {
+func formerField(path, name string) string {
 	switch name {
+	case "limits", "requests":
+		if strings.HasSuffix(path, "resources") {
+			return "there are limits only: write resources: {cpu: …, memory: …}"
+		}
 	case "timeoutSeconds":
 		return `use timeout with a duration such as "90s"`
 	case "valueFrom", "envFrom":
@@ -301,12 +306,21 @@ func (e *explainer) typeHint(v *jsonschema.ValidationError, k *kind.Type) string
 		return `write true or false, without quotes`
 	}
 	if !slices.Contains(k.Want, "string") || !n.isScalar() {
-		return ""
+		return secondsHint(v.InstanceLocation, n)
 	}
 	if strings.HasSuffix(v.SchemaURL, "/$defs/Duration") {
 		return durationHint(n.Text)
 	}
 	return fmt.Sprintf("write it in quotes: %s", quoteKey(n.Text))
+}
+
+// secondsHint is the advice for a duration where a number of seconds stands.
+func secondsHint(location []string, n *Node) string {
+	d, err := time.ParseDuration(n.Text)
+	if err != nil || n.Kind != NodeString || len(location) == 0 || !strings.HasSuffix(location[len(location)-1], "Seconds") {
+		return ""
+	}
+	return fmt.Sprintf("write %d, without a unit", int64(d.Seconds()))
 }
 
 func (e *explainer) node(location []string) *Node {

@@ -5,6 +5,7 @@ package schema
 import (
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,7 @@ const (
 const (
 	maxScheduleInput = 128 << 10
 	maxSizeMB        = 1 << 40
+	leastMemory      = 64 << 10
 )
 
 // TaskAgent is a CLRK TaskAgent; defaults are filled in.
@@ -106,6 +108,11 @@ func (c cursor) daemonAgent() *DaemonAgent {
 	if d.RestartPolicy.V == "" {
 		d.RestartPolicy.V = "Always"
 	}
+	for _, a := range c.at("metadata").at("annotations").entriesOf(NodeMap) {
+		if strings.HasPrefix(a.key.V, annotationPrefix) {
+			c.warn(a.key.Pos, summaryNoEffect, fmt.Sprintf("there is no annotation %s of DaemonAgents", quoteKey(a.key.V)), "")
+		}
+	}
 	return d
 }
 
@@ -126,7 +133,13 @@ func (c cursor) template() Template {
 		Env:     c.at("env").nameValues(),
 	}
 	t.CPU, t.NanoCPUs = c.at("resources").at("cpu").quantity(big.NewRat(1, 1e9), `0.5 or "500m"`)
-	t.Memory, t.MemoryBytes = c.at("resources").at("memory").quantity(big.NewRat(1, 1), `"512Mi"`)
+	memory := c.at("resources").at("memory")
+	t.Memory, t.MemoryBytes = memory.quantity(big.NewRat(1, 1), `"512Mi"`)
+	if t.MemoryBytes > 0 && t.MemoryBytes < leastMemory {
+		memory.invalid(quoteKey(t.Memory.V)+" is less than 64 KiB, and nothing runs in so little",
+			fmt.Sprintf("units are Ki, Mi and Gi: write %q", strings.TrimRight(t.Memory.V, "mkKi")+"Mi"))
+		t.MemoryBytes = 0
+	}
 	return t
 }
 

@@ -41,7 +41,7 @@ func (c cursor) image() Str {
 	if !s.IsSet() {
 		return s
 	}
-	if strings.ContainsAny(s.V, "<>") {
+	if strings.ContainsAny(s.V, "<>{}") {
 		c.invalid(fmt.Sprintf("%s is a placeholder, not an image", quoteKey(s.V)), "put your own registry and image name in its place")
 		return s
 	}
