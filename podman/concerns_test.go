@@ -14,6 +14,8 @@ func TestConcerns(t *testing.T) {
 		want       bool
 	}{
 		{"ours", `{"Type":"container","Action":"died","Actor":{"ID":"a1","Attributes":{"reconcile.workspace":"acme"}}}`, true},
+		{"an execution", `{"Type":"container","Action":"died","Actor":{"ID":"a1","Attributes":{"reconcile.workspace":"acme","reconcile.role":"execution"}}}`, false},
+		{"a slot", `{"Type":"container","Action":"create","Actor":{"ID":"a1","Attributes":{"reconcile.workspace":"acme","reconcile.role":"slot"}}}`, false},
 		{"another workspace", `{"Type":"container","Action":"died","Actor":{"ID":"a1","Attributes":{"reconcile.workspace":"other"}}}`, false},
 		{"no labels", `{"Type":"container","Action":"remove","Actor":{"ID":"x1","Attributes":{"name":"x"}}}`, false},
 		{"held our name", `{"Type":"container","Action":"remove","Actor":{"ID":"f1","Attributes":{"name":"x"}}}`, true},

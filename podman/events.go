@@ -141,6 +141,10 @@ func (r *Runtime) concerns(e event) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	switch plan.Role(e.Actor.Attributes[plan.LabelRole]) {
+	case plan.RoleExecution, plan.RoleSlot: // of which a dispatcher knows
+		return false
+	}
 	if w := e.Actor.Attributes[plan.LabelWorkspace]; w != "" {
 		return r.workspace == "" || w == r.workspace
 	}
