@@ -32,7 +32,8 @@ const (
 // the [Runtime].
 type ExecutionOptions struct {
 	Workspace, Root string
-	// MetadataPort is the one at which the host is heard in networks; 0 = any.
+	// MetadataPort is the one at which the host is heard in networks; 0 = that of the
+	// Runtime's Options, or any.
 	MetadataPort uint16
 	// Relay: the host is reached through a container in the network, also where it
 	// could be reached directly.
@@ -47,11 +48,17 @@ type Executions struct {
 	rt  *Runtime
 	opt ExecutionOptions
 
-	mu       sync.Mutex
-	attached map[string]*executionStream // by handle
-	making   map[string]bool             // names of containers that are being made
+	mu     sync.Mutex
+	made   map[string]*executed // by handle
+	making map[string]bool      // names of containers that are being made
 
 	relays string // the session of its relays
+}
+
+// executed is a container of this session.
+type executed struct {
+	stdin  bool
+	stream *executionStream // nil until something is attached
 }
 
 // Executions returns those of a workspace.
@@ -59,7 +66,7 @@ func (r *Runtime) Executions(o ExecutionOptions) *Executions {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Executions{rt: r, opt: o, relays: newSession(), attached: map[string]*executionStream{}, making: map[string]bool{}}
+	return &Executions{rt: r, opt: o, relays: newSession(), made: map[string]*executed{}, making: map[string]bool{}}
 }
 
 const (
@@ -83,7 +90,18 @@ func (x *Executions) Create(ctx context.Context, l plan.Launch) (handle string, 
 	if err != nil {
 		return "", nil, oneLine(err)
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.made[handle] = &executed{stdin: l.Stdin}
 	return handle, addresses, nil
+}
+
+// takesInput reports whether the process of a container reads what is written to it.
+func (x *Executions) takesInput(handle string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.made[handle]
+	return e == nil || e.stdin
 }
 
 func (x *Executions) create(ctx context.Context, l plan.Launch) (string, []netip.Addr, error) {

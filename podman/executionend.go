@@ -23,38 +23,53 @@ func (x *Executions) Start(ctx context.Context, handle string) error {
 }
 
 const (
-	// soonest and latest are how often it is looked whether a process has ended
-	// whose streams have.
+	// soonest and latest are how often it is looked whether a process has ended.
 	soonest = time.Millisecond
 	latest  = 200 * time.Millisecond
-	// unheard is how often it is looked at one whose streams have not: they may be
-	// held by nobody.
-	unheard = 5 * time.Second
+	// goesOn is after how many looks, and after which time, a process goes on whose
+	// output has ended.
+	goesOn     = 20
+	goesOnTime = 5 * time.Second
 	// lostTimeout is how long nothing may be heard of the service.
 	lostTimeout = 30 * time.Second
 )
 
 // Wait returns the exit status of a process that was started, once it has ended.
 func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
-	x.mu.Lock()
-	a := x.attached[handle]
-	x.mu.Unlock()
-	var ended <-chan struct{}
-	if a != nil {
-		ended = a.ended
-	}
-	next := soonest
-	for heard := time.Now(); ; {
-		if next = min(next*2, latest); ended != nil {
-			next = soonest
-			select {
-			case <-ended:
-				ended = nil
-			case <-time.After(unheard):
-			case <-ctx.Done():
-				return 0, context.Cause(ctx)
-			}
+	if s := x.streamOf(handle); s != nil {
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
 		}
+		if s.known {
+			return s.code, nil
+		}
+	}
+	code, err := x.poll(ctx, handle, 0)
+	if err != nil {
+		return 0, oneLine(err)
+	}
+	return code, nil
+}
+
+// streamOf is what is attached to a container; nil = nothing.
+func (x *Executions) streamOf(handle string) *executionStream {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.made[handle]; e != nil {
+		return e.stream
+	}
+	return nil
+}
+
+var errGoesOn = errors.New("the process goes on")
+
+// poll looks until a process has ended, and returns its exit status; after so many
+// looks it is an error that it goes on, 0 = never.
+func (x *Executions) poll(ctx context.Context, handle string, looks int) (int, error) {
+	begun, heard, next := time.Now(), time.Now(), soonest
+	for look := 1; ; look++ {
 		link := x.rt.link.Load()
 		c, err := containers.Inspect(x.rt.with(ctx), handle, nil)
 		switch {
@@ -62,20 +77,22 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 			return 0, context.Cause(ctx)
 		case notFound(err):
 			return 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
+		case err != nil && (!isLost(err) || time.Since(heard) > lostTimeout):
+			return 0, x.rt.explain("wait for "+shortID(handle), err)
 		case err != nil:
-			if !x.rt.lost(ctx, link, err) && (!isLost(err) || time.Since(heard) > lostTimeout) {
-				return 0, oneLine(x.rt.explain("wait for "+shortID(handle), err))
-			}
-			next = latest
+			x.rt.lost(ctx, link, err)
+		case over(c):
+			return int(c.State.ExitCode), nil
 		default:
 			heard = time.Now()
-			if over(c) {
-				return int(c.State.ExitCode), nil
-			}
 		}
-		if ended == nil && !pause(ctx, next) {
+		if looks > 0 && look >= looks && time.Since(begun) > goesOnTime {
+			return 0, errGoesOn
+		}
+		if !pause(ctx, next) {
 			return 0, context.Cause(ctx)
 		}
+		next = min(next*3/2, latest)
 	}
 }
 
@@ -106,13 +123,12 @@ func (x *Executions) Remove(ctx context.Context, handle string) error {
 	if err != nil {
 		return oneLine(err)
 	}
-	x.mu.Lock()
-	a := x.attached[handle]
-	delete(x.attached, handle)
-	x.mu.Unlock()
-	if a != nil {
-		_ = a.Close()
+	if s := x.streamOf(handle); s != nil {
+		_ = s.Close()
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.made, handle)
 	return nil
 }
 

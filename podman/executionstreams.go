@@ -17,7 +17,7 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings"
 )
 
-// attachStream is a connection to the streams of a process, see dispatch.Attached.
+// attachStream is what dispatch calls Attached.
 type attachStream = interface {
 	io.Writer
 	CloseWrite() error
@@ -25,91 +25,98 @@ type attachStream = interface {
 	Close() error
 }
 
-// executionStream implements attachStream.
+// executionStream are the streams of a process. The input has a connection of its
+// own: the service gives up one whose input nobody reads, and what is still to come
+// of the output with it.
 type executionStream struct {
-	stream io.ReadWriteCloser
-	conn   net.Conn // below
-	stdin  bool
+	in, out *hijacked // in is nil where the process has no input
 
-	ended chan struct{} // closed once the streams have
-	err   error         // why some of them may be missing, once ended
+	// ended is closed once the output has ended, or it is not known how it goes on.
+	// Then missing is why some of it may be, and code the exit status, if known.
+	ended   chan struct{}
+	missing error
+	known   bool
+	code    int
 
 	closing sync.Once
-	closed  chan struct{}
+	closed  context.Context
+	close   context.CancelFunc
 }
 
 // Attach connects to the streams of a container that is not started.
 func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr io.Writer) (attachStream, error) {
-	a := &executionStream{ended: make(chan struct{}), closed: make(chan struct{}), stdin: true}
-	if err := a.connect(x.rt.with(ctx), handle); err != nil {
+	s := &executionStream{ended: make(chan struct{})}
+	var input sync.WaitGroup
+	var inErr error
+	if x.takesInput(handle) {
+		input.Go(func() { s.in, inErr = x.rt.hijack(ctx, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}}) })
+	}
+	var err error
+	s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}})
+	input.Wait()
+	s.closed, s.close = context.WithCancel(context.WithoutCancel(ctx))
+	if err = errors.Join(err, inErr); err != nil {
+		_ = s.Close()
 		return nil, oneLine(x.rt.explain("attach to "+shortID(handle), err))
 	}
 	x.mu.Lock()
-	x.attached[handle] = a
+	if e := x.made[handle]; e != nil {
+		e.stream = s
+	}
 	x.mu.Unlock()
 	go func() {
-		defer close(a.ended)
-		a.err = a.split(stdout, stderr)
+		defer close(s.ended)
+		if s.missing = s.split(stdout, stderr); s.missing == nil {
+			s.conclude(x, handle)
+		}
 	}()
-	return a, nil
+	return s, nil
 }
 
-// connect makes a connection of its own, which becomes the stream.
-func (a *executionStream) connect(ctx context.Context, handle string) error {
-	shared, err := bindings.GetClient(ctx)
-	if err != nil {
-		return err
+// conclude finds out how a process has ended whose output has: it lasts as long as
+// the process does.
+func (s *executionStream) conclude(x *Executions, handle string) {
+	var err error
+	s.code, err = x.poll(s.closed, handle, goesOn)
+	switch {
+	case err == nil:
+		s.known = true
+	case errors.Is(err, errGoesOn):
+		s.missing = errors.New("the connection to the output was lost")
 	}
-	t, ok := shared.Client.Transport.(*http.Transport)
-	if !ok {
-		return errors.New("this connection is for looking only")
-	}
-	own := *shared
-	transport := t.Clone()
-	transport.DisableKeepAlives = true
-	own.Client = &http.Client{Transport: transport}
-	keep(transport, func(c net.Conn) { a.conn = c })
-	query := url.Values{"stdin": {"true"}, "stdout": {"true"}, "stderr": {"true"}, "stream": {"true"}, "detachKeys": {""}}
-	upgrade := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"tcp"}}
-	res, err := own.DoRequest(ctx, nil, http.MethodPost, "/containers/%s/attach", query, upgrade, handle)
-	if err != nil {
-		return err
-	}
-	stream, ok := res.Body.(io.ReadWriteCloser)
-	if res.StatusCode != http.StatusSwitchingProtocols || !ok {
-		defer res.Body.Close()
-		if err := res.Process(nil); err != nil {
-			return err
-		}
-		return fmt.Errorf("the service answered %s", res.Status)
-	}
-	a.stream = stream
-	return nil
 }
 
 // Write implements attachStream.
-func (a *executionStream) Write(p []byte) (int, error) { return a.stream.Write(p) }
+func (s *executionStream) Write(p []byte) (int, error) {
+	if s.in == nil {
+		return 0, errors.New("the process has no input")
+	}
+	return s.in.Write(p)
+}
 
 // CloseWrite implements attachStream.
-func (a *executionStream) CloseWrite() error {
-	if c, ok := a.conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
+func (s *executionStream) CloseWrite() error {
+	if s.in == nil {
+		return nil
 	}
-	return errors.New("the connection to the service cannot be closed for writing alone")
+	return s.in.closeWrite()
 }
 
 // Wait implements attachStream.
-func (a *executionStream) Wait() error {
-	<-a.ended
-	return a.err
+func (s *executionStream) Wait() error {
+	<-s.ended
+	return s.missing
 }
 
 // Close implements attachStream.
-func (a *executionStream) Close() error {
-	a.closing.Do(func() {
-		close(a.closed)
-		_ = a.stream.Close()
-		_ = a.conn.Close()
+func (s *executionStream) Close() error {
+	s.closing.Do(func() {
+		s.close()
+		for _, c := range []*hijacked{s.in, s.out} {
+			if c != nil {
+				c.Close()
+			}
+		}
 	})
 	return nil
 }
@@ -117,13 +124,13 @@ func (a *executionStream) Close() error {
 // frames is how much is read at once, in bytes.
 const frames = 32 << 10
 
-// split passes on what the process writes until it closes both streams.
-func (a *executionStream) split(stdout, stderr io.Writer) error {
-	in := bufio.NewReaderSize(a.stream, frames)
+// split passes on what the process writes until it has ended.
+func (s *executionStream) split(stdout, stderr io.Writer) error {
+	in := bufio.NewReaderSize(s.out, frames)
 	for {
 		header, err := in.Peek(8)
 		if err != nil {
-			return a.missing(err, len(header))
+			return s.cut(err, len(header))
 		}
 		to, size := io.Discard, int(binary.BigEndian.Uint32(header[4:]))
 		switch header[0] {
@@ -136,7 +143,7 @@ func (a *executionStream) split(stdout, stderr io.Writer) error {
 		for size > 0 {
 			some, err := in.Peek(min(size, max(in.Buffered(), 1)))
 			if err != nil {
-				return a.missing(err, 1)
+				return s.cut(err, 1)
 			}
 			_, _ = to.Write(some) // does not fail
 			size -= len(some)
@@ -145,15 +152,67 @@ func (a *executionStream) split(stdout, stderr io.Writer) error {
 	}
 }
 
-// missing says what an error means when so many bytes of something were read.
-func (a *executionStream) missing(err error, read int) error {
-	select {
-	case <-a.closed:
+// cut says what an error means where so much of something was read.
+func (s *executionStream) cut(err error, read int) error {
+	switch {
+	case s.closed.Err() != nil:
 		return errors.New("the connection was closed before the output has ended")
-	default:
-	}
-	if errors.Is(err, io.EOF) && read == 0 {
+	case errors.Is(err, io.EOF) && read == 0:
 		return nil
 	}
 	return fmt.Errorf("the connection to the output was lost: %w", err)
+}
+
+// hijacked is a connection to the service that has become a stream.
+type hijacked struct {
+	io.ReadWriteCloser
+	conn net.Conn // below
+}
+
+// hijack attaches to some of the streams of a container.
+func (r *Runtime) hijack(ctx context.Context, handle string, streams url.Values) (*hijacked, error) {
+	ctx = r.with(ctx)
+	shared, err := bindings.GetClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := shared.Client.Transport.(*http.Transport)
+	if !ok {
+		return nil, errors.New("this connection is for looking only")
+	}
+	h := &hijacked{}
+	own, transport := *shared, t.Clone()
+	keep(transport, func(c net.Conn) { h.conn = c })
+	own.Client = &http.Client{Transport: transport}
+	streams.Set("stream", "true")
+	streams.Set("detachKeys", "") // nothing in the input ends it
+	upgrade := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"tcp"}}
+	res, err := own.DoRequest(ctx, nil, http.MethodPost, "/containers/%s/attach", streams, upgrade, handle)
+	if err != nil {
+		return nil, err
+	}
+	stream, ok := res.Body.(io.ReadWriteCloser)
+	if res.StatusCode == http.StatusSwitchingProtocols && ok {
+		h.ReadWriteCloser = stream
+		return h, nil
+	}
+	defer transport.CloseIdleConnections()
+	defer res.Body.Close()
+	if err := res.Process(nil); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("the service answered %s", res.Status)
+}
+
+func (h *hijacked) closeWrite() error {
+	if c, ok := h.conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.New("the connection to the service cannot be closed for writing alone")
+}
+
+// Close ends the stream, also for who reads it.
+func (h *hijacked) Close() error {
+	_ = h.ReadWriteCloser.Close()
+	return h.conn.Close()
 }
