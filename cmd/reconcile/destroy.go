@@ -28,7 +28,7 @@ func newDestroyCommand(a *app) *cobra.Command {
 		Long: `Stops and deletes the containers and networks of the workspace, the images that
 install hooks made and the secrets that were made for containers. What "var
 --secret" stored stays, volumes unless --volumes is given, the agents' private
-work folders unless --data is. Asks first; --yes answers.`,
+work folders and the logs of executions unless --data is. Asks first; --yes answers.`,
 		Example: `  reconcile destroy --data`,
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -176,6 +176,9 @@ func (a *app) removeWork(ctx context.Context, d plan.Desired, at location) error
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "data", "agents")); err != nil {
 		return fmt.Errorf("delete work folders: %w", err)
+	}
+	if err := os.RemoveAll(a.executionsDir(d.Workspace)); err != nil {
+		return fmt.Errorf("delete logs of executions: %w", err)
 	}
 	if at.git == nil {
 		return nil

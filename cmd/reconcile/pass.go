@@ -183,6 +183,9 @@ func (a *app) convergeAs(ctx context.Context, c convergence) (failed error) {
 		return err
 	}
 	defer rt.Close()
+	if err := a.sweepExecutions(ctx, rt, store, d); err != nil {
+		return err
+	}
 	result, err := reconcile.Pass(ctx, rt, store, d, reconcile.PassOptions{
 		Plan:   c.options,
 		Narrow: narrow,
