@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconcile/dispatch"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
@@ -92,6 +93,10 @@ func (a *app) status(ctx context.Context, of statusOf) error {
 			return a.noStatus(src, name, err)
 		}
 	}
+	look := a.lookAtAgents(ctx, src, daemon, d, o.Records)
+	details := func() []statusJSON {
+		return withDetails(all, d, o, func(id plan.ID) *dispatch.AgentStatus { return look.work(ctx, id) })
+	}
 	ds := append(src.Diagnostics, factWarnings(d, o, p)...).Sort()
 	if a.output == "snapshot" {
 		a.printDiagnostics(ds)
@@ -103,7 +108,7 @@ func (a *app) status(ctx context.Context, of statusOf) error {
 			"revision":       src.Desired.Revision,
 			"daemon":         daemonJSON(daemon),
 			"sources":        sources,
-			"status":         withDetails(all, d, o),
+			"status":         details(),
 			"diagnostics":    diagnosticsJSON(ds),
 		})
 	} else {
@@ -115,7 +120,7 @@ func (a *app) status(ctx context.Context, of statusOf) error {
 		if src.Fatal {
 			empty = "nothing runs; what is desired cannot be told"
 		}
-		a.printStatus(withDetails(all, d, o), name != "", empty)
+		a.printStatus(details(), statusView{detail: name != "", daemon: daemon != nil, empty: empty})
 	}
 	switch {
 	case err != nil:
@@ -177,17 +182,24 @@ func pickStatus(of statusOf, all []reconcile.Status) ([]reconcile.Status, error)
 	return picked, nil
 }
 
-// printStatus prints a line a resource, or empty when there is none.
-func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
+// statusView says how much is shown of a status.
+type statusView struct {
+	detail bool
+	daemon bool   // one runs
+	empty  string // what is said of no resource
+}
+
+// printStatus prints a line a resource.
+func (a *app) printStatus(all []statusJSON, v statusView) {
 	s := a.styleFor(a.std.out)
 	if len(all) == 0 {
-		fmt.Fprintln(a.std.out, empty)
+		fmt.Fprintln(a.std.out, v.empty)
 		return
 	}
 	var rows [][]string
 	for _, st := range all {
 		rows = append(rows, []string{
-			escape(st.ID.String()), escape(cmp.Or(st.Schedule, st.Desired)), string(st.State), age(st.Started), strconv.Itoa(st.Restarts),
+			escape(st.ID.String()), escape(cmp.Or(st.Schedule, st.Desired)), string(st.State), age(st.since()), strconv.Itoa(st.Restarts),
 			ports(st.Ports), short(st.Digest), escape(reasonOf(st)),
 		})
 	}
@@ -197,7 +209,7 @@ func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 		}
 		return s.word(cell)
 	})
-	if !detail {
+	if !v.detail {
 		return
 	}
 	for _, st := range all {
@@ -218,6 +230,7 @@ func (a *app) printStatus(all []statusJSON, detail bool, empty string) {
 		printLimits(a.std.out, st.Limits)
 		printTrials(a.std.out, st)
 		a.printRuns(st)
+		a.printAgent(st, v.daemon)
 		for _, r := range st.Reasons {
 			fmt.Fprintf(a.std.out, "%-10s %s%s\n", r.Code, escape(r.Text), origin(s, r.Origin))
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"reconcile/dispatch"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
@@ -35,15 +36,18 @@ type statusJSON struct {
 	// QueuePosition is how many runs are started before the queued one of this, and
 	// itself; 0 = none of it is queued.
 	QueuePosition int `json:"queue_position,omitempty"`
-	// Schedule is that of a CronTask, with its time zone behind it if it has one.
+	// Schedule is that of a CronTask or a TaskAgent, with its time zone behind it if it
+	// has one.
 	Schedule string `json:"schedule,omitempty"`
+	// Dispatch is what goes on with a TaskAgent.
+	Dispatch *dispatch.AgentStatus `json:"dispatch,omitempty"`
 }
 
-func withDetails(all []reconcile.Status, d plan.Desired, o plan.Observed) []statusJSON {
+func withDetails(all []reconcile.Status, d plan.Desired, o plan.Observed, work func(plan.ID) *dispatch.AgentStatus) []statusJSON {
 	queue := queues(o.Records)
 	out := []statusJSON{}
 	for _, st := range all {
-		out = append(out, statusJSON{st, hooksOf(st, d, o), queue[st.ID.String()], scheduleOf(st, d)})
+		out = append(out, statusJSON{st, hooksOf(st, d, o), queue[st.ID.String()], scheduleOf(st, d), work(st.ID)})
 	}
 	return out
 }

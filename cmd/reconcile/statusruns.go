@@ -36,11 +36,15 @@ func queues(records plan.Records) map[string]int {
 	return out
 }
 
-// scheduleOf is the schedule of a CronTask; "" of all else.
+// scheduleOf is the schedule of a CronTask, or of a TaskAgent that has one; "" of all
+// else.
 func scheduleOf(st reconcile.Status, d plan.Desired) string {
 	for _, r := range d.Resources {
 		if !st.Orphan && r.Run != nil && r.Run.Cron != nil && r.ID.Compare(st.ID) == 0 {
 			return strings.TrimSpace(r.Run.Cron.Schedule + " " + r.Run.Cron.Zone)
+		}
+		if !st.Orphan && r.Dispatch != nil && r.ID.Compare(st.ID) == 0 {
+			return strings.TrimSpace(r.Dispatch.Schedule + " " + r.Dispatch.Zone)
 		}
 	}
 	return ""
@@ -48,6 +52,9 @@ func scheduleOf(st reconcile.Status, d plan.Desired) string {
 
 // reasonOf is what stands behind a resource in the list: why it is as it is.
 func reasonOf(st statusJSON) string {
+	if st.ID.Kind == plan.TaskAgent {
+		return agentReason(st)
+	}
 	if !isTask(st.ID) {
 		return firstReason(st.Status)
 	}
