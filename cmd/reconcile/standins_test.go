@@ -74,7 +74,7 @@ func tagHub(t *testing.T, ref string, tags []string) {
 	}
 }
 
-// TestScriptRegistry runs the scripts about the agents of Ploinky's guide with the images
+// TestScriptRegistry runs the scripts about the examples of other formats with the images
 // that they name. They take minutes, and need a network.
 func TestScriptRegistry(t *testing.T) {
 	registry := os.Getenv(registryEnv)
