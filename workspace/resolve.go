@@ -218,8 +218,12 @@ func (r *resolver) repoGaps() []plan.Reason {
 }
 
 // networkName is the workspace's name, but for the words that Podman takes for
-// ways of being connected.
+// ways of being connected. One with IPv6 is another network: containers move to it
+// before the one that they were on goes.
 func (t *Tree) networkName() string {
+	if t.file.NetworkIPv6.V {
+		return t.name + ipv6Suffix
+	}
 	switch t.name {
 	case "podman", "default", "none", "host", "bridge", "private", "container", "ns", "pasta", "slirp4netns":
 		return t.name + "-workspace"
@@ -227,7 +231,16 @@ func (t *Tree) networkName() string {
 	return t.name
 }
 
-func (r *resolver) networkID() plan.ID { return plan.ID{Kind: plan.Network, Name: r.tree.name} }
+// ipv6Suffix ends the name of a network with IPv6.
+const ipv6Suffix = "-ipv6"
+
+func (r *resolver) networkID() plan.ID {
+	id := plan.ID{Kind: plan.Network, Name: r.tree.name}
+	if r.tree.file.NetworkIPv6.V {
+		id.Name += ipv6Suffix
+	}
+	return id
+}
 
 func (r *resolver) needNetwork(pos schema.Pos) plan.Need {
 	return plan.Need{On: r.networkID(), Until: plan.UntilExists, Origin: pos.String()}
