@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconcile/dispatch"
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
@@ -124,6 +125,34 @@ func (a *app) namesAndRuns(s source) []string {
 		out = append(out, run.state.Name)
 	}
 	return out
+}
+
+// completeExecutions offers the ids of the last executions of the TaskAgent that the
+// command is about.
+func (a *app) completeExecutions(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	args = withoutWord(args)
+	ids := func(src source) []string {
+		if len(args) == 0 {
+			return nil
+		}
+		if a.stateDir == "" {
+			a.stateDir = a.defaultStateDir()
+		}
+		id, ok, err := a.namedAgent(src, args[0])
+		if err != nil || !ok {
+			return nil
+		}
+		list, err := dispatch.Look(a.executionsDir(src.name)).Executions(id)
+		if err != nil {
+			return nil
+		}
+		var out []string
+		for _, e := range list {
+			out = append(out, e.ID)
+		}
+		return out
+	}
+	return a.completing(0, ids)(cmd, nil, begun)
 }
 
 func (s source) taskNames() []string {

@@ -21,16 +21,21 @@ func newLogsCommand(a *app) *cobra.Command {
 	var opt podman.LogOptions
 	var since time.Duration
 	var hooks bool
-	var run string
+	var run, execution string
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
-		Short: "Print what an instance or a run of a task wrote, running or not",
+		Short: "Print what an instance, a run of a task or an execution wrote, running or not",
 		Long: `Prints what an instance, or a run of a Task or a CronTask, wrote. Of the runs it is
 the latest that counts, unless NAME is that of a run or --run picks one; what a
-run wrote is kept for as long as its retention says, also without its container.`,
+run wrote is kept for as long as its retention says, also without its container.
+
+Of a TaskAgent it prints what its last execution wrote, or with --execution another
+of the last 50. With -f it follows the one that goes on and each that comes after,
+until it is interrupted, and with --execution that one alone, until it ends.`,
 		Example: `  reconcile logs -f --tail 20 explorer
   reconcile logs --hooks explorer
-  reconcile logs nightly-1767225600     # that run of the CronTask nightly`,
+  reconcile logs nightly-1767225600     # that run of the CronTask nightly
+  reconcile logs word-count --execution 0191d3a0-5c1e-4f6e-9d0a-2b1c3d4e5f60`,
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			formats := []string{"text"}
@@ -44,7 +49,7 @@ run wrote is kept for as long as its retention says, also without its container.
 				return fmt.Errorf("--tail: %d is negative", opt.Tail)
 			}
 			if hooks {
-				for _, f := range []string{"follow", "since", "timestamps", "run"} {
+				for _, f := range []string{"follow", "since", "timestamps", "run", "execution"} {
 					if cmd.Flags().Changed(f) {
 						return fmt.Errorf("--hooks: --%s is for what instances write", f)
 					}
@@ -57,11 +62,13 @@ run wrote is kept for as long as its retention says, also without its container.
 			if since > 0 {
 				opt.Since = time.Now().Add(-since)
 			}
-			return a.printLogs(cmd.Context(), args[0], run, opt)
+			return a.printLogs(cmd.Context(), args[0], logChoice{run, execution}, opt)
 		},
 	}
 	cmd.Flags().BoolVar(&hooks, "hooks", false, "what its hooks wrote when they ran last, instead")
 	cmd.Flags().StringVar(&run, "run", "", "of a Task or CronTask: that `run`, by its key or name")
+	cmd.Flags().StringVar(&execution, "execution", "", "of a TaskAgent: that execution, by its `ID` or the begin of its key")
+	_ = cmd.RegisterFlagCompletionFunc("execution", a.completeExecutions) // the flag is there
 	cmd.Flags().BoolVarP(&opt.Follow, "follow", "f", false, "go on printing until interrupted")
 	cmd.Flags().IntVar(&opt.Tail, "tail", 0, "only the last `N` lines (0: all)")
 	cmd.Flags().DurationVar(&since, "since", 0, "only what was written in the last `DURATION`")
@@ -69,11 +76,29 @@ run wrote is kept for as long as its retention says, also without its container.
 	return cmd
 }
 
-func (a *app) printLogs(ctx context.Context, name, run string, opt podman.LogOptions) error {
+// logChoice says which of several logs is meant; "" = the last.
+type logChoice struct {
+	run       string // of a Task or CronTask
+	execution string // of a TaskAgent
+}
+
+func (a *app) printLogs(ctx context.Context, name string, choice logChoice, opt podman.LogOptions) error {
 	src, archive, err := a.loadToLook(ctx)
 	if err != nil {
 		return err
 	}
+	agent, isAgent, err := a.namedAgent(src, name)
+	switch {
+	case err != nil:
+		return err
+	case isAgent && choice.run != "":
+		return fmt.Errorf("--run: %s is no task, and has no runs; --execution picks one of its executions", agent)
+	case isAgent:
+		return a.printExecutionLog(ctx, src, agent, choice.execution, opt)
+	case choice.execution != "":
+		return fmt.Errorf("--execution: %q is no TaskAgent", name)
+	}
+	run := choice.run
 	records, err := archive.Load()
 	if err != nil {
 		return err
@@ -112,6 +137,11 @@ func (a *app) printLogs(ctx context.Context, name, run string, opt podman.LogOpt
 	return err
 }
 
+// errNoInstance is why nobody can enter a TaskAgent.
+func errNoInstance(id plan.ID) error {
+	return fmt.Errorf("%s has no container of its own: each of its executions has one; `reconcile invoke %s` makes one", id, nameOf(id))
+}
+
 // namedRun is a Task or CronTask that a NAME means, or a run of it.
 type namedRun struct {
 	id  plan.ID
@@ -134,6 +164,8 @@ func objectOrRun(name string, objects []plan.Object, runs []runHere, desired []p
 	case err != nil:
 		if wanted, wantErr := findID(name, desired); wantErr == nil && isTask(wanted) {
 			return plan.Object{}, &namedRun{wanted, ""}, nil
+		} else if wantErr == nil && wanted.Kind == plan.TaskAgent {
+			return plan.Object{}, nil, errNoInstance(wanted)
 		} else if wantErr == nil {
 			return plan.Object{}, nil, fmt.Errorf("%s has no container yet", wanted)
 		}

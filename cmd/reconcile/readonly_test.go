@@ -72,7 +72,7 @@ var writers = []string{
 	"reconcile/podman.Open", "reconcile/reconcile.OpenStore", "reconcile/reconcile.TakeLock",
 	"reconcile/reconcile.Pass", "reconcile/reconcile.Apply", "reconcile/reconcile.NewLoop",
 	"reconcile/atomicfile.Write", "reconcile/repos.Checkout",
-	"reconcile/tree.Copy",
+	"reconcile/tree.Copy", "reconcile/dispatch.OpenFolder", "reconcile/dispatch.NewDispatcher",
 	"os.WriteFile", "os.Create", "os.CreateTemp", "os.OpenFile", "os.Mkdir", "os.MkdirAll", "os.MkdirTemp", "os.CopyFS",
 	"os.Rename", "os.Remove", "os.RemoveAll", "os.Symlink", "os.Link", "os.Truncate", "os.Chmod", "os.Chown", "os.Lchown", "os.Chtimes",
 	"os.Root.WriteFile", "os.Root.Create", "os.Root.OpenFile", "os.Root.Mkdir", "os.Root.MkdirAll",

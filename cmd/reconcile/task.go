@@ -67,7 +67,9 @@ func (a *app) findTask(src source, name, ofRun string) (plan.ID, error) {
 	if err == nil {
 		return id, nil
 	}
-	if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil {
+	if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil && other.Kind == plan.TaskAgent {
+		return plan.ID{}, fmt.Errorf("%s is no task: it runs on requests, which `reconcile invoke %s` makes", other, nameOf(other))
+	} else if otherErr == nil {
 		return plan.ID{}, fmt.Errorf("%s is no task", other)
 	}
 	if run, _, ok := a.runCalled(src, name, nil); ok {

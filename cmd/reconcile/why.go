@@ -16,7 +16,8 @@ func newWhyCommand(a *app) *cobra.Command {
 		Use:   "why NAME",
 		Short: "Print every chain of entries that leads to an instance, or what a task is made of",
 		Long: `Prints every chain of entries that leads to an instance. Of a Task or a CronTask it
-prints its Agent and its contexts, and why it is not run, if it is not.`,
+prints its Agent and its contexts, and why it is not run, if it is not; of a TaskAgent
+by what it is run, and from what.`,
 		Example: `  reconcile why memory`,
 		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,8 +33,11 @@ prints its Agent and its contexts, and why it is not run, if it is not.`,
 				a.printDiagnostics(src.Diagnostics)
 				return err
 			}
-			if isTask(id) {
+			switch {
+			case isTask(id):
 				return a.printWhyTask(id, src)
+			case id.Kind == plan.TaskAgent:
+				return a.printWhyAgent(id, src)
 			}
 			return a.printWhy(id, src)
 		},
