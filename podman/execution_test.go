@@ -35,10 +35,11 @@ func newStage(t testing.TB, edit func(*podman.Options)) *stage {
 	s := &stage{bed: b, image: podmantest.Image(t, "executions", podmantest.ImageOptions{Busybox: true})}
 	s.Executions = b.rt.Executions(podman.ExecutionOptions{Workspace: b.d.Workspace, Root: b.d.Root})
 	b.create(t, b.wantNetwork())
+	all := s.Executions
 	t.Cleanup(func() { // before the network
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if _, err := s.Sweep(ctx, ""); err != nil {
+		if _, err := all.Sweep(ctx, ""); err != nil {
 			t.Error(err)
 		}
 	})

@@ -49,7 +49,9 @@ func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr i
 	var input sync.WaitGroup
 	var inErr error
 	if x.takesInput(handle) {
-		input.Go(func() { s.in, inErr = x.rt.hijack(ctx, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}}) })
+		input.Go(func() {
+			s.in, inErr = x.rt.hijack(ctx, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}})
+		})
 	}
 	var err error
 	s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}})
