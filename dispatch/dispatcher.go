@@ -100,6 +100,7 @@ func NewDispatcher(o DispatcherOptions) *Dispatcher {
 		opt: o, metadata: newMetadata(o), opening: make(chan struct{}),
 		agents: map[plan.ID]*agentState{}, live: map[*execution]struct{}{},
 	}
+	d.metadata.ended = d.listenAgain
 	d.cutting, d.cut = context.WithCancel(context.Background())
 	return d
 }
@@ -196,13 +197,19 @@ func (d *Dispatcher) Set(agents []plan.Agent) {
 		d.settle(st)
 		d.drop(st)
 	}
+	d.settleHearing()
 }
 
 // drop forgets an agent that is not there any more, once nothing of it goes on. The
 // mutex is held.
 func (d *Dispatcher) drop(st *agentState) {
-	if id := st.agent.ID; !st.present && st.idle() && d.agents[id] == st {
+	id := st.agent.ID
+	gone := !st.present && st.idle() && d.agents[id] == st
+	if gone {
 		delete(d.agents, id)
+	}
+	if gone || d.metadata.postponed && len(st.inUse) == 0 {
+		d.settleHearing()
 	}
 }
 

@@ -4,11 +4,13 @@ package dispatch
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"reconcile/reconcile/plan"
 )
@@ -16,8 +18,7 @@ import (
 // Hear says in which networks somebody but TaskAgents has the URL of the metadata
 // service: those of DaemonAgents, who are told there that they have no event. It is
 // heard in these until it is called again, and in those of TaskAgents from when one
-// needs it until none is there. What cannot be is logged, and tried again at the next
-// call. One caller at a time; it does not wait.
+// needs it until none is there. A network may come later. It does not wait.
 func (d *Dispatcher) Hear(networks []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -35,7 +36,7 @@ func DaemonEnv(at []netip.AddrPort) []plan.EnvVar {
 // settleHearing opens the service where it is to be heard, and closes it where
 // nobody is any more. The mutex is held.
 func (d *Dispatcher) settleHearing() {
-	if !d.opened || d.draining || d.metadata.also == nil {
+	if !d.opened || d.draining {
 		return
 	}
 	wanted := map[string]bool{}
@@ -47,14 +48,22 @@ func (d *Dispatcher) settleHearing() {
 		if c := st.agent.Revision.Spec.Container; c != nil {
 			wanted[c.Network] = true
 		}
-		if !st.present && !st.idle() {
-			return // it may be anywhere
+		if !st.present && !st.idle() || len(st.inUse) > 0 {
+			d.metadata.postponed = true // it may be anywhere
+			return
 		}
 	}
+	d.metadata.postponed = false
 	for name, o := range d.metadata.unwanted(wanted) {
 		d.tasks.Go(func() { d.metadata.leave(name, o) })
 	}
 }
+
+// How often it is tried to open the service in a network.
+const (
+	hearSoon = 200 * time.Millisecond
+	hearLate = 10 * time.Second
+)
 
 // hear opens the service in a network, unless it is open or about to be. The mutex
 // is held.
@@ -65,13 +74,32 @@ func (d *Dispatcher) hear(name string) {
 	}
 	m.hearing[name] = true
 	d.tasks.Go(func() {
-		if _, err := m.listen(ctx, name); err != nil && ctx.Err() == nil {
-			d.opt.Log.Warn("the metadata service is not heard in a network", "network", name, "err", err)
+		said := false
+		for wait := hearSoon; d.hearable(name); wait = min(2*wait, hearLate) {
+			_, err := m.listen(ctx, name)
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			if !said && !errors.Is(err, fs.ErrNotExist) { // a network that is not there will come
+				said = true
+				d.opt.Log.Warn("the metadata service is not heard in a network", "network", name, "err", err)
+			}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(m.hearing, name)
 	})
+}
+
+// hearable reports whether somebody wants to hear the service in a network still.
+func (d *Dispatcher) hearable(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.draining && slices.Contains(d.metadata.also, name)
 }
 
 // unwanted are the outlets in other networks.
@@ -119,5 +147,13 @@ func (m *metadata) serve(name string, o *outlet, l net.Listener) {
 	if err := o.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		m.opt.Log.Debug("the metadata service is opened anew when it is needed next", "network", name, "err", err)
 		m.leave(name, o)
+		m.ended()
 	}
+}
+
+// listenAgain opens the service where it has ended by itself.
+func (d *Dispatcher) listenAgain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settleHearing()
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"reconcile/dispatch"
 	"reconcile/reconcile/plan"
@@ -59,20 +61,20 @@ func TestHear(t *testing.T) {
 		expect("acme", why)
 		expect("other", "nobody")
 		l.d.Set(nil)
-		l.d.Hear([]string{})
 		expect("acme", "nobody")
 	})
 }
 
-// What could not be opened is opened at the next call, and what ends by itself is
+// What could not be opened is opened later, and what ends by itself is
 // opened anew.
 func TestHearAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)
 		l.set()
-		failing := true
+		var failing atomic.Bool
+		failing.Store(true)
 		l.mem.Fault = func(op string, _ plan.Launch) error {
-			if op == "Listen" && failing {
+			if op == "Listen" && failing.Load() {
 				return errors.New("no network")
 			}
 			return nil
@@ -90,18 +92,29 @@ func TestHearAgain(t *testing.T) {
 		if heard() {
 			t.Error("it is heard though it cannot be")
 		}
-		failing = false
-		l.d.Hear([]string{"acme"})
-		if !heard() {
-			t.Error("it is not heard at the next call")
+		time.Sleep(time.Minute)
+		if heard() {
+			t.Error("it is heard though it still cannot be")
 		}
+		failing.Store(false)
+		time.Sleep(10 * time.Second)
+		if !heard() {
+			t.Error("it is not heard though it can be")
+		}
+		l.mem.CloseNetwork("acme")
+		if !heard() {
+			t.Error("it is not heard in what came back")
+		}
+		failing.Store(true)
 		l.mem.CloseNetwork("acme")
 		if heard() {
 			t.Error("it is heard in what is gone")
 		}
-		l.d.Hear([]string{"acme"})
-		if !heard() {
-			t.Error("it is not heard in what came back")
+		l.d.Hear(nil)
+		failing.Store(false)
+		time.Sleep(time.Minute)
+		if heard() {
+			t.Error("it is heard though nobody wants it")
 		}
 	})
 }

@@ -42,10 +42,12 @@ type metadata struct {
 	networks map[string]*outlet
 	doors    map[string]*door // by token
 	serving  sync.WaitGroup
+	ended    func() // told of each outlet that has ended by itself; set once
 
 	// The mutex of the dispatcher guards these.
-	also    []string        // networks of others; nil = it was not told
-	hearing map[string]bool // networks in which it is being opened for others
+	also      []string        // networks of others
+	hearing   map[string]bool // networks in which it is being opened for others
+	postponed bool            // to close it where nobody is
 }
 
 // outlet is the service in one network.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -74,6 +75,9 @@ type subnet struct {
 // subnets are those of a network, at most one of each family, IPv4 first.
 func (r *Runtime) subnets(ctx context.Context, name string) ([]subnet, error) {
 	held, err := network.Inspect(ctx, name, nil)
+	if notFound(err) {
+		return nil, fmt.Errorf("there is no network %s: %w", name, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, r.explain("inspect network "+name, err)
 	}
