@@ -22,7 +22,7 @@ const maxLine = 16 << 10
 type logSink struct {
 	mu     sync.Mutex
 	to     io.Writer // nil = not bound
-	held   []byte
+	held   []byte    // whole entries
 	failed error
 	ended  bool
 }
@@ -35,8 +35,7 @@ func (s *logSink) bind(to io.Writer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.to = to
-	s.write(s.held)
-	s.held = nil
+	s.flush()
 }
 
 // end has what comes dropped, and returns what the log lacks.
@@ -47,14 +46,15 @@ func (s *logSink) end() error {
 	return s.failed
 }
 
-func (s *logSink) write(entry []byte) {
-	switch {
-	case s.ended || s.failed != nil || len(entry) == 0:
-	case s.to == nil:
-		s.held = append(s.held, entry...)
-	default:
-		_, s.failed = s.to.Write(entry)
+// flush passes on what is held, once somebody takes it. The mutex is held.
+func (s *logSink) flush() {
+	if s.to == nil || len(s.held) == 0 {
+		return
 	}
+	if !s.ended && s.failed == nil {
+		_, s.failed = s.to.Write(s.held)
+	}
+	s.held = nil
 }
 
 // stream is the writer of one stream.
@@ -77,41 +77,39 @@ func (l *logStream) Write(p []byte) (int, error) {
 	cut := len(p) > maxLog-l.size
 	p = p[:min(len(p), maxLog-l.size)]
 	l.size += len(p)
-	var out []byte
+	l.sink.mu.Lock()
+	defer l.sink.mu.Unlock()
 	for len(p) > 0 {
 		line, rest, whole := bytes.Cut(p, []byte("\n"))
 		if room := maxLine - len(l.part); len(line) > room {
 			line, rest, whole = p[:room], p[room:], false
 		}
-		l.part = append(l.part, line...)
 		p = rest
 		switch {
 		case whole:
-			out = l.entry(out, "F")
-		case len(l.part) == maxLine:
-			out = l.entry(out, "P")
+			l.entry("F", line)
+		case len(l.part)+len(line) == maxLine:
+			l.entry("P", line)
+		default:
+			l.part = append(l.part, line...)
 		}
 	}
 	if cut || l.size >= maxLog {
-		out = l.entry(out, "F")
-		l.part = fmt.Appendf(nil, "(what comes after %d MiB is not kept)", maxLog>>20)
-		out = l.entry(out, "F")
+		l.entry("F", nil)
+		l.entry("F", fmt.Appendf(nil, "(what comes after %d MiB is not kept)", maxLog>>20))
 	}
-	l.sink.mu.Lock()
-	defer l.sink.mu.Unlock()
-	l.sink.write(out)
+	l.sink.flush()
 	return all, nil
 }
 
-// entry appends what there is of a line to out.
-func (l *logStream) entry(out []byte, tag string) []byte {
-	out = slices.Grow(out, len(time.RFC3339Nano)+len(l.name)+len(tag)+len(l.part)+4)
+// entry makes one of what there is of a line, and of more. The mutex is held.
+func (l *logStream) entry(tag string, more []byte) {
+	out := slices.Grow(l.sink.held, len(time.RFC3339Nano)+len(l.name)+len(tag)+len(l.part)+len(more)+4)
 	out = append(time.Now().AppendFormat(out, time.RFC3339Nano), ' ')
 	out = append(append(out, l.name...), ' ')
 	out = append(append(out, tag...), ' ')
-	out = append(append(out, l.part...), '\n')
-	l.part = l.part[:0]
-	return out
+	out = append(append(append(out, l.part...), more...), '\n')
+	l.sink.held, l.part = out, l.part[:0]
 }
 
 // close passes on a line that has no end.
@@ -119,8 +117,8 @@ func (l *logStream) close() {
 	if len(l.part) == 0 {
 		return
 	}
-	out := l.entry(nil, "F")
 	l.sink.mu.Lock()
 	defer l.sink.mu.Unlock()
-	l.sink.write(out)
+	l.entry("F", nil)
+	l.sink.flush()
 }
