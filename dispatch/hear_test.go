@@ -71,6 +71,7 @@ func TestHearAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)
 		l.set()
+		synctest.Wait()
 		var failing atomic.Bool
 		failing.Store(true)
 		l.mem.Fault = func(op string, _ plan.Launch) error {
