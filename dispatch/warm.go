@@ -17,6 +17,9 @@ import (
 const (
 	filling  = 2               // at once, for one agent
 	fillTime = 2 * time.Minute // for one
+	// requestsFirst is from when a slot is taken to when another is made, so that the
+	// request has what it needs of the machine.
+	requestsFirst = time.Millisecond
 )
 
 // How the container of an execution was had.
@@ -139,6 +142,7 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 		}
 		select {
 		case <-st.pool.wake:
+			time.Sleep(requestsFirst)
 		case <-timer:
 		case <-ctx.Done():
 		}

@@ -44,7 +44,7 @@ func TestSlots(t *testing.T) {
 					a := agent("a", "once")
 					a.Mode, a.Warm.Size, a.Warm.Started = mode, 3, started
 					l.set(a)
-					time.Sleep(20 * time.Second) // two at once
+					time.Sleep(21 * time.Second) // two at once
 					synctest.Wait()
 					if s := l.status("a").Slots; s.Ready != 3 || s.Want != 3 || s.Started != started || slots(l) != 3 {
 						t.Fatalf("%+v, %d containers", s, slots(l))
