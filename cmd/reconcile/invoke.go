@@ -180,6 +180,9 @@ func (a *app) openAgent(ctx context.Context, src source, agent plan.Agent) (d do
 	if err := noRevision(agent); err != nil {
 		return nil, nil, err
 	}
+	if text := outdated(src.Desired, agent); text != "" {
+		fmt.Fprintln(a.std.err, "hint: "+escape(text))
+	}
 	return a.openAgentHere(ctx, src, agent.ID)
 }
 
@@ -189,4 +192,15 @@ func noRevision(agent plan.Agent) error {
 		return nil
 	}
 	return rejectf("%s has no revision that is ready: run `reconcile` first", agent.ID)
+}
+
+// outdated says that the workspace asks for another agent than the last pass made
+// ready; "" = it does not.
+func outdated(d plan.Desired, agent plan.Agent) string {
+	for _, r := range d.Resources {
+		if r.ID.Compare(agent.ID) == 0 && r.Spec.Digest() != agent.Revision.Digest {
+			return fmt.Sprintf("%s has changed since %s was made: `reconcile` makes a new revision", agent.ID, agent.Revision.Name())
+		}
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,6 +49,7 @@ func (a *app) openAgentHere(ctx context.Context, src source, id plan.ID) (d door
 
 // awaitLock takes the lock of a workspace, or finds its daemon.
 func (a *app) awaitLock(ctx context.Context, src source) (*reconcile.Lock, *control.Client, error) {
+	began := time.Now()
 	for told := false; ; told = true {
 		lock, err := reconcile.TakeLock(a.workspaceDir(src.name), src.name, reconcile.Holder{
 			PID: os.Getpid(), Command: invokeCommand, Since: time.Now(),
@@ -60,6 +62,9 @@ func (a *app) awaitLock(ctx context.Context, src source) (*reconcile.Lock, *cont
 		if c != nil || err != nil {
 			return nil, c, err
 		}
+		if held.Holder.Command == daemonCommand && time.Since(began) > daemonWait {
+			return nil, nil, fmt.Errorf("%w, which does not answer", held)
+		}
 		if !told {
 			fmt.Fprintln(a.std.err, "waiting: "+escape(held.Error()))
 		}
@@ -71,8 +76,12 @@ func (a *app) awaitLock(ctx context.Context, src source) (*reconcile.Lock, *cont
 	}
 }
 
+// closeNote is how long what is left may take to end before that is told.
+const closeNote = 2 * time.Second
+
 // agentHere answers requests for one TaskAgent in this process.
 type agentHere struct {
+	notes      io.Writer
 	runtime    *hostRuntime
 	dispatcher *dispatch.Dispatcher
 	stop       context.CancelFunc // of the dispatcher
@@ -109,7 +118,7 @@ func (a *app) newAgentHere(ctx context.Context, src source, id plan.ID) (*agentH
 	})
 	d.Set([]plan.Agent{agent})
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	h := &agentHere{runtime: rt, dispatcher: d, stop: stop, stopped: make(chan struct{}), served: make(chan struct{})}
+	h := &agentHere{notes: a.std.err, runtime: rt, dispatcher: d, stop: stop, stopped: make(chan struct{}), served: make(chan struct{})}
 	go func() {
 		defer close(h.stopped)
 		_ = d.Run(running) // it has no error
@@ -153,11 +162,17 @@ func (h *agentHere) Do(req *http.Request) (*http.Response, error) { return h.tra
 // go on until ctx ends.
 func (h *agentHere) close(ctx context.Context) error {
 	h.stop()
-	select {
-	case <-h.stopped:
-	case <-ctx.Done():
-		h.dispatcher.Cut()
-		<-h.stopped
+	said := time.After(closeNote)
+	for waiting := true; waiting; {
+		select {
+		case <-h.stopped:
+			waiting = false
+		case <-said:
+			fmt.Fprintln(h.notes, "waiting for the execution to end")
+		case <-ctx.Done():
+			h.dispatcher.Cut()
+			<-h.stopped
+		}
 	}
 	err := h.server.Close()
 	<-h.served

@@ -94,6 +94,7 @@ func (o *outcome) take(ctx context.Context, d door, req *http.Request) error {
 	}
 	if err != nil {
 		o.cut(ctx)
+		o.result.Execution = req.Header.Get(dispatch.ExecutionHeader)
 		return o.tell()
 	}
 	defer res.Body.Close()
@@ -137,10 +138,26 @@ func (o *outcome) read(res *http.Response) error {
 		}
 		body = io.MultiReader(bytes.NewReader(begin[:n]), body)
 	}
-	if _, err := io.Copy(w, body); err != nil {
+	to := &taker{w: w}
+	switch _, err := io.Copy(to, body); {
+	case to.err != nil:
+		return fmt.Errorf("the answer cannot be passed on: %w", to.err)
+	case err != nil:
 		return fmt.Errorf("the answer is not whole: %w", err)
 	}
 	return nil
+}
+
+// taker remembers why a write failed.
+type taker struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements [io.Writer].
+func (t *taker) Write(p []byte) (n int, err error) {
+	n, t.err = t.w.Write(p)
+	return n, t.err
 }
 
 // said is all of what is answered for an agent that has failed without a word; ""

@@ -6,7 +6,9 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -84,11 +86,23 @@ func (inv invocation) setHeaders(req *http.Request) error {
 	if !inv.typed && (req.ContentLength == 0 || req.Header.Get("Content-Type") != "") {
 		contentType = ""
 	}
+	id := inv.id
+	if id == "" && req.Header.Get(dispatch.ExecutionHeader) == "" && req.Header.Get("X-Request-Id") == "" {
+		id = newExecutionID() // so that it is known whatever becomes of the answer
+	}
 	return errors.Join(
 		set("content-type", "Content-Type", contentType),
 		set("trigger", dispatch.TriggerHeader, inv.trigger),
-		set("id", dispatch.ExecutionHeader, inv.id),
+		set("id", dispatch.ExecutionHeader, id),
 	)
+}
+
+// newExecutionID is a random UUID, as the daemon gives them to others.
+func newExecutionID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func headerName(s string) bool {

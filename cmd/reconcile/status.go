@@ -79,7 +79,11 @@ func (a *app) status(ctx context.Context, of statusOf) error {
 	sources := sourcesOf(src, daemon)
 	opt := a.planOptions()
 	opt.Supervise = daemon != nil
-	reader = reconcile.WithFacts(reader, factsOf(daemon))
+	facts := factsOf(daemon)
+	if daemon == nil {
+		facts.Backoff = store.Failures()
+	}
+	reader = reconcile.WithFacts(reader, facts)
 	p, o, err := reconcile.DryRun(ctx, reader, store, d, opt)
 	if err != nil {
 		return err
@@ -164,7 +168,7 @@ func pickStatus(of statusOf, all []reconcile.Status) ([]reconcile.Status, error)
 	if err != nil {
 		for _, st := range all {
 			if of.tasks && names(st.ID, of.name) {
-				return nil, fmt.Errorf("%s is no task", st.ID)
+				return nil, errNoTask(st.ID)
 			}
 		}
 		return nil, err

@@ -138,7 +138,7 @@ func (a *app) printRevisions(st statusJSON) {
 		})
 	}
 	fmt.Fprintln(a.std.out)
-	table(a.std.out, []string{"REVISION", "READY", "SERVING", "IMAGE ID", "IMAGE"}, rows, nil)
+	table(a.std.out, []string{"REVISION", "READY", "SERVING", "IMAGE DIGEST", "IMAGE"}, rows, nil)
 }
 
 func (a *app) printExecutions(all []dispatch.Execution) {

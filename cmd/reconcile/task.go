@@ -67,15 +67,21 @@ func (a *app) findTask(src source, name, ofRun string) (plan.ID, error) {
 	if err == nil {
 		return id, nil
 	}
-	if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil && other.Kind == plan.TaskAgent {
-		return plan.ID{}, fmt.Errorf("%s is no task: it runs on requests, which `reconcile invoke %s` makes", other, nameOf(other))
-	} else if otherErr == nil {
-		return plan.ID{}, fmt.Errorf("%s is no task", other)
+	if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil {
+		return plan.ID{}, errNoTask(other)
 	}
 	if run, _, ok := a.runCalled(src, name, nil); ok {
 		return plan.ID{}, fmt.Errorf("%s is a run of %s: "+ofRun, run.state.Name, run.id, run.id)
 	}
 	return plan.ID{}, err
+}
+
+// errNoTask is why a command that is for tasks has nothing to do with what has the ID.
+func errNoTask(id plan.ID) error {
+	if id.Kind == plan.TaskAgent {
+		return fmt.Errorf("%s is no task: it runs on requests, and `reconcile invoke %s` makes one", id, nameOf(id))
+	}
+	return fmt.Errorf("%s is no task", id)
 }
 
 // runCalled is the run that is called so, with all that are known; objects are the
