@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -143,6 +144,44 @@ func TestListenAtPort(t *testing.T) {
 	if _, _, err := s.Listen(t.Context(), "no-such-network"); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("in a network that is not there: %v", err)
 	}
+}
+
+// When a network is made anew with other addresses, who listens in it is told.
+func TestListenAnew(t *testing.T) {
+	s, _ := hearingStage(t, podman.ExecutionOptions{})
+	ls, at, err := s.Listen(t.Context(), s.d.Workspace)
+	must(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := ls[0].Accept()
+		ended <- err
+	}()
+	s.observe(t) // changes nothing
+	id := plan.ID{Kind: plan.Network, Name: s.d.Workspace}
+	s.do(t, on(plan.OpDelete, s.object(t, id)))
+	conn, taker := podmantest.Conn(t), s.d.Workspace+"-taker"
+	_, err = network.Create(conn, &nettypes.Network{Name: taker, Driver: "bridge"})
+	must(t, err)
+	t.Cleanup(func() {
+		_, err := network.Remove(context.WithoutCancel(conn), taker, nil)
+		must(t, err)
+	})
+	s.create(t, id)
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended before anybody looked: %v", err)
+	default:
+	}
+	s.observe(t)
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it ended with %v", err)
+	}
+	ls, again, err := s.Listen(t.Context(), s.d.Workspace)
+	must(t, err)
+	if again[0].Addr() == at[0].Addr() {
+		t.Errorf("it is heard at %v again", again)
+	}
+	must(t, ls[0].Close())
 }
 
 // A relay that is removed, or whose process ends, is there again, at its address.

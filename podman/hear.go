@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/containers/podman/v5/pkg/bindings/network"
 	"github.com/containers/podman/v5/pkg/bindings/system"
+	nettypes "go.podman.io/common/libnetwork/types"
 )
 
 // hearing is the host as it is to be heard in a network.
@@ -47,10 +49,41 @@ func (r *Runtime) hear(ctx context.Context, h hearing) ([]net.Listener, []netip.
 	if err != nil {
 		return nil, nil, err
 	}
+	listen := listenAtGateways
 	if relay || h.relay {
-		return r.listenRelayed(ctx, h, subnets)
+		listen = r.listenRelayed
 	}
-	return listenAtGateways(ctx, h, subnets)
+	ls, at, err := listen(ctx, h, subnets)
+	if err == nil {
+		r.mu.Lock()
+		r.heard[h.network] = heardIn{workspace: h.workspace, subnets: subnets, listeners: ls}
+		r.mu.Unlock()
+	}
+	return ls, at, err
+}
+
+// heardIn is a network in which the host is heard, as it was then.
+type heardIn struct {
+	workspace string
+	subnets   []subnet
+	listeners []net.Listener
+}
+
+// hearAnew ends the listeners in networks of a workspace that have been made anew
+// with other addresses: whoever has them finds that they are closed, and listens
+// again.
+func (r *Runtime) hearAnew(workspace string, now []nettypes.Network) {
+	r.mu.Lock()
+	var ended []net.Listener
+	for _, n := range now {
+		was, ok := r.heard[n.Name]
+		if ok && was.workspace == workspace && !slices.Equal(was.subnets, subnetsOf(n)) {
+			ended = append(ended, was.listeners...)
+			delete(r.heard, n.Name)
+		}
+	}
+	r.mu.Unlock()
+	closeAll(ended)
 }
 
 // rootless reports whether bridges are where this host cannot be reached from: in
@@ -81,8 +114,16 @@ func (r *Runtime) subnets(ctx context.Context, name string) ([]subnet, error) {
 	if err != nil {
 		return nil, r.explain("inspect network "+name, err)
 	}
+	out := subnetsOf(held.Network)
+	if len(out) == 0 {
+		return nil, fmt.Errorf("listen in the network %s: it has no gateway", name)
+	}
+	return out, nil
+}
+
+func subnetsOf(n nettypes.Network) []subnet {
 	families := map[bool]subnet{}
-	for _, s := range held.Subnets {
+	for _, s := range n.Subnets {
 		prefix, err := netip.ParsePrefix(s.Subnet.String())
 		gateway, ok := netip.AddrFromSlice(s.Gateway)
 		if err != nil || !ok {
@@ -99,10 +140,7 @@ func (r *Runtime) subnets(ctx context.Context, name string) ([]subnet, error) {
 			out = append(out, s)
 		}
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("listen in the network %s: it has no gateway", name)
-	}
-	return out, nil
+	return out
 }
 
 // listenAtGateways listens at the addresses that bridges have, or will have: there

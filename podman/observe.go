@@ -249,6 +249,7 @@ func (o *observation) networks(ctx context.Context) error {
 	if err != nil {
 		return o.r.explain("list networks", err)
 	}
+	o.r.hearAnew(o.d.Workspace, list)
 	for _, n := range list {
 		if obj, ok := plan.ParseLabels(n.Labels); ok {
 			obj.Handle, obj.Name, obj.Created, obj.State = n.ID, n.Name, n.Created, plan.StateExists

@@ -121,7 +121,8 @@ type Runtime struct {
 	runs          map[string]runBegun          // by handle
 	awaited       []string                     // the outcomes of runs that go on
 	channelsSwept bool
-	hooking       map[string]bool // names of containers of install hooks that this Runtime runs
+	heard         map[string]heardIn // by network
+	hooking       map[string]bool    // names of containers of install hooks that this Runtime runs
 
 	channels channels
 
@@ -182,7 +183,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 		opt: opt, url: found.url, remote: found.remote, ephemKey: key,
 		seen: map[string]identity{}, foreign: map[string]bool{}, made: map[madeKey]string{}, claimed: map[uint16]bool{}, refs: map[string]plan.Fact{},
 		helperDirs: map[string]bool{}, prepared: map[string]bool{}, secretLabels: map[string]map[string]string{},
-		hooking: map[string]bool{}, runs: map[string]runBegun{},
+		hooking: map[string]bool{}, runs: map[string]runBegun{}, heard: map[string]heardIn{},
 	}
 	if !opt.onlyLook && !found.remote {
 		r.channels.dir = opt.ChannelDir
