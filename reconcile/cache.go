@@ -24,6 +24,7 @@ import (
 //	cache/blobs/NAME         bytes that other packages keep
 //	cache/history.jsonl      the last passes, see history.go
 //	cache/converged.json     IDs that existed after the last pass
+//	cache/failures.json      what failed in the last passes, see lastfailures.go
 
 // PutSpec keeps the spec with the digest as JSON.
 func (s *Store) PutSpec(digest string, spec json.RawMessage) error {

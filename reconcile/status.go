@@ -147,6 +147,7 @@ type summary struct {
 	revisions map[string][]plan.Revision // as found
 
 	unenforced map[plan.Limit]string
+	backoff    map[string][]plan.Backoff
 }
 
 func newSummary(o plan.Observed, p plan.Plan) *summary {
@@ -154,7 +155,10 @@ func newSummary(o plan.Observed, p plan.Plan) *summary {
 		objects: map[string][]plan.Object{}, changes: map[string][]plan.Reason{},
 		drift: map[string][]plan.Reason{}, held: map[string]plan.Change{},
 		existed: map[string]bool{}, restarts: map[string]plan.Record{}, failed: map[string]plan.HostHook{},
-		toRun: map[string]bool{}, unenforced: o.Unenforced,
+		toRun: map[string]bool{}, unenforced: o.Unenforced, backoff: map[string][]plan.Backoff{},
+	}
+	for _, b := range o.Backoff {
+		s.backoff[b.ID.String()] = append(s.backoff[b.ID.String()], b)
 	}
 	s.noteRuns(o, p)
 	for _, obj := range o.Objects {
@@ -239,6 +243,9 @@ func (s *summary) desired(r plan.Resource, objs []plan.Object, destroy bool) Sta
 	}
 	st.Reasons = append(s.troubles(r, st), s.reasons(key)...)
 	st.InSync = !isHeld && len(s.changes[key])+len(s.drift[key]) == 0
+	if !st.InSync {
+		st.Reasons = append(s.lastTry(r), st.Reasons...)
+	}
 	return st
 }
 

@@ -262,6 +262,9 @@ func (d *daemon) ended(rec reconcile.PassRecord, res reconcile.PassResult, l rec
 	}
 	d.mu.Unlock()
 	d.agents.passed()
+	if err := d.store.KeepFailures(l.Desired, res.Outcome); err != nil {
+		d.journal.say("warning: %v", err)
+	}
 	d.metrics.ended(rec, res)
 	d.journal.ended(e)
 	d.thrift.used()

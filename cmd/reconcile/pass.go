@@ -237,6 +237,9 @@ func (a *app) remember(store *reconcile.Store, r reconcile.PassResult, l reconci
 	if _, err := store.AppendHistory(reconcile.RecordOf(r, l, []reconcile.Cause{cause}, began)); err != nil {
 		fmt.Fprintln(a.std.err, "warning: the pass is not in the history: "+escape(err.Error()))
 	}
+	if err := store.KeepFailures(l.Desired, r.Outcome); err != nil {
+		fmt.Fprintln(a.std.err, "warning: `reconcile status` will not say what failed: "+escape(err.Error()))
+	}
 }
 
 // saveCache keeps which documents passed validation. It is only a cache: a
