@@ -64,6 +64,28 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
+// Who is rejected before the daemon has read the body is told why.
+func TestInvokeIsRejectedEarly(t *testing.T) {
+	c := serve(t, &fake{invoke: func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	}})
+	for range 50 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/agents/default/words", strings.NewReader(strings.Repeat("x", 4<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || string(body) != "too large\n" {
+			t.Fatalf("got %q, %v", body, err)
+		}
+	}
+}
+
 // The daemon is told when the client of an execution goes away.
 func TestInvokeIsCancelled(t *testing.T) {
 	begun, gone := make(chan struct{}), make(chan struct{})

@@ -39,7 +39,11 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 			return nil, err
 		}
 		defer done()
-		return new(net.Dialer).DialContext(ctx, "unix", addr.Name)
+		c, err := new(net.Dialer).DialContext(ctx, "unix", addr.Name)
+		if err != nil {
+			return nil, err
+		}
+		return patient{c}, nil
 	}
 	probe, err := dial(ctx)
 	switch {
@@ -53,6 +57,19 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
 	}}}, nil
+}
+
+// patient is a connection to which what nobody reads any more can be written: who
+// rejects a request answers it before all of it has come. What there is of an answer
+// is read all the same.
+type patient struct{ net.Conn }
+
+func (c patient) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(p), nil
+	}
+	return n, err
 }
 
 // Digest is the form in which a setting is compared: equal values, and no
