@@ -98,11 +98,10 @@ func (a *app) invoke(ctx context.Context, inv invocation) error {
 	if err != nil {
 		return a.notInvoked(ctx, inv, err)
 	}
-	req, closeBody, err := inv.request(ctx, agent.ID, a.std.in)
+	req, err := inv.request(ctx, agent.ID, a.std.in)
 	if err != nil {
 		return a.notInvoked(ctx, inv, err)
 	}
-	defer closeBody()
 	door, end, err := a.openAgent(ctx, src, agent)
 	if err != nil {
 		return a.notInvoked(ctx, inv, err)

@@ -64,6 +64,7 @@ type outcome struct {
 	app     *app
 	agent   plan.ID
 	maxTime time.Duration
+	problem *problem // that was answered; nil = the agent has
 	result  invoked
 	body    bytes.Buffer // for JSON
 }
@@ -88,7 +89,7 @@ func (a *app) notInvoked(ctx context.Context, inv invocation, err error) error {
 // once all is told.
 func (o *outcome) take(ctx context.Context, d door, req *http.Request) error {
 	o.result.Agent = o.agent.String()
-	res, err := d.Do(req)
+	res, err := o.send(ctx, d, req)
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -113,12 +114,42 @@ func (o *outcome) take(ctx context.Context, d door, req *http.Request) error {
 // maxProblem bounds what is read of an answer that is no agent's, in bytes.
 const maxProblem = 1 << 20
 
+// A daemon that has just begun takes no requests yet.
+const (
+	beginLimit = 15 * time.Second // for it to
+	beginAgain = 200 * time.Millisecond
+)
+
+// send sends the request, again while the daemon has yet to look at its workspace.
+// What is said in the place of an agent is in o.problem then.
+func (o *outcome) send(ctx context.Context, d door, req *http.Request) (*http.Response, error) {
+	for began := time.Now(); ; {
+		res, err := d.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		o.problem = problemOf(res)
+		if !o.problem.begins() || time.Since(began) > beginLimit {
+			return res, nil
+		}
+		res.Body.Close()
+		select {
+		case <-time.After(beginAgain):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if req.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // read passes on what the agent answers. What is said in its place is no output of
 // it, but the reason.
 func (o *outcome) read(res *http.Response) error {
-	if reason, made, ok := o.problem(res); ok {
-		o.result.Error = reason
-		if !made {
+	if p := o.problem; p != nil {
+		o.result.Error = p.Error
+		if p.Execution == "" {
 			o.result.Execution = ""
 		}
 		return nil
@@ -172,24 +203,31 @@ func (o *outcome) said(res *http.Response) string {
 
 func endedWith(status string) string { return "it ended with status " + status }
 
-// problem is why there is an answer that no agent gave, and whether there was an
-// execution. False: it is the agent's.
-func (o *outcome) problem(res *http.Response) (reason string, made, ok bool) {
+// problem is what is answered in the place of an agent.
+type problem struct {
+	Error     string `json:"error"`
+	Execution string `json:"execution"` // "" = there was none
+}
+
+// problemOf is what is answered in the place of an agent; nil = it is the agent's.
+func problemOf(res *http.Response) *problem {
 	code := res.Header.Get(dispatch.ErrorHeader)
 	own := code != "" && code != dispatch.CodeExit && res.Header.Get("Content-Type") == jsonType && res.Header.Get("Cache-Control") == "no-store"
 	foreign := code == "" && res.StatusCode >= 300
 	if !own && !foreign {
-		return "", true, false
+		return nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(res.Body, maxProblem))
-	var p struct {
-		Error     string `json:"error"`
-		Execution string `json:"execution"`
+	p := new(problem)
+	if err := json.Unmarshal(text, p); err != nil || p.Error == "" || foreign {
+		return &problem{Error: fmt.Sprintf("the daemon answered %s; it may be of another version", res.Status)}
 	}
-	if err := json.Unmarshal(text, &p); err != nil || p.Error == "" || foreign {
-		return fmt.Sprintf("the daemon answered %s; it may be of another version", res.Status), false, true
-	}
-	return p.Error, p.Execution != "", true
+	return p
+}
+
+// begins reports whether a daemon has said that it has yet to look.
+func (p *problem) begins() bool {
+	return p != nil && p.Execution == "" && strings.HasPrefix(p.Error, "it is not known yet")
 }
 
 // introduce tells of which execution what follows is, and what its client may want

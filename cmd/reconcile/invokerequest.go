@@ -3,7 +3,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -22,27 +22,21 @@ import (
 // jsonType is the type of a body of which nothing else is said.
 const jsonType = "application/json"
 
-// request makes what is sent to the agent. done closes what its body is read from.
-func (inv invocation) request(ctx context.Context, agent plan.ID, stdin io.Reader) (req *http.Request, done func() error, err error) {
+// request makes what is sent to the agent. It can be sent again.
+func (inv invocation) request(ctx context.Context, agent plan.ID, stdin io.Reader) (*http.Request, error) {
 	target, err := inv.target(agent)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	body, err := inv.body(ctx, stdin)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	req, err = http.NewRequestWithContext(ctx, strings.ToUpper(inv.method), target, body)
+	req, err := http.NewRequestWithContext(ctx, strings.ToUpper(inv.method), target, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, errors.Join(rejection{err}, body.Close())
+		return nil, rejection{err}
 	}
-	if req.ContentLength = body.size; body.size == 0 {
-		req.Body = http.NoBody
-	}
-	if err := inv.setHeaders(req); err != nil {
-		return nil, nil, errors.Join(err, body.Close())
-	}
-	return req, body.Close, nil
+	return req, inv.setHeaders(req)
 }
 
 // target is the URL of the agent. Its host is whoever answers.
@@ -115,63 +109,49 @@ func headerValue(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-// requestBody is the body of a request. Its size is -1 where that is not known.
-type requestBody struct {
-	io.ReadCloser
-	size int64
-}
+// maxBody bounds what is read of a body, in bytes: more than any agent takes.
+const maxBody = 33 << 20
 
-func (inv invocation) body(ctx context.Context, stdin io.Reader) (requestBody, error) {
-	switch file, isFile := strings.CutPrefix(inv.data, "@"); {
-	case !inv.given || inv.data == "":
-		return requestBody{http.NoBody, 0}, nil
-	case inv.data == "-" || file == "-" && isFile:
-		return bodyOf(ctx, io.NopCloser(stdin))
-	case isFile:
-		return fileBody(ctx, file)
-	}
-	return requestBody{io.NopCloser(strings.NewReader(inv.data)), int64(len(inv.data))}, nil
-}
-
-func fileBody(ctx context.Context, name string) (requestBody, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return requestBody{}, rejectf("read the body: %w", err)
-	}
-	info, err := f.Stat()
+// body is all of the body: its agent does not begin before it has that.
+func (inv invocation) body(ctx context.Context, stdin io.Reader) ([]byte, error) {
+	file, isFile := strings.CutPrefix(inv.data, "@")
 	switch {
-	case err != nil:
-		return requestBody{}, errors.Join(rejectf("read the body: %w", err), f.Close())
-	case info.IsDir():
-		return requestBody{}, errors.Join(rejectf("read the body: %s is a folder", name), f.Close())
-	case info.Mode().IsRegular() && info.Size() > 0:
-		return requestBody{f, info.Size()}, nil
+	case !inv.given:
+		return nil, nil
+	case inv.data == "-" || isFile && file == "-":
+		return readBody(ctx, stdin)
+	case !isFile:
+		return []byte(inv.data), nil
 	}
-	return bodyOf(ctx, f)
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, rejectf("read the body: %w", err)
+	}
+	body, err := readBody(ctx, f)
+	if ctx.Err() != nil {
+		return nil, err // it may be a pipe that is still read
+	}
+	return body, errors.Join(err, f.Close())
 }
 
-// bodyOf waits until there is something to be read, or it is known that there is
-// nothing.
-func bodyOf(ctx context.Context, from io.ReadCloser) (requestBody, error) {
-	in := bufio.NewReader(from)
-	peeked := make(chan error, 1)
+// readBody reads until the end, or until ctx ends.
+func readBody(ctx context.Context, from io.Reader) ([]byte, error) {
+	type result struct {
+		body []byte
+		err  error
+	}
+	read := make(chan result, 1)
 	go func() { // a terminal cannot be left off: who does not wait for this any more ends the process
-		_, err := in.Peek(1)
-		peeked <- err
+		body, err := io.ReadAll(io.LimitReader(from, maxBody))
+		read <- result{body, err}
 	}()
 	select {
-	case err := <-peeked:
-		if errors.Is(err, io.EOF) {
-			return requestBody{from, 0}, nil
+	case r := <-read:
+		if r.err != nil {
+			return nil, rejectf("read the body: %w", r.err)
 		}
-		if err != nil {
-			return requestBody{}, errors.Join(rejectf("read the body: %w", err), from.Close())
-		}
-		return requestBody{struct {
-			io.Reader
-			io.Closer
-		}{in, from}, -1}, nil
+		return r.body, nil
 	case <-ctx.Done():
-		return requestBody{}, rejectf("read the body: %w", context.Cause(ctx))
+		return nil, rejectf("read the body: %w", context.Cause(ctx))
 	}
 }
