@@ -144,7 +144,7 @@ func (m *metadata) closeOutlet(name string, o *outlet) {
 // serve serves a listener until it is closed. One that ends by itself ends the
 // outlet: the network is another one now.
 func (m *metadata) serve(name string, o *outlet, l net.Listener) {
-	if err := o.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := o.server.Serve(newPerHost(l)); !errors.Is(err, http.ErrServerClosed) {
 		m.opt.Log.Debug("the metadata service is opened anew when it is needed next", "network", name, "err", err)
 		m.leave(name, o)
 		m.ended()

@@ -219,8 +219,10 @@ func (m *metadata) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 // source is the address that a request comes from.
-func source(req *http.Request) netip.Addr {
-	if at, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
+func source(req *http.Request) netip.Addr { return addressOf(req.RemoteAddr) }
+
+func addressOf(remote string) netip.Addr {
+	if at, err := netip.ParseAddrPort(remote); err == nil {
 		return at.Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
