@@ -168,6 +168,23 @@ func TestTaskAgentsUnknown(t *testing.T) {
 	}
 }
 
+// A daemon with TaskAgents is ready once it takes their requests.
+func TestTaskAgentsReady(t *testing.T) {
+	h := newAgentHost(t)
+	h.put(t, "a", dispatchtest.Cat, nil)
+	if err := h.ready(); err != nil {
+		t.Error(err)
+	}
+	h.open(dispatch.NewDispatcher(dispatch.DispatcherOptions{Runtime: h.mem, Journal: dispatch.OpenFolder(t.TempDir())}), h.store.Store)
+	if err := h.ready(); err == nil {
+		t.Error("it is ready before it has swept")
+	}
+	h.agents = nil
+	if err := h.ready(); err != nil {
+		t.Errorf("without a TaskAgent: %v", err)
+	}
+}
+
 func TestTaskAgentsStatus(t *testing.T) {
 	h := newAgentHost(t)
 	h.put(t, "a", dispatchtest.Cat, nil)
