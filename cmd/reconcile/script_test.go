@@ -109,6 +109,7 @@ func runScripts(t *testing.T, p testscript.Params) {
 		"push":      pushCmd,
 		"registry":  registryCmd,
 		"seal":      sealCmd,
+		"send":      sendCmd,
 		"secret":    secretCmd,
 		"signal":    signalCmd,
 		"snapshot":  snapshotCmd,
