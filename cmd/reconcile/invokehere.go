@@ -76,8 +76,10 @@ func (a *app) awaitLock(ctx context.Context, src source) (*reconcile.Lock, *cont
 	}
 }
 
-// closeNote is how long what is left may take to end before that is told.
-const closeNote = 2 * time.Second
+const (
+	closeNote = 2 * time.Second // how long what is left may take to end before that is told
+	cutAfter  = time.Second     // from when nobody waits any more
+)
 
 // agentHere answers requests for one TaskAgent in this process.
 type agentHere struct {
@@ -162,21 +164,34 @@ func (h *agentHere) Do(req *http.Request) (*http.Response, error) { return h.tra
 // go on until ctx ends.
 func (h *agentHere) close(ctx context.Context) error {
 	h.stop()
-	said := time.After(closeNote)
-	for waiting := true; waiting; {
-		select {
-		case <-h.stopped:
-			waiting = false
-		case <-said:
-			fmt.Fprintln(h.notes, "waiting for the execution to end")
-		case <-ctx.Done():
-			h.dispatcher.Cut()
-			<-h.stopped
-		}
+	select {
+	case <-h.stopped:
+	case <-time.After(closeNote):
+		fmt.Fprintln(h.notes, "waiting for the execution to end")
+		h.await(ctx)
+	case <-ctx.Done():
+		h.await(ctx)
 	}
 	err := h.server.Close()
 	<-h.served
 	return errors.Join(err, h.runtime.Close())
+}
+
+// await waits until nothing is left. Once ctx has ended, that is brought about: of what
+// has answered, since all else has lost its client and ends for that.
+func (h *agentHere) await(ctx context.Context) {
+	select {
+	case <-h.stopped:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-h.stopped:
+		return
+	case <-time.After(cutAfter):
+	}
+	h.dispatcher.Cut()
+	<-h.stopped
 }
 
 // pipeListener accepts connections of this process.
