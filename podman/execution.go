@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -57,8 +58,9 @@ type Executions struct {
 
 // executed is a container of this session.
 type executed struct {
-	stdin  bool
-	stream *executionStream // nil until something is attached
+	stdin   bool
+	monitor int              // number of the process that holds its streams
+	stream  *executionStream // nil until something is attached
 }
 
 // Executions returns those of a workspace.
@@ -83,7 +85,12 @@ func (x *Executions) Create(ctx context.Context, l plan.Launch) (handle string, 
 	if ctx.Err() != nil {
 		return "", nil, context.Cause(ctx)
 	}
-	handle, addresses, err = x.create(ctx, l)
+	handle, c, err := x.create(ctx, l)
+	if err == nil {
+		if addresses = addressesIn(c, l.Spec.Network); len(addresses) == 0 && l.Spec.Network != "" {
+			err = errors.Join(fmt.Errorf("%s has no address in the network %s", c.Name, l.Spec.Network), x.removeCut(ctx, handle))
+		}
+	}
 	if err == nil && ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), x.removeCut(ctx, handle))
 	}
@@ -92,19 +99,21 @@ func (x *Executions) Create(ctx context.Context, l plan.Launch) (handle string, 
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.made[handle] = &executed{stdin: l.Stdin}
+	x.made[handle] = &executed{stdin: l.Stdin, monitor: c.State.ConmonPid}
 	return handle, addresses, nil
 }
 
-// takesInput reports whether the process of a container reads what is written to it.
-func (x *Executions) takesInput(handle string) bool {
+// find returns what is known of a container that this session has made.
+func (x *Executions) find(handle string) (executed, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	e := x.made[handle]
-	return e == nil || e.stdin
+	if e := x.made[handle]; e != nil {
+		return *e, nil
+	}
+	return executed{}, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
 }
 
-func (x *Executions) create(ctx context.Context, l plan.Launch) (string, []netip.Addr, error) {
+func (x *Executions) create(ctx context.Context, l plan.Launch) (string, *define.InspectContainerData, error) {
 	spec, err := x.spec(x.rt.with(ctx), l)
 	if err != nil {
 		return "", nil, err
@@ -125,11 +134,11 @@ func (x *Executions) create(ctx context.Context, l plan.Launch) (string, []netip
 	if err != nil {
 		return "", nil, errors.Join(err, x.removeCut(ctx, spec.Name))
 	}
-	addresses, err := x.initialise(calls, handle, l.Spec.Network)
+	c, err := x.initialise(calls, handle)
 	if err != nil {
 		return "", nil, errors.Join(err, x.removeCut(ctx, handle))
 	}
-	return handle, addresses, nil
+	return handle, c, nil
 }
 
 // outlive returns a context that ends a while after ctx.
@@ -167,24 +176,17 @@ func (x *Executions) make(ctx context.Context, spec *specgen.SpecGenerator, l pl
 	return made.ID, nil
 }
 
-// initialise has the network of a container made, and returns its addresses in it.
-func (x *Executions) initialise(ctx context.Context, handle, network string) ([]netip.Addr, error) {
+// initialise has the network of a container and its monitor made.
+func (x *Executions) initialise(ctx context.Context, handle string) (*define.InspectContainerData, error) {
 	ctx = x.rt.with(ctx)
 	if err := containers.ContainerInit(ctx, handle, nil); err != nil {
 		return nil, x.rt.explain("initialise "+shortID(handle), err)
-	}
-	if network == "" {
-		return nil, nil
 	}
 	c, err := containers.Inspect(ctx, handle, nil)
 	if err != nil {
 		return nil, x.rt.explain("inspect "+shortID(handle), err)
 	}
-	addresses := addressesIn(c, network)
-	if len(addresses) == 0 {
-		return nil, fmt.Errorf("%s has no address in the network %s", c.Name, network)
-	}
-	return addresses, nil
+	return c, nil
 }
 
 // addressesIn are those of a container in a network.

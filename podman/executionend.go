@@ -36,7 +36,8 @@ const (
 
 // Wait returns the exit status of a process that was started, once it has ended.
 func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
-	if s := x.streamOf(handle); s != nil {
+	if e, _ := x.find(handle); e.stream != nil {
+		s := e.stream
 		select {
 		case <-s.ended:
 		case <-ctx.Done():
@@ -51,16 +52,6 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 		return 0, oneLine(err)
 	}
 	return code, nil
-}
-
-// streamOf is what is attached to a container; nil = nothing.
-func (x *Executions) streamOf(handle string) *executionStream {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if e := x.made[handle]; e != nil {
-		return e.stream
-	}
-	return nil
 }
 
 var errGoesOn = errors.New("the process goes on")
@@ -123,8 +114,8 @@ func (x *Executions) Remove(ctx context.Context, handle string) error {
 	if err != nil {
 		return oneLine(err)
 	}
-	if s := x.streamOf(handle); s != nil {
-		_ = s.Close()
+	if e, _ := x.find(handle); e.stream != nil {
+		_ = e.stream.Close()
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -5,6 +5,7 @@ package podman_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -52,27 +53,33 @@ func again(l plan.Launch) plan.Launch {
 // execute runs a launch to its end, which must be good, and returns its stdout.
 func (s *stage) execute(t testing.TB, l plan.Launch) string {
 	t.Helper()
-	out, errs, code := s.attempt(t, l)
+	out, errs, code, err := s.try(t.Context(), l)
+	must(t, err)
 	if code != 0 || errs != "" {
 		t.Fatalf("exit status %d, stderr %q", code, errs)
 	}
 	return out
 }
 
-func (s *stage) attempt(t testing.TB, l plan.Launch) (stdout, stderr string, code int) {
-	t.Helper()
-	handle, _, err := s.Create(t.Context(), l)
-	must(t, err)
-	defer func() { must(t, s.Executions.Remove(context.WithoutCancel(t.Context()), handle)) }()
+// try runs a launch to its end.
+func (s *stage) try(ctx context.Context, l plan.Launch) (stdout, stderr string, code int, err error) {
+	handle, _, err := s.Create(ctx, l)
+	if err != nil {
+		return "", "", 0, err
+	}
+	defer func() { err = errors.Join(err, s.Executions.Remove(context.WithoutCancel(ctx), handle)) }()
 	var out, errs said
-	a, err := s.Attach(t.Context(), handle, &out, &errs)
-	must(t, err)
-	must(t, s.Start(t.Context(), handle))
-	must(t, a.CloseWrite())
-	code, err = s.Wait(t.Context(), handle)
-	must(t, err)
-	must(t, a.Wait())
-	return out.String(), errs.String(), code
+	a, err := s.Attach(ctx, handle, &out, &errs)
+	if err != nil {
+		return "", "", 0, err
+	}
+	if err := errors.Join(s.Start(ctx, handle), a.CloseWrite()); err != nil {
+		return "", "", 0, err
+	}
+	if code, err = s.Wait(ctx, handle); err == nil {
+		err = a.Wait()
+	}
+	return out.String(), errs.String(), code, err
 }
 
 // TestExecutionEnvironment: what a process has in its environment is this and
@@ -360,6 +367,24 @@ func TestExecutionUnreadInput(t *testing.T) {
 			must(t, s.Executions.Remove(t.Context(), handle))
 		}
 	}
+}
+
+// TestExecutionAtOnce: what a process writes as soon as it can is not lost, however
+// busy the host is.
+func TestExecutionAtOnce(t *testing.T) {
+	s := newStage(t, nil)
+	s.execute(t, s.launch("true"))
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			for range 6 {
+				if out, errs, code, err := s.try(t.Context(), s.launch("echo out; echo err >&2; exit 3")); out != "out\n" || errs != "err\n" || code != 3 || err != nil {
+					t.Errorf("stdout %q, stderr %q, exit status %d, %v", out, errs, code, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestExecutionGoroutines: nothing is left of what has run.

@@ -45,21 +45,31 @@ type executionStream struct {
 
 // Attach connects to the streams of a container that is not started.
 func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr io.Writer) (attachStream, error) {
+	e, err := x.find(handle)
+	if err != nil {
+		return nil, err
+	}
 	s := &executionStream{ended: make(chan struct{})}
 	var input sync.WaitGroup
 	var inErr error
-	if x.takesInput(handle) {
+	connections := 1
+	if e.stdin {
+		connections++
 		input.Go(func() {
 			s.in, inErr = x.rt.hijack(ctx, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}})
 		})
 	}
-	var err error
 	s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}})
 	input.Wait()
 	s.closed, s.close = context.WithCancel(context.WithoutCancel(ctx))
 	if err = errors.Join(err, inErr); err != nil {
 		_ = s.Close()
 		return nil, oneLine(x.rt.explain("attach to "+shortID(handle), err))
+	}
+	x.rt.awaitMonitor(ctx, e.monitor, handle, connections)
+	if ctx.Err() != nil {
+		_ = s.Close()
+		return nil, context.Cause(ctx)
 	}
 	x.mu.Lock()
 	if e := x.made[handle]; e != nil {
