@@ -188,3 +188,23 @@ func TestLifetimeInSinglePasses(t *testing.T) {
 		}
 	}
 }
+
+// What was ended for its lifetime is not said to have been killed for want of memory.
+func TestLifetimeIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rule plan.Restart
+		life time.Duration // after which it exits by itself with 137
+		want string
+	}{
+		"never":     {plan.Restart{Policy: plan.RestartNever, Lifetime: time.Minute}, time.Hour, "it was ended after 1m, as long as it may run (exit 143) and is never restarted"},
+		"max":       {plan.Restart{Max: 1, Lifetime: time.Minute}, time.Hour, "it was ended after 1m, as long as it may run (exit 143) and was restarted 1 times, as often as allowed"},
+		"by itself": {plan.Restart{Policy: plan.RestartNever, Lifetime: time.Minute}, time.Second, "it ended with exit 137: killed, possibly out of memory and is never restarted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newDaemonLife(t, tt.rule, []time.Duration{tt.life}, 137).run(5 * time.Minute)
+			if len(p.Held) != 1 || p.Held[0].Reasons[0].Text != tt.want {
+				t.Errorf("held %+v, want %q", p.Held, tt.want)
+			}
+		})
+	}
+}

@@ -21,13 +21,23 @@ func exited(code int) string {
 	return fmt.Sprintf("exited with %d", code)
 }
 
+// ended is exited of the current object, or that it was ended for having run for as
+// long as it may.
+func (d *decision) ended() string {
+	o, limit := d.current, d.res.Restart.Lifetime
+	if limit <= 0 || o.Started.IsZero() || o.Finished.Sub(o.Started) < limit {
+		return exited(o.ExitCode)
+	}
+	return fmt.Sprintf("was ended after %s, as long as it may run (exit %d)", spanText(limit), o.ExitCode)
+}
+
 // exhausted notes an exited object that has been restarted as often as allowed.
 func (v *view) exhausted(d *decision) bool {
 	limit := d.res.Restart.Max
 	if limit <= 0 || v.restarts(d).count < limit {
 		return false
 	}
-	text := fmt.Sprintf("it %s and was restarted %d times, as often as allowed", exited(d.current.ExitCode), limit)
+	text := fmt.Sprintf("it %s and was restarted %d times, as often as allowed", d.ended(), limit)
 	d.note = &hold{reasons: []Reason{{CodeRestartLimit, text, d.origin}}}
 	return true
 }
@@ -39,7 +49,7 @@ func (v *view) crashLoops(d *decision) bool {
 		return false
 	}
 	r := v.restarts(d)
-	text := fmt.Sprintf("CrashLoopBackOff until %s: it %s", v.clock(at), cmp.Or(r.cause, exited(d.current.ExitCode)))
+	text := fmt.Sprintf("CrashLoopBackOff until %s: it %s", v.clock(at), cmp.Or(r.cause, d.ended()))
 	if n := r.count; n > 0 {
 		text += fmt.Sprintf(" after restart %d", n)
 	}

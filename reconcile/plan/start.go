@@ -44,7 +44,7 @@ func (v *view) wishStarted(d *decision) {
 		if cause := v.restarts(d).cause; cause != "" {
 			d.departed(CodeUnhealthy, "it "+cause)
 		} else {
-			d.departed(CodeStopped, "it "+exited(d.current.ExitCode))
+			d.departed(CodeStopped, "it "+d.ended())
 		}
 		d.records = append(d.records, v.countRestart(d))
 	default:
@@ -63,7 +63,7 @@ func (v *view) finished(d *decision) bool {
 	case d.res.Want == WantOnce:
 		text = "it ran and " + exited(d.current.ExitCode)
 	case d.res.Restart.Policy == RestartNever:
-		text = "it " + exited(d.current.ExitCode) + " and is never restarted"
+		text = "it " + d.ended() + " and is never restarted"
 	case d.res.Restart.Policy == RestartOnFailure && d.current.ExitCode == 0 && v.restarts(d).cause == "":
 		text = "it exited with 0 and is restarted on failure only"
 	default:
