@@ -93,7 +93,8 @@ func keepAgents(was, now []plan.Agent) []plan.Agent {
 		case i < 0:
 			now = append(now, old)
 		case now[i].Revision.Number < old.Revision.Number:
-			now[i].Revision = old.Revision
+			old.Stopped = old.Stopped || now[i].Stopped
+			now[i] = old
 		}
 	}
 	return now

@@ -64,17 +64,17 @@ func (d *daemon) fired(agent plan.ID, s dispatch.CronState) {
 	if s.Outcome == dispatch.Succeeded {
 		return
 	}
-	d.journal.say("warning: %s: the run of %s failed: %s%s", escape(agent.String()), s.Slot.UTC().Format(time.RFC3339), s.Outcome, replyText(s))
+	d.journal.say("warning: %s: the run of %s failed: %s", escape(agent.String()), s.Slot.UTC().Format(time.RFC3339), replyText(s))
 }
 
 // maxReplyText is how much of a reply is told, in bytes.
 const maxReplyText = 300
 
-// replyText is what an agent said of its failure, in a line.
+// replyText is the answer to a run of a schedule that failed, in a line.
 func replyText(s dispatch.CronState) string {
-	out := ""
+	out := string(s.Outcome)
 	if s.Status != 0 {
-		out = fmt.Sprintf(", status %d", s.Status)
+		out = fmt.Sprintf("status %d", s.Status)
 	}
 	text := strings.Join(strings.Fields(s.Reply), " ")
 	if len(text) > maxReplyText {
