@@ -52,7 +52,7 @@ func sendCmd(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := net.Dial("tcp", address)
 	ts.Check(err)
 	defer c.Close()
-	ts.Check(c.SetDeadline(time.Now().Add(time.Minute)))
+	ts.Check(c.SetDeadline(time.Now().Add(5 * time.Minute)))
 	sent := make(chan struct{})
 	go func() { // who rejects a request does not read all of it
 		defer close(sent)
