@@ -88,6 +88,7 @@ Exit codes: 0 it succeeded, 1 it failed, 124 it took longer than its timeout or
 var errMaxTime = errors.New("it took longer than --max-time")
 
 func (a *app) invoke(ctx context.Context, inv invocation) error {
+	defer outlivePipes()()
 	ctx, done := inv.bound(ctx)
 	defer done()
 	src, archive, err := a.loadToLook(ctx)
@@ -111,19 +112,20 @@ func (a *app) invoke(ctx context.Context, inv invocation) error {
 	return errors.Join(err, end())
 }
 
-// bound is ctx with the limit of the invocation. A reader that has gone fails a
-// write rather than ending this process, which has to clean up.
-func (inv invocation) bound(ctx context.Context) (context.Context, func()) {
+// bound is ctx with the limit of the invocation.
+func (inv invocation) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if inv.maxTime == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, inv.maxTime, errMaxTime)
+}
+
+// outlivePipes has a reader that has gone fail a write rather than end this process,
+// which has to clean up.
+func outlivePipes() (undo func()) {
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
-	cancel := func() {}
-	if inv.maxTime > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, inv.maxTime, errMaxTime)
-	}
-	return ctx, func() {
-		cancel()
-		signal.Stop(pipes)
-	}
+	return func() { signal.Stop(pipes) }
 }
 
 // rejection is why a request is not sent at all.

@@ -84,7 +84,7 @@ const (
 // agentHere answers requests for one TaskAgent in this process.
 type agentHere struct {
 	notes      io.Writer
-	runtime    *hostRuntime
+	runtime    io.Closer
 	dispatcher *dispatch.Dispatcher
 	stop       context.CancelFunc // of the dispatcher
 	stopped    chan struct{}      // closed once nothing is left
@@ -111,27 +111,33 @@ func (a *app) newAgentHere(ctx context.Context, src source, id plan.ID) (*agentH
 	if err != nil {
 		return nil, err
 	}
-	d := dispatch.NewDispatcher(dispatch.DispatcherOptions{
+	h := startAgent(ctx, agent, dispatch.DispatcherOptions{
 		Runtime: rt.Executions(podman.ExecutionOptions{Workspace: src.name, Root: src.root}),
 		Journal: dispatch.OpenFolder(a.executionsDir(src.name)),
-		// Its own timeout ends it before.
-		DrainTimeout: agent.Timeout + time.Hour,
-		Log:          a.logger(),
+		Log:     a.logger(),
 	})
+	h.notes, h.runtime = a.std.err, rt
+	select {
+	case <-h.dispatcher.Opened():
+		return h, nil
+	case <-ctx.Done():
+		return nil, errors.Join(context.Cause(ctx), h.close(ctx))
+	}
+}
+
+// startAgent dispatches requests for one agent, from when its dispatcher has opened.
+func startAgent(ctx context.Context, agent plan.Agent, o dispatch.DispatcherOptions) *agentHere {
+	o.DrainTimeout = agent.Timeout + time.Hour // its own timeout ends it before
+	d := dispatch.NewDispatcher(o)
 	d.Set([]plan.Agent{agent})
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	h := &agentHere{notes: a.std.err, runtime: rt, dispatcher: d, stop: stop, stopped: make(chan struct{}), served: make(chan struct{})}
+	h := &agentHere{dispatcher: d, stop: stop, stopped: make(chan struct{}), served: make(chan struct{})}
 	go func() {
 		defer close(h.stopped)
 		_ = d.Run(running) // it has no error
 	}()
 	h.serve(d)
-	select {
-	case <-d.Opened():
-		return h, nil
-	case <-ctx.Done():
-		return nil, errors.Join(context.Cause(ctx), h.close(ctx))
-	}
+	return h
 }
 
 // readyAgent is an agent that answers requests, and does nothing by itself.
