@@ -14,8 +14,18 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 )
 
-// Start starts the process.
+// Start starts the process, once what is attached to it is so whole: the service would
+// make a process that has ended already anew for who comes late.
 func (x *Executions) Start(ctx context.Context, handle string) error {
+	e, err := x.find(handle)
+	if err != nil {
+		return err
+	}
+	if e.stream != nil && e.stdin {
+		if _, err := e.stream.input(); err != nil {
+			return oneLine(x.rt.explain("attach to the input of "+shortID(handle), err))
+		}
+	}
 	if err := containers.Start(x.rt.with(ctx), handle, nil); err != nil {
 		return oneLine(x.rt.explain("start "+shortID(handle), err))
 	}

@@ -21,10 +21,10 @@ const (
 	acceptBlind = 20 * time.Millisecond
 )
 
-// awaitMonitor waits until the monitor of a container, conmon, has so many
-// connections to its streams. The service answers as soon as it has asked for one;
+// awaitMonitor waits until the monitor of a container, conmon, has a connection to its
+// streams, the first one. The service answers as soon as it has asked for one;
 // what a process writes before the monitor has noticed is lost.
-func (r *Runtime) awaitMonitor(ctx context.Context, pid int, handle string, n int) {
+func (r *Runtime) awaitMonitor(ctx context.Context, pid int, handle string) {
 	if r.remote || !monitors(pid, handle) {
 		pause(ctx, acceptBlind)
 		return
@@ -35,7 +35,7 @@ func (r *Runtime) awaitMonitor(ctx context.Context, pid int, handle string, n in
 			pause(ctx, acceptBlind)
 			return
 		}
-		if got >= n || !pause(ctx, acceptPoll) {
+		if got > 0 || !pause(ctx, acceptPoll) {
 			return
 		}
 	}

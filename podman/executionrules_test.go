@@ -73,7 +73,9 @@ func (s *stage) try(ctx context.Context, l plan.Launch) (stdout, stderr string, 
 	if err != nil {
 		return "", "", 0, err
 	}
-	if err := errors.Join(s.Start(ctx, handle), a.CloseWrite()); err != nil {
+	err = s.Start(ctx, handle)
+	_ = a.CloseWrite() // a process may have ended before
+	if err != nil {
 		return "", "", 0, err
 	}
 	if code, err = s.Wait(ctx, handle); err == nil {

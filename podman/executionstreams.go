@@ -29,7 +29,10 @@ type attachStream = interface {
 // own: the service gives up one whose input nobody reads, and what is still to come
 // of the output with it.
 type executionStream struct {
-	in, out *hijacked // in is nil where the process has no input
+	out       *hijacked
+	connected chan struct{} // closed once in or inErr is known
+	in        *hijacked
+	inErr     error
 
 	// ended is closed once the output has ended, or it is not known how it goes on.
 	// Then missing is why some of it may be, and code the exit status, if known.
@@ -49,24 +52,13 @@ func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr i
 	if err != nil {
 		return nil, err
 	}
-	s := &executionStream{ended: make(chan struct{})}
-	var input sync.WaitGroup
-	var inErr error
-	connections := 1
-	if e.stdin {
-		connections++
-		input.Go(func() {
-			s.in, inErr = x.rt.hijack(ctx, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}})
-		})
-	}
-	s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}})
-	input.Wait()
-	s.closed, s.close = context.WithCancel(context.WithoutCancel(ctx))
-	if err = errors.Join(err, inErr); err != nil {
-		_ = s.Close()
+	s := &executionStream{ended: make(chan struct{}), connected: make(chan struct{})}
+	if s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}}); err != nil {
 		return nil, oneLine(x.rt.explain("attach to "+shortID(handle), err))
 	}
-	x.rt.awaitMonitor(ctx, e.monitor, handle, connections)
+	s.closed, s.close = context.WithCancel(context.WithoutCancel(ctx))
+	go s.connect(x, handle, e.stdin)
+	x.rt.awaitMonitor(ctx, e.monitor, handle)
 	if ctx.Err() != nil {
 		_ = s.Close()
 		return nil, context.Cause(ctx)
@@ -85,6 +77,22 @@ func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr i
 	return s, nil
 }
 
+// connect connects to the input, if there is one.
+func (s *executionStream) connect(x *Executions, handle string, stdin bool) {
+	defer close(s.connected)
+	if stdin {
+		s.in, s.inErr = x.rt.hijack(s.closed, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}})
+	} else {
+		s.inErr = errors.New("the process has no input")
+	}
+}
+
+// input is the connection to it.
+func (s *executionStream) input() (*hijacked, error) {
+	<-s.connected
+	return s.in, s.inErr
+}
+
 // conclude finds out how a process has ended whose output has: it lasts as long as
 // the process does.
 func (s *executionStream) conclude(x *Executions, handle string) {
@@ -100,18 +108,20 @@ func (s *executionStream) conclude(x *Executions, handle string) {
 
 // Write implements attachStream.
 func (s *executionStream) Write(p []byte) (int, error) {
-	if s.in == nil {
-		return 0, errors.New("the process has no input")
+	in, err := s.input()
+	if err != nil {
+		return 0, err
 	}
-	return s.in.Write(p)
+	return in.Write(p)
 }
 
 // CloseWrite implements attachStream.
 func (s *executionStream) CloseWrite() error {
-	if s.in == nil {
-		return nil
+	in, err := s.input()
+	if err != nil {
+		return err
 	}
-	return s.in.closeWrite()
+	return in.closeWrite()
 }
 
 // Wait implements attachStream.
@@ -124,10 +134,9 @@ func (s *executionStream) Wait() error {
 func (s *executionStream) Close() error {
 	s.closing.Do(func() {
 		s.close()
-		for _, c := range []*hijacked{s.in, s.out} {
-			if c != nil {
-				c.Close()
-			}
+		s.out.Close()
+		if in, err := s.input(); err == nil {
+			in.Close()
 		}
 	})
 	return nil
