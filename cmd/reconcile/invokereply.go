@@ -269,12 +269,12 @@ func (o *outcome) judge(res *http.Response) {
 		return
 	}
 	switch {
-	case r.ExitCode != nil && *r.ExitCode != 0:
-		r.Error = endedWith(strconv.Itoa(*r.ExitCode))
 	case r.Code == dispatch.CodeTimeout:
 		r.Error = "it was not done within its timeout"
 	case r.Code == dispatch.CodeNotReady:
 		r.Error = "it was stopped before it was done"
+	case r.ExitCode != nil && *r.ExitCode != 0:
+		r.Error = endedWith(strconv.Itoa(*r.ExitCode))
 	default:
 		r.Error = fmt.Sprintf("it failed (%s)", res.Status)
 	}
