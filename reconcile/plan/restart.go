@@ -22,10 +22,10 @@ func exited(code int) string {
 }
 
 // ended is exited of the current object, or that it was ended for having run for as
-// long as it may.
+// long as it may. Some runtimes tell when a process ended in whole seconds.
 func (d *decision) ended() string {
 	o, limit := d.current, d.res.Restart.Lifetime
-	if limit <= 0 || o.Started.IsZero() || o.Finished.Sub(o.Started) < limit {
+	if limit <= 0 || o.Started.IsZero() || o.Finished.Sub(o.Started) <= limit-time.Second {
 		return exited(o.ExitCode)
 	}
 	return fmt.Sprintf("was ended after %s, as long as it may run (exit %d)", spanText(limit), o.ExitCode)
