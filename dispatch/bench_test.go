@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,6 +78,34 @@ func BenchmarkExecutionHTTP(b *testing.B) {
 			c.post(b)
 		}
 	})
+}
+
+// BenchmarkExecutionMemory is what is on the heap after 1,000 executions, and after
+// 10,000 more. What is kept of them has a bound.
+func BenchmarkExecutionMemory(b *testing.B) {
+	l := newBench(b, plan.WarmPool{Size: burst, TTL: time.Hour, Started: true})
+	heap := func(n int) float64 {
+		for i := range n {
+			l.post(b)
+			if i%burst == 0 {
+				l.rest()
+			}
+		}
+		l.rest()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / (1 << 20)
+	}
+	early := heap(1000)
+	late := heap(10000)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(early, "early-MiB")
+	b.ReportMetric(late, "MiB")
+	b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
+	if late > early+2 {
+		b.Errorf("the heap grew from %.1f to %.1f MiB", early, late)
+	}
 }
 
 // The slots of benchmarks. A burst takes less than there are.
