@@ -281,11 +281,19 @@ func factWarnings(d plan.Desired, o plan.Observed, p plan.Plan) schema.Diagnosti
 			case f.State == plan.FactUnknown && f.Detail != "":
 				warn(r, string(in.Kind)+" could not be looked up", inputText(in)+": "+f.Detail)
 			case f.State == plan.FactMissing && !held[r.ID]:
-				warn(r, string(in.Kind)+" is gone", f.Detail+"; what runs was made with it, and could not be made again")
+				warn(r, string(in.Kind)+" is gone", f.Detail+"; "+without(r.ID.Kind))
 			}
 		}
 	}
 	return append(ds, limitWarnings(d, o)...).Sort()
+}
+
+// without is what becomes of a resource one of whose inputs is gone.
+func without(kind plan.Kind) string {
+	if kind == plan.TaskAgent {
+		return "until then its executions have the one that was there before, and fail if that is gone as well"
+	}
+	return "what runs was made with it, and could not be made again"
 }
 
 // inputText names an input for people.
