@@ -313,3 +313,115 @@ func TestRequestsDuringRevisions(t *testing.T) {
 	}
 	d.nothing(t)
 }
+
+// TestSlotsAreUsedOnce: of many clients at once each gets a container that nobody else
+// has had, slots are made anew, and go when they are of no use: for they are old, not
+// needed, or a killed daemon's.
+func TestSlotsAreUsedOnce(t *testing.T) {
+	t.Parallel()
+	const clients, calls, size = 32, 2, 4
+	podmantest.Image(t, "test/shell", podmantest.ImageOptions{Busybox: true})
+	manifest := func(version int) string {
+		var out strings.Builder
+		for _, a := range []struct{ name, annotations, settings string }{
+			{"initialised", "", fmt.Sprintf("warmPoolSize: %d", size)},
+			{"started", "reconcile/warm: started", fmt.Sprintf("warmPoolSize: %d", size)},
+			{"brief", "", "warmPoolSize: 2\n  warmPoolIdleTTL: 1s"},
+		} {
+			fmt.Fprintf(&out, "---\napiVersion: clrk.apoxy.dev/v1alpha1\nkind: TaskAgent\nmetadata: {name: %s, annotations: {%s}}\nspec:\n"+
+				"  workerPoolRef: default\n  timeout: 5m\n  %s\n"+
+				"  template: {spec: {image: localhost/test/shell, env: [{name: V, value: \"%d\"}], command: [sh, -c, 'cat >/dev/null; echo $V $HOSTNAME']}}\n",
+				a.name, a.annotations, a.settings, version)
+		}
+		return out.String()
+	}
+	d := agentsOf(t, "agents-slots", manifest(1))
+	// full: there are the slots of a revision, and nothing else.
+	full := func(revision string) func() bool {
+		return func() bool {
+			n := map[string]int{}
+			for _, of := range d.containersOf(t) {
+				n[of]++
+			}
+			return cmp.Equal(n, map[string]int{"initialised-" + revision: size, "started-" + revision: size})
+		}
+	}
+	d.await(t, "slots, and none of what is not asked for any more", full("00001"))
+	for _, agent := range []string{"initialised", "started", "brief"} {
+		if _, err := d.call(agent, "first"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.await(t, "slots are made anew", full("00001"))
+	before := d.holds(t)
+
+	var mu sync.Mutex
+	had := map[string]string{} // who had a container, by the begin of its ID
+	var group sync.WaitGroup
+	for c := range clients {
+		agent := []string{"initialised", "started"}[c%2]
+		group.Go(func() {
+			for i := range calls {
+				id := fmt.Sprintf("c%d-%d", c, i)
+				body, err := d.call(agent, id)
+				if err != nil {
+					t.Errorf("%s: %v", id, err)
+					return
+				}
+				mu.Lock()
+				if other := had[body]; other != "" || !strings.HasPrefix(body, "1 ") {
+					t.Errorf("%s was answered by %q, as was %q", id, body, other)
+				}
+				had[body] = id
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	if t.Failed() {
+		return
+	}
+	d.await(t, "slots are made anew", full("00001"))
+	for _, agent := range []string{"initialised", "started"} {
+		want := map[string]int{"succeeded": clients/2*calls + 1}
+		d.await(t, "all are counted", func() bool { return cmp.Equal(want, d.counted(t, agent)) })
+		warm := 0
+		for _, e := range d.report(t, agent).Dispatch.Executions {
+			if e.Warm == agent {
+				warm++
+			}
+		}
+		if warm == 0 {
+			t.Errorf("%s: no execution had a slot", agent)
+		}
+	}
+	d.awaitHolds(t, before)
+
+	d.write(t, manifest(2))
+	d.await(t, "slots of the new revision alone", full("00002"))
+	old := d.containersOf(t)
+	for _, agent := range []string{"initialised", "started"} {
+		if body, err := d.call(agent, "second"); err != nil || !strings.HasPrefix(body, "2 ") {
+			t.Errorf("%s: %q %v", agent, body, err)
+		}
+	}
+	d.kill()
+	if len(d.containersOf(t)) == 0 {
+		t.Error("the killed daemon has left no slot")
+	}
+	d.serve(t)
+	for id := range d.containersOf(t) {
+		if old[id] != "" {
+			t.Errorf("%s was left by a killed daemon", id[:12])
+		}
+	}
+	d.await(t, "slots of the next daemon", full("00002"))
+	if _, err := d.call("started", "third"); err != nil {
+		t.Error(err)
+	}
+	d.end(t)
+	if left := d.containersOf(t); len(left) > 0 {
+		t.Errorf("containers %v are left", left)
+	}
+	d.nothing(t)
+}
