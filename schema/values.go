@@ -29,7 +29,7 @@ func (c cursor) duration() time.Duration {
 
 // durationHint shows the spelling; a bare number was meant in seconds.
 func durationHint(s string) string {
-	if isJSONNumber(s) && !strings.HasPrefix(s, "-") {
+	if d, err := time.ParseDuration(s + "s"); err == nil && d > 0 && isJSONNumber(s) {
 		return fmt.Sprintf("write %q for seconds", s+"s")
 	}
 	return `a duration is a number with a unit: "90s", "10m", "1h30m"`
