@@ -120,8 +120,8 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 		return err
 	}
 	dir := d.app.workspaceDir(name)
-	lock, err := reconcile.TakeLock(dir, name, reconcile.Holder{PID: os.Getpid(), Command: daemonCommand, Since: d.began})
-	if err != nil {
+	lock, err := d.awaitLock(ctx, dir, name)
+	if err != nil || lock == nil {
 		return err
 	}
 	defer lock.Release()
@@ -163,4 +163,24 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 		return d.stopAll(context.WithoutCancel(ctx), routed, store)
 	}
 	return nil
+}
+
+// awaitLock takes the lock of the workspace: from another daemon it takes nothing,
+// a command it lets finish. The lock is nil where ctx ended first.
+func (d *daemon) awaitLock(ctx context.Context, dir, name string) (*reconcile.Lock, error) {
+	for told := false; ; told = true {
+		lock, err := reconcile.TakeLock(dir, name, reconcile.Holder{PID: os.Getpid(), Command: daemonCommand, Since: d.began})
+		held, ok := errors.AsType[*reconcile.LockedError](err)
+		if !ok || held.Holder.Command == daemonCommand {
+			return lock, err
+		}
+		if !told {
+			d.journal.say("waiting: %v", held)
+		}
+		select {
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
 }
