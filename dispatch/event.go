@@ -80,7 +80,8 @@ func isJSON(media string) bool {
 
 // attributes are those of e in the order in which they are written.
 func (e *event) attributes() []attribute {
-	list := []attribute{{"specversion", "1.0"}, {"id", e.id}, {"source", e.source}, {"type", e.kind}}
+	list := append(make([]attribute, 0, 7+len(e.extensions)),
+		attribute{"specversion", "1.0"}, attribute{"id", e.id}, attribute{"source", e.source}, attribute{"type", e.kind})
 	if e.subject != "" {
 		list = append(list, attribute{"subject", e.subject})
 	}
@@ -111,7 +112,7 @@ func (e *event) writeJSON(to io.Writer) error {
 		if i == 0 {
 			open = '{'
 		}
-		head = appendValue(append(head, open), a.name)
+		head = append(append(append(head, open, '"'), a.name...), '"') // letters and digits, or of ours
 		head = appendValue(append(head, ':'), a.value)
 	}
 	_, _ = w.Write(head)
