@@ -186,10 +186,12 @@ func (b *box) end() {
 }
 
 // remove removes the container. It has a time of its own, since nothing else would
-// remove it before the next session.
+// remove it before the next session; a dispatcher that ends leaves it to that one
+// where the runtime is away.
 func (b *box) remove() {
 	ctx, cancel := context.WithTimeout(context.Background(), removal)
 	defer cancel()
+	defer context.AfterFunc(b.d.loops, func() { time.AfterFunc(killGrace, cancel) })()
 	wait := time.Second
 	for {
 		err := b.d.opt.Runtime.Remove(ctx, b.handle)

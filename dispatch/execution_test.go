@@ -186,6 +186,38 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// A runtime that is away holds up the end for a while only: the next session removes
+// what is left.
+func TestDrainWithoutRuntime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, nil)
+		var away atomic.Bool
+		l.mem.Fault = func(op string, _ plan.Launch) error {
+			if away.Load() {
+				return errors.New("nobody answers")
+			}
+			return nil
+		}
+		a := agent("a", dispatchtest.Cat)
+		a.Warm.Size = 1
+		l.set(a)
+		synctest.Wait()
+		away.Store(true)
+		begin := time.Now()
+		l.stop()
+		slots := l.mem.Left()
+		if took := time.Since(begin); took < 5*time.Second || took > 15*time.Second {
+			t.Errorf("it ended after %v", took)
+		}
+		away.Store(false)
+		l.open(nil)
+		synctest.Wait()
+		if left := l.mem.Left(); len(slots) != 1 || len(left) > 0 {
+			t.Errorf("left %v, and then %v", slots, left)
+		}
+	})
+}
+
 // Before it is known which agents there are, and what others have left is gone,
 // nothing runs.
 func TestOpening(t *testing.T) {
