@@ -127,7 +127,7 @@ func BenchmarkDispatchLoad(b *testing.B) {
 	s.end(b)
 }
 
-// BenchmarkDispatchRevisions is 1,000 requests while a tag moves 20 times. Each is
+// BenchmarkDispatchRevisions is 1,000 requests while a tag moves 19 times. Each is
 // answered once, by a version that was served when it came or a newer one. The
 // memory of the daemon is that after a quarter of them, and at the end.
 func BenchmarkDispatchRevisions(b *testing.B) {
@@ -146,7 +146,7 @@ func BenchmarkDispatchRevisions(b *testing.B) {
 		wg.Go(func() {
 			for {
 				n := sent.Add(1)
-				if n > int64(requests) || b.Failed() {
+				if n > requests && serving.Load() == revisions || b.Failed() {
 					return
 				}
 				least, begin := serving.Load(), time.Now()
@@ -173,14 +173,11 @@ func BenchmarkDispatchRevisions(b *testing.B) {
 		pushed.Store(int64(v))
 		registry.Push(b, "app:1", versionImage(v))
 		check(b, s.cmd.Process.Signal(syscall.SIGHUP))
-		s.await(b, fmt.Sprint("version ", v), func() bool { return b.Failed() || serving.Load() >= int64(v) || sent.Load() > int64(requests) })
+		s.await(b, fmt.Sprint("version ", v), func() bool { return b.Failed() || serving.Load() >= int64(v) })
 	}
 	wg.Wait()
 	if b.Failed() {
 		return
-	}
-	if serving.Load() < int64(revisions)-1 {
-		b.Errorf("the tag moved %d times, and version %d was served last", revisions-1, serving.Load())
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(quantile(took, 50).Milliseconds()), "p50-ms")
