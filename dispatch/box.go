@@ -36,7 +36,6 @@ type box struct {
 	stderr   *logStream
 	flood    chan struct{} // closed when it writes more than out takes
 
-	onExit func()        // called once exited is closed; nil = nobody
 	exited chan struct{} // closed once the process has ended, and its output is whole
 	exit   int           // of the process, once exited
 	err    error         // why exit is not known, once exited
@@ -117,9 +116,6 @@ func (b *box) start(ctx context.Context) error {
 		b.stderr.close()
 		b.out.end(missing)
 		close(b.exited)
-		if b.onExit != nil {
-			b.onExit()
-		}
 	})
 	return nil
 }

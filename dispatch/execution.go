@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -122,7 +124,7 @@ func (e *execution) launch() (*box, error) {
 			return b, nil
 		}
 		e.d.opt.Log.Warn("a slot was of no use", "agent", e.info.Agent, "err", err)
-		if b.attached != nil {
+		if !errors.Is(err, net.ErrClosed) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err // its process may have seen the event
 		}
 	}
@@ -146,15 +148,16 @@ func (e *execution) assign(b *box) {
 }
 
 // start starts the process of a container, which is gone when that fails.
-func (e *execution) start(b *box) error {
-	err := b.attach(e.ctx)
+func (e *execution) start(b *box) (err error) {
+	if b.attached == nil {
+		err = b.attach(e.ctx)
+	}
 	if err == nil {
 		<-e.begun
 		err = b.start(e.ctx)
 	}
 	if err != nil {
-		b.end()
-		b.out.discard()
+		b.drop()
 	}
 	return err
 }

@@ -34,9 +34,11 @@ type Runtime interface {
 	// Attach connects to the streams of a container that is not started, so that
 	// nothing is lost of them. What the process writes is written to stdout and
 	// stderr as it comes, which do not block and do not fail. It is called once for
-	// a container. Ctx bounds the connecting alone.
+	// a container, which may wait long for its start. Ctx bounds the connecting alone.
 	Attach(ctx context.Context, handle string, stdout, stderr io.Writer) (Attached, error)
-	// Start starts the process.
+	// Start starts the process. The error is net.ErrClosed where what was attached is
+	// not connected any more, and fs.ErrNotExist where the container is gone: neither
+	// has a process then.
 	Start(ctx context.Context, handle string) error
 	// Wait returns the exit status of a process that was started once it has ended:
 	// 128 and the number of the signal where one ended it. The error is

@@ -43,10 +43,36 @@ type pool struct {
 	stop context.CancelFunc // of its keeper; nil = none
 }
 
-// slot is one container that is ready.
+// slot is one container that is ready. It is attached.
 type slot struct {
 	*box
 	kind string
+	lost chan struct{} // closed once nothing is heard of it any more
+	why  error         // once lost
+}
+
+// newSlot watches a container, and nudges its pool once nothing is heard of it.
+func (d *Dispatcher) newSlot(b *box, kind string, p *pool) *slot {
+	s := &slot{box: b, kind: kind, lost: make(chan struct{})}
+	d.tasks.Go(func() {
+		if err := b.attached.Wait(); err == nil {
+			s.why = errors.New("the process of a slot ended before it was needed")
+		} else {
+			s.why = fmt.Errorf("a slot was not heard any more: %w", err)
+		}
+		close(s.lost)
+		p.nudge()
+	})
+	return s
+}
+
+func (s *slot) isLost() bool {
+	select {
+	case <-s.lost:
+		return true
+	default:
+		return false
+	}
 }
 
 func newPool() pool { return pool{wake: make(chan struct{}, 1)} }
@@ -83,7 +109,7 @@ func (st *agentState) slots() SlotStatus {
 	p, warm := &st.pool, st.agent.Warm
 	s := SlotStatus{Want: warm.Size, Started: warm.Size > 0 && warm.Started, Problem: p.problem}
 	for _, one := range p.slots {
-		if one.kind == st.kind && !one.gone() {
+		if one.kind == st.kind && !one.isLost() {
 			s.Ready++
 		}
 	}
@@ -97,7 +123,7 @@ func (e *execution) take() *box {
 	defer e.d.mu.Unlock()
 	p := &e.st.pool
 	for i, s := range p.slots {
-		if s.kind != e.kind || s.gone() {
+		if s.kind != e.kind || s.isLost() {
 			continue
 		}
 		p.slots = slices.Delete(p.slots, i, i+1)
@@ -162,10 +188,10 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 	}
 }
 
-// drop ends a slot that nobody has used.
-func (s *slot) drop() {
-	s.end()
-	s.out.discard()
+// drop ends a container that is of no use to any execution.
+func (b *box) drop() {
+	b.end()
+	b.out.discard()
 }
 
 // due says which slots are to go, how many are to be made, and when to look again.
@@ -182,10 +208,11 @@ func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int,
 	}
 	var keep []*slot
 	for _, s := range p.slots {
-		if s.gone() && s.kind == p.kind {
-			p.failed(now, errors.New("the process of a slot ended before it was needed"))
+		lost := s.isLost()
+		if lost && s.kind == p.kind {
+			p.failed(now, s.why)
 		}
-		if s.kind != p.kind || s.gone() || len(keep) >= want {
+		if s.kind != p.kind || lost || len(keep) >= want {
 			drop = append(drop, s)
 			continue
 		}
@@ -217,22 +244,21 @@ func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 	d.mu.Unlock()
 	making, cancel := context.WithTimeout(ctx, fillTime)
 	defer cancel()
-	b, err := d.ready(making, st, a)
+	b, err := d.ready(making, a)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := &st.pool
 	p.making--
 	p.nudge()
 	switch {
-	case ctx.Err() != nil || kind != p.kind:
-		if b != nil {
-			d.tasks.Go(func() { (&slot{b, kind}).drop() })
-		}
-	case err != nil:
+	case err != nil && ctx.Err() == nil && kind == p.kind:
 		p.failed(time.Now(), fmt.Errorf("make a slot: %w", err))
 		d.opt.Log.Warn("a slot was not made", "agent", a.ID, "err", err)
+	case err != nil: // nobody wants it any more
+	case ctx.Err() != nil || kind != p.kind:
+		d.tasks.Go(b.drop)
 	default:
-		p.slots = append(p.slots, &slot{b, kind})
+		p.slots = append(p.slots, d.newSlot(b, kind, p))
 		if !a.Warm.Started || p.fails == 0 {
 			p.fails, p.problem = 0, ""
 		}
@@ -240,18 +266,16 @@ func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 }
 
 // ready makes a container that waits for an execution.
-func (d *Dispatcher) ready(ctx context.Context, st *agentState, a plan.Agent) (*box, error) {
+func (d *Dispatcher) ready(ctx context.Context, a plan.Agent) (*box, error) {
 	b, err := d.make(ctx, a, plan.RoleSlot, "")
-	if err != nil || !a.Warm.Started {
-		return b, err
+	if err != nil {
+		return nil, err
 	}
-	b.onExit = st.pool.nudge
-	if err = b.attach(ctx); err == nil {
+	if err = b.attach(ctx); err == nil && a.Warm.Started {
 		err = b.start(ctx)
 	}
 	if err != nil {
-		b.end()
-		b.out.discard()
+		b.drop()
 		return nil, err
 	}
 	return b, nil

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -234,16 +237,25 @@ func TestSlotsFail(t *testing.T) {
 	})
 }
 
-// A slot that cannot be attached is passed over; one that may have seen its event
+// A slot that has no process for sure is passed over; one that may have seen its event
 // is not.
 func TestSlotsBreak(t *testing.T) {
-	for op, want := range map[string]int{"Attach": 200, "Start": 502} {
+	for _, tt := range []struct {
+		op   string
+		err  error
+		want int
+	}{
+		{"Attach", errors.New("broken"), 200},
+		{"Start", fmt.Errorf("start: %w", net.ErrClosed), 200},
+		{"Start", fmt.Errorf("start: %w", fs.ErrNotExist), 200},
+		{"Start", errors.New("broken"), 502},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, nil)
 			synctest.Wait()
 			l.mem.Fault = func(o string, x plan.Launch) error {
-				if o == op && x.Role == plan.RoleSlot {
-					return errors.New("broken")
+				if o == tt.op && x.Role == plan.RoleSlot {
+					return tt.err
 				}
 				return nil
 			}
@@ -251,8 +263,38 @@ func TestSlotsBreak(t *testing.T) {
 			a.Warm.Size = 1
 			l.set(a)
 			time.Sleep(time.Second)
-			if res := l.do(request("POST", "a", "")); res.StatusCode != want {
-				t.Errorf("%s fails: %s", op, res.Status)
+			if res := l.do(request("POST", "a", "")); res.StatusCode != tt.want {
+				t.Errorf("%s fails with %v: %s", tt.op, tt.err, res.Status)
+			}
+		})
+	}
+}
+
+// Slots that are not heard any more are of no use: others take their places.
+func TestSlotsLost(t *testing.T) {
+	for _, started := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, nil)
+			a := agent("a", dispatchtest.Cat)
+			a.Warm.Size, a.Warm.Started = 2, started
+			l.set(a)
+			time.Sleep(time.Second)
+			before := l.mem.Left()
+			l.mem.Lose()
+			synctest.Wait()
+			if s := l.status("a").Slots; s.Ready != 0 {
+				t.Errorf("started=%v: %+v", started, s)
+			}
+			if res := l.do(request("POST", "a", "x", "Content-Type", "text/plain")); res.StatusCode != 200 || !strings.Contains(text(t, res), `"x"`) {
+				t.Errorf("started=%v: without slots: %s", started, res.Status)
+			}
+			time.Sleep(time.Minute)
+			s := l.status("a").Slots
+			if now := l.mem.Left(); s.Ready != 2 || len(now) != 2 || slices.ContainsFunc(now, func(h string) bool { return slices.Contains(before, h) }) {
+				t.Errorf("started=%v: %+v; there are %v, and were %v", started, s, now, before)
+			}
+			if res := l.do(request("POST", "a", "")); res.StatusCode != 200 || l.last("a").Warm == "" {
+				t.Errorf("started=%v: %s, %+v", started, res.Status, l.last("a"))
 			}
 		})
 	}

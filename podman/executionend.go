@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"time"
 
@@ -14,19 +15,21 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 )
 
-// Start starts the process, once what is attached to it is so whole: the service would
-// make a process that has ended already anew for who comes late.
+// Start starts the process, if what is attached to it is still heard: the service
+// would make a process that has ended already anew for who comes late.
 func (x *Executions) Start(ctx context.Context, handle string) error {
 	e, err := x.find(handle)
 	if err != nil {
 		return err
 	}
-	if e.stream != nil && e.stdin {
-		if _, err := e.stream.input(); err != nil {
-			return oneLine(x.rt.explain("attach to the input of "+shortID(handle), err))
-		}
+	if e.stream != nil && e.stream.lost() {
+		return fmt.Errorf("the connection to %s was lost before its start: %w", shortID(handle), net.ErrClosed)
 	}
-	if err := containers.Start(x.rt.with(ctx), handle, nil); err != nil {
+	err = containers.Start(x.rt.with(ctx), handle, nil)
+	switch {
+	case notFound(err):
+		return fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
+	case err != nil:
 		return oneLine(x.rt.explain("start "+shortID(handle), err))
 	}
 	return nil
@@ -84,6 +87,8 @@ func (x *Executions) poll(ctx context.Context, handle string, looks int) (int, e
 			x.rt.lost(ctx, link, err)
 		case over(c):
 			return int(c.State.ExitCode), nil
+		case looks > 0 && unstarted(c):
+			return 0, errGoesOn
 		default:
 			heard = time.Now()
 		}
@@ -100,6 +105,11 @@ func (x *Executions) poll(ctx context.Context, handle string, looks int) (int, e
 // over reports whether the process of a container has ended.
 func over(c *define.InspectContainerData) bool {
 	return c.State.Status == "exited" || c.State.Status == "stopped"
+}
+
+// unstarted reports whether a container has a process that is not started.
+func unstarted(c *define.InspectContainerData) bool {
+	return c.State.Status == "created" || c.State.Status == "initialized"
 }
 
 // Signal sends a signal to the process.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -334,6 +335,34 @@ func TestExecutionServiceLost(t *testing.T) {
 	}
 	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
 		t.Errorf("the output: %q, %v", &out, err)
+	}
+	must(t, s.Executions.Remove(t.Context(), handle))
+}
+
+// TestExecutionServiceLostBefore: a process that nobody would hear is not started.
+func TestExecutionServiceLostBefore(t *testing.T) {
+	socket := freeSocket(t)
+	first := serve(t, socket)
+	s := newStage(t, nil)
+	s.Executions = open(t, func(o *podman.Options) { o.URL = socket }).Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
+	handle, _, err := s.Create(t.Context(), s.launch("true"))
+	must(t, err)
+	var out said
+	a, err := s.Attach(t.Context(), handle, &out, &out)
+	must(t, err)
+	must(t, first.cmd.Process.Signal(syscall.SIGKILL))
+	_ = first.cmd.Wait()
+	serve(t, socket)
+	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
+		t.Errorf("what is attached: %v", err)
+	}
+	if err := s.Start(t.Context(), handle); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("its start: %v", err)
+	}
+	c, err := containers.Inspect(podmantest.Conn(t), handle, nil)
+	must(t, err)
+	if !c.State.StartedAt.IsZero() {
+		t.Errorf("it was started at %v", c.State.StartedAt)
 	}
 	must(t, s.Executions.Remove(t.Context(), handle))
 }

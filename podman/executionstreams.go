@@ -29,13 +29,13 @@ type attachStream = interface {
 // own: the service gives up one whose input nobody reads, and what is still to come
 // of the output with it.
 type executionStream struct {
-	out       *hijacked
-	connected chan struct{} // closed once in or inErr is known
-	in        *hijacked
-	inErr     error
+	out *hijacked
+	in  *hijacked // nil = the process has no input
 
-	// ended is closed once the output has ended, or it is not known how it goes on.
-	// Then missing is why some of it may be, and code the exit status, if known.
+	// silent is closed once nothing more comes, and ended once it is known why, or
+	// cannot be known. Then missing is why some of the output may be, and code the exit
+	// status, if known.
+	silent  chan struct{}
 	ended   chan struct{}
 	missing error
 	known   bool
@@ -52,16 +52,11 @@ func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr i
 	if err != nil {
 		return nil, err
 	}
-	s := &executionStream{ended: make(chan struct{}), connected: make(chan struct{})}
-	if s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}}); err != nil {
-		return nil, oneLine(x.rt.explain("attach to "+shortID(handle), err))
-	}
+	s := &executionStream{silent: make(chan struct{}), ended: make(chan struct{})}
 	s.closed, s.close = context.WithCancel(context.WithoutCancel(ctx))
-	go s.connect(x, handle, e.stdin)
-	x.rt.awaitMonitor(ctx, e.monitor, handle)
-	if ctx.Err() != nil {
+	if err := s.connect(ctx, x, handle, e); err != nil {
 		_ = s.Close()
-		return nil, context.Cause(ctx)
+		return nil, oneLine(x.rt.explain("attach to "+shortID(handle), err))
 	}
 	x.mu.Lock()
 	if e := x.made[handle]; e != nil {
@@ -70,27 +65,44 @@ func (x *Executions) Attach(ctx context.Context, handle string, stdout, stderr i
 	x.mu.Unlock()
 	go func() {
 		defer close(s.ended)
-		if s.missing = s.split(stdout, stderr); s.missing == nil {
+		s.missing = s.split(stdout, stderr)
+		close(s.silent)
+		if s.missing == nil {
 			s.conclude(x, handle)
 		}
 	}()
 	return s, nil
 }
 
-// connect connects to the input, if there is one.
-func (s *executionStream) connect(x *Executions, handle string, stdin bool) {
-	defer close(s.connected)
-	if stdin {
-		s.in, s.inErr = x.rt.hijack(s.closed, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}})
-	} else {
-		s.inErr = errors.New("the process has no input")
+// connect makes the connections. The monitor hears them once it returns.
+func (s *executionStream) connect(ctx context.Context, x *Executions, handle string, e executed) (err error) {
+	if s.out, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"false"}, "stdout": {"true"}, "stderr": {"true"}}); err != nil {
+		return err
 	}
+	var input sync.WaitGroup
+	if e.stdin {
+		input.Go(func() {
+			s.in, err = x.rt.hijack(ctx, handle, url.Values{"stdin": {"true"}, "stdout": {"false"}, "stderr": {"false"}})
+		})
+	}
+	x.rt.awaitMonitor(ctx, e.monitor, handle)
+	input.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
-// input is the connection to it.
-func (s *executionStream) input() (*hijacked, error) {
-	<-s.connected
-	return s.in, s.inErr
+// lost reports whether nothing is heard of the process any more.
+func (s *executionStream) lost() bool {
+	select {
+	case <-s.silent:
+		return true
+	case <-s.closed.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // conclude finds out how a process has ended whose output has: it lasts as long as
@@ -106,22 +118,22 @@ func (s *executionStream) conclude(x *Executions, handle string) {
 	}
 }
 
+var errNoInput = errors.New("the process has no input")
+
 // Write implements attachStream.
 func (s *executionStream) Write(p []byte) (int, error) {
-	in, err := s.input()
-	if err != nil {
-		return 0, err
+	if s.in == nil {
+		return 0, errNoInput
 	}
-	return in.Write(p)
+	return s.in.Write(p)
 }
 
 // CloseWrite implements attachStream.
 func (s *executionStream) CloseWrite() error {
-	in, err := s.input()
-	if err != nil {
-		return err
+	if s.in == nil {
+		return errNoInput
 	}
-	return in.closeWrite()
+	return s.in.closeWrite()
 }
 
 // Wait implements attachStream.
@@ -134,9 +146,10 @@ func (s *executionStream) Wait() error {
 func (s *executionStream) Close() error {
 	s.closing.Do(func() {
 		s.close()
-		s.out.Close()
-		if in, err := s.input(); err == nil {
-			in.Close()
+		for _, h := range []*hijacked{s.out, s.in} {
+			if h != nil {
+				_ = h.Close()
+			}
 		}
 	})
 	return nil

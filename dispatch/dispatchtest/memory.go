@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -111,6 +112,18 @@ func (m *Memory) Find(match func(plan.Launch) bool) []plan.Launch {
 		}
 	}
 	return out
+}
+
+// Lose ends all that is attached, as when a service ends.
+func (m *Memory) Lose() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.containers {
+		if c.attached != nil {
+			c.attached.cut(errors.New("the service has ended"))
+			_ = c.input.CloseWithError(io.ErrClosedPipe)
+		}
+	}
 }
 
 // Fill has a volume hold so many bytes.
@@ -232,6 +245,9 @@ func (m *Memory) Start(_ context.Context, handle string) error {
 	if c.started {
 		return errors.New("the container is started already")
 	}
+	if c.attached != nil && c.attached.isOver() {
+		return fmt.Errorf("attached to %s: %w", handle, net.ErrClosed)
+	}
 	c.started = true
 	if !c.launch.Stdin {
 		_ = c.input.Close()
@@ -262,7 +278,7 @@ func (c *container) end(code int) {
 	c.done, c.exit = true, code
 	_ = c.stdin.CloseWithError(io.ErrClosedPipe)
 	if c.attached != nil {
-		c.attached.cut()
+		c.attached.cut(nil)
 	}
 	if !c.removed {
 		close(c.ended)

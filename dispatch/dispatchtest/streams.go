@@ -14,6 +14,7 @@ type attached struct {
 	mu             sync.Mutex // held while something is passed on
 	stdout, stderr io.Writer
 	over           bool
+	missing        error         // why some may be
 	closed         chan struct{} // closed once nothing more is passed on
 }
 
@@ -26,22 +27,28 @@ func (a *attached) CloseWrite() error { return a.c.input.Close() }
 
 func (a *attached) Wait() error {
 	<-a.closed
-	return nil
+	return a.missing
 }
 
 func (a *attached) Close() error {
-	a.cut()
+	a.cut(nil)
 	return a.c.input.CloseWithError(io.ErrClosedPipe)
 }
 
 // cut has nothing passed on any more.
-func (a *attached) cut() {
+func (a *attached) cut(missing error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.over {
-		a.over = true
+		a.over, a.missing = true, missing
 		close(a.closed)
 	}
+}
+
+func (a *attached) isOver() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.over
 }
 
 // stream is what a process writes to.

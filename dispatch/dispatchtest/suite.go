@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -47,6 +48,7 @@ func Run(t *testing.T, target Target) {
 		{"Signals", signals},
 		{"Remove", remove},
 		{"CloseAttached", closeAttached},
+		{"Unheard", unheard},
 		{"Environment", environment},
 		{"Listen", listen},
 		{"Sweep", sweep},
@@ -211,6 +213,19 @@ func closeAttached(t *testing.T, b *bench) {
 	}
 	if code, err := b.Runtime.Wait(b.context(), p.handle); err != nil || code != 7 {
 		t.Errorf("it ended with %d, %v", code, err)
+	}
+}
+
+// A process that nobody would hear is not started, nor one that is gone.
+func unheard(t *testing.T, b *bench) {
+	p := b.create(Deaf, nil)
+	_ = p.attached.Close()
+	if err := b.Runtime.Start(b.context(), p.handle); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("with what is attached closed, its start ends with %v", err)
+	}
+	b.remove(p.handle)
+	if err := b.Runtime.Start(b.context(), p.handle); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("once it is gone, its start ends with %v", err)
 	}
 }
 
