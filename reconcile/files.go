@@ -19,6 +19,9 @@ import (
 // take 255 bytes; the rest is for a suffix and a temporary prefix.
 const maxFileName = 180
 
+// nameSum is how many bytes of a name that was cut are its hash.
+const nameSum = 1 + 32
+
 // escapeName makes one file name of the parts, one name for each list of parts
 // on every file system: lower-case letters, digits, '-', '_' and inner dots
 // stay, other bytes are %xx, parts are joined by '+', and what is too long is
@@ -47,7 +50,7 @@ func escapeName(parts ...string) string {
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
-	return name[:maxFileName-33] + "~" + hex.EncodeToString(sum[:16])
+	return name[:maxFileName-nameSum] + "~" + hex.EncodeToString(sum[:16])
 }
 
 // makeDir makes dir and its parents for the owner alone. The entry of dir in

@@ -108,6 +108,29 @@ func (s *Store) Load() (plan.Records, error) {
 	return out, errors.Join(append(errs, unread...)...)
 }
 
+// LoadOf returns the records of one ID, as [Store.Load] does. Files of others are not
+// read.
+func (s *Store) LoadOf(id plan.ID) (plan.Records, error) {
+	out := plan.Records{Owner: s.owner}
+	dir := s.recordsDir()
+	entries, err := readDir(dir)
+	if err != nil {
+		return out, fmt.Errorf("load records of %s: %w", id, err)
+	}
+	begin := escapeName(id.String(), "")
+	begin = begin[:min(len(begin), maxFileName-nameSum)]
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), begin) {
+			names = append(names, e.Name())
+		}
+	}
+	records, unread := new(recordFiles).read(dir, names)
+	out.Records = slices.DeleteFunc(records, func(r plan.Record) bool { return r.ID.Compare(id) != 0 })
+	slices.SortFunc(out.Records, compareRecords)
+	return out, errors.Join(unread...)
+}
+
 // Put writes r in place of an earlier record of the same ID, kind and key, or, when
 // it is to be forgotten, removes that.
 func (s *Store) Put(ctx context.Context, r plan.Record) error {

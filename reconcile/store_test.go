@@ -358,3 +358,44 @@ func TestHostKey(t *testing.T) {
 		t.Errorf("short key: %v", err)
 	}
 }
+
+// TestStoreLoadsOne: what is recorded of others is neither read nor returned.
+func TestStoreLoadsOne(t *testing.T) {
+	s := openStore(t, t.TempDir(), false)
+	long := strings.Repeat("x", maxFileName)
+	ids := []plan.ID{
+		{Kind: plan.TaskAgent, Name: "a"},
+		{Kind: plan.TaskAgent, Name: "a-b"},
+		{Kind: plan.TaskAgent, Namespace: "lab", Name: "a"},
+		{Kind: plan.TaskAgent, Name: long},
+		{Kind: plan.TaskAgent, Name: long + "y"},
+	}
+	for _, id := range ids {
+		for _, key := range []string{"00002", "00001"} {
+			if err := s.Put(t.Context(), plan.Record{ID: id, Kind: plan.RecordRevision, Key: key}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, id := range append(ids, plan.ID{Kind: plan.TaskAgent, Namespace: plan.DefaultNamespace, Name: "a"}) {
+		got, err := s.LoadOf(id)
+		if err != nil || got.Owner != s.Owner() || len(got.Records) != 2 {
+			t.Fatalf("%s: got %+v, %v", id, got, err)
+		}
+		for i, key := range []string{"00001", "00002"} {
+			if r := got.Records[i]; r.ID.Compare(id) != 0 || r.Key != key {
+				t.Errorf("%s: record %d is %+v", id, i, r)
+			}
+		}
+	}
+	damaged := s.recordFile(plan.Record{ID: ids[0], Kind: plan.RecordRevision, Key: "00002"})
+	if err := os.WriteFile(damaged, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.LoadOf(ids[0]); err == nil || len(got.Records) != 1 {
+		t.Errorf("with a damaged file: %+v, %v", got, err)
+	}
+	if got, err := s.LoadOf(ids[1]); err != nil || len(got.Records) != 2 {
+		t.Errorf("with a damaged file of another: %+v, %v", got, err)
+	}
+}

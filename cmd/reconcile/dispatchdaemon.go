@@ -61,11 +61,33 @@ func (t *taskAgents) passed() {
 	}
 }
 
-// recorded notes that something was recorded of a TaskAgent.
-func (t *taskAgents) recorded() {
+// recorded notes that something was recorded of a TaskAgent. It looks at that one
+// alone: a pass may record something of hundreds.
+func (t *taskAgents) recorded(id plan.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tell()
+	d := t.dispatcher.Load()
+	if d == nil || !t.told {
+		t.tell()
+		return
+	}
+	other := func(r plan.Resource) bool { return r.ID.Compare(id) != 0 }
+	desired := plan.Desired{Resources: slices.DeleteFunc(slices.Clone(t.desired.Resources), other), Destroy: t.desired.Destroy}
+	records, err := t.store.LoadOf(id)
+	now := plan.Agents(desired, records)
+	was, agents := []plan.Agent{}, []plan.Agent{}
+	for _, a := range t.agents {
+		if a.ID.Compare(id) == 0 {
+			was = append(was, a)
+		} else {
+			agents = append(agents, a)
+		}
+	}
+	if err != nil { // what cannot be read is as it was
+		now = keepAgents(was, now)
+	}
+	t.agents = append(agents, now...)
+	d.Set(slices.Clone(t.agents))
 }
 
 // tell tells the dispatcher what there is now. The mutex is held, so that nothing

@@ -128,6 +128,32 @@ func TestTaskAgentsWithoutLook(t *testing.T) {
 	}
 }
 
+// What is recorded of one changes nothing about the others, nor about itself where it
+// cannot be read.
+func TestTaskAgentsAreToldOfOne(t *testing.T) {
+	h := newAgentHost(t)
+	h.looked(plan.Desired{}, plan.Observed{})
+	for _, name := range []string{"a", "b"} {
+		h.put(t, name, dispatchtest.Cat, nil)
+	}
+	files, err := filepath.Glob(filepath.Join(h.dir, "data", "records", "*"))
+	if err != nil || len(files) != 4 {
+		t.Fatalf("the records: %v %v", files, err)
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.recorded(plan.ID{Kind: plan.TaskAgent, Name: "a"})
+	h.put(t, "c", dispatchtest.Cat, nil)
+	for _, name := range []string{"a", "b", "c"} {
+		if got := h.ask(name); got != http.StatusOK {
+			t.Errorf("%s answers %d", name, got)
+		}
+	}
+}
+
 // An agent goes on when what is recorded of it cannot be read.
 func TestTaskAgentsUnreadable(t *testing.T) {
 	for _, kind := range []string{"dispatch", "revision"} {

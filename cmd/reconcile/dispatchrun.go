@@ -107,8 +107,7 @@ func (d *daemon) obeyAgain(ctx context.Context) error {
 	return nil
 }
 
-// recordingStore tells of what is recorded of TaskAgents. It is the keeper of the
-// loop.
+// recordingStore tells of what is recorded of TaskAgents, which need no pass for it.
 type recordingStore struct {
 	*reconcile.Store
 	agents *taskAgents
@@ -120,7 +119,7 @@ func (s recordingStore) Put(ctx context.Context, r plan.Record) error {
 		return err
 	}
 	if r.ID.Kind == plan.TaskAgent {
-		s.agents.recorded()
+		s.agents.recorded(r.ID)
 	}
 	return nil
 }

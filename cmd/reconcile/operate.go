@@ -62,7 +62,7 @@ func (w *wish) records() []plan.Record {
 
 // write has the wish on disk when it returns. The caller holds the workspace's
 // lock.
-func (w *wish) write(ctx context.Context, store *reconcile.Store) error {
+func (w *wish) write(ctx context.Context, store reconcile.Records) error {
 	w.at = time.Now()
 	for _, r := range w.records() {
 		if err := store.Put(ctx, r); err != nil {
@@ -283,10 +283,9 @@ func (d *daemon) passWish(ctx context.Context, r control.PassRequest, w *wish, v
 	d.mu.Lock()
 	store := d.store
 	d.mu.Unlock()
-	if err := w.write(ctx, store); err != nil {
+	if err := w.write(ctx, recordingStore{store, &d.agents}); err != nil {
 		return 0, err
 	}
-	d.agents.recorded() // TaskAgents need no pass for it
 	rec, err := loop.Await(ctx, causeOf(r.Cause))
 	if err != nil {
 		return 0, errStopping()

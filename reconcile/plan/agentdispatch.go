@@ -169,14 +169,17 @@ func Agents(d Desired, r Records) []Agent {
 		}
 		all[id] = a
 	}
-	revisions := map[ID]Revision{}
-	for _, rec := range r.Records {
+	revisions, recorded := map[ID]Revision{}, map[ID]bool{}
+	for _, rec := range slices.Backward(r.Records) { // sorted, they have the newest revision first
 		id := rec.ID.canonical()
 		switch rec.Kind {
 		case RecordDispatch:
-			all[id] = Agent{ID: id, Dispatch: rec.Dispatch()}
+			all[id], recorded[id] = Agent{ID: id, Dispatch: rec.Dispatch()}, true
 		case RecordRevision:
-			if rev, ok := rec.Revision(); ok && rev.Number > revisions[id].Number && rev.Usable() {
+			if rec.revisionNumber() <= revisions[id].Number {
+				continue
+			}
+			if rev, ok := rec.Revision(); ok && rev.Usable() {
 				revisions[id] = rev
 			}
 		}
@@ -194,13 +197,10 @@ func Agents(d Desired, r Records) []Agent {
 		}
 		all[a.ID] = a
 	}
-	recorded := func(id ID) bool {
-		return slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.Kind == RecordDispatch && rec.ID.canonical() == id })
-	}
 	var out []Agent
 	for _, id := range sortedIDs(maps.Keys(all)) {
 		a := all[id]
-		if recorded(id) {
+		if recorded[id] {
 			a.Revision = revisions[id]
 		}
 		out = append(out, a)

@@ -65,8 +65,8 @@ func (r Revision) Record() Record {
 // Revision reads a [RecordRevision]. False: it is none. A spec that makes no sense
 // is empty.
 func (r Record) Revision() (Revision, bool) {
-	n, err := strconv.Atoi(r.Key)
-	if r.Kind != RecordRevision || err != nil || n < 1 {
+	n := r.revisionNumber()
+	if n == 0 {
 		return Revision{}, false
 	}
 	rev := Revision{ID: r.ID.canonical(), Number: n, Digest: r.Data[revisionDigest], Ready: r.At}
@@ -75,6 +75,15 @@ func (r Record) Revision() (Revision, bool) {
 		rev.Spec = Spec{}
 	}
 	return rev, true
+}
+
+// revisionNumber is the number of the revision that r records; 0 = it records none.
+func (r Record) revisionNumber() int {
+	n, err := strconv.Atoi(r.Key)
+	if r.Kind != RecordRevision || err != nil || n < 1 {
+		return 0
+	}
+	return n
 }
 
 // RevisionsOf returns the revisions of id that are recorded, the oldest first.
