@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -108,12 +109,10 @@ func (s *executionStream) lost() bool {
 // conclude finds out how a process has ended whose output has: it lasts as long as
 // the process does.
 func (s *executionStream) conclude(x *Executions, handle string) {
-	var err error
-	s.code, err = x.poll(s.closed, handle, goesOn)
-	switch {
-	case err == nil:
-		s.known = true
-	case errors.Is(err, errGoesOn):
+	code, went, err := x.poll(s.closed, handle, goesOn)
+	s.code, s.known = code, err == nil
+	unheard := err != nil && s.closed.Err() == nil && !errors.Is(err, fs.ErrNotExist)
+	if unheard || went > settling {
 		s.missing = errors.New("the connection to the output was lost")
 	}
 }
