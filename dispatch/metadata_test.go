@@ -44,7 +44,7 @@ func TestMetadata(t *testing.T) {
 			{"GET", "/event", "", "", binary + "{\"a\": 1}"},
 		}, "200 one"},
 		"empty reply": {plan.DeliverMetadata, []ask{{"POST", "/response", "", "", "204 "}, {"POST", "/response", "", "", taken}}, "200 "},
-		"too much":    {plan.DeliverMetadata, []ask{{"POST", "/response", "", strings.Repeat("x", 5<<20), "413 the reply is not whole: it wrote more than can be held: 4 MiB\n"}, {"POST", "/response", "", "less", "204 "}}, "200 less"},
+		"too much":    {plan.DeliverMetadata, []ask{{"POST", "/response", "", strings.Repeat("x", 5<<20), "413 the reply is not whole: it is more than 4 MiB\n"}, {"POST", "/response", "", "less", "204 "}}, "200 less"},
 		"stdin": {plan.DeliverStdin, []ask{
 			{"GET", "/event", "", "", binary + "{\"a\": 1}"},
 			{"POST", "/response", "", "x", "409 the reply of this agent is what it writes to stdout; delivery.mode: Metadata has it posted\n"},

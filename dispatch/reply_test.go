@@ -149,8 +149,8 @@ func TestReplies(t *testing.T) {
 					}
 				}
 			},
-			want:    failure(502, "failed", "its output cannot be held: it wrote more than can be held: 4 MiB; with streaming.enabled it is sent as it is written"),
-			outcome: dispatch.Execution{Outcome: dispatch.Failed, Exit: exit(143), Status: 502, Reason: "its output cannot be held: it wrote more than can be held: 4 MiB; with streaming.enabled it is sent as it is written"},
+			want:    failure(502, "failed", "its output cannot be held: it is more than 4 MiB; with streaming.enabled it is sent as it is written"),
+			outcome: dispatch.Execution{Outcome: dispatch.Failed, Exit: exit(143), Status: 502, Reason: "its output cannot be held: it is more than 4 MiB; with streaming.enabled it is sent as it is written"},
 		},
 		"event": {
 			program: write(`{"n":12345678901234567890}`, 0), header: asEvent,

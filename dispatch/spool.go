@@ -32,7 +32,8 @@ type spool struct {
 	changed chan struct{} // closed at the next change; nil = nobody waits
 }
 
-var errTooMuch = errors.New("it wrote more than can be held")
+// errTooMuch goes before how much could be held.
+var errTooMuch = errors.New("it is more than")
 
 // Write never fails: what cannot be kept makes the reader fail.
 func (s *spool) Write(p []byte) (int, error) {
@@ -53,7 +54,7 @@ func (s *spool) Write(p []byte) (int, error) {
 func (s *spool) keep(p []byte) error {
 	s.total += int64(len(p))
 	if s.size-s.read+int64(len(p)) > s.limit {
-		return fmt.Errorf("%w: %d MiB", errTooMuch, s.limit>>20)
+		return fmt.Errorf("%w %d MiB", errTooMuch, s.limit>>20)
 	}
 	if room := spoolMemory - len(s.memory); room > 0 && s.file == nil {
 		n := min(room, len(p))
@@ -210,7 +211,7 @@ func (s *spool) all(limit int64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.size-s.read > limit {
-		return nil, fmt.Errorf("%w: %d MiB", errTooMuch, limit>>20)
+		return nil, fmt.Errorf("%w %d MiB", errTooMuch, limit>>20)
 	}
 	out := make([]byte, 0, s.size-s.read)
 	for s.read < s.size {
