@@ -43,8 +43,6 @@ const (
 	// output has ended.
 	goesOn     = 20
 	goesOnTime = 5 * time.Second
-	// settling is how long one may seem to go on that has ended with its output.
-	settling = time.Second
 	// lostTimeout is how long nothing may be heard of the service.
 	lostTimeout = 30 * time.Second
 )
@@ -62,7 +60,7 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 			return s.code, nil
 		}
 	}
-	code, _, err := x.poll(ctx, handle, 0)
+	code, err := x.poll(ctx, handle, 0)
 	if err != nil {
 		return 0, oneLine(err)
 	}
@@ -71,35 +69,34 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 
 var errGoesOn = errors.New("the process goes on")
 
-// poll looks until a process has ended, and returns its exit status, and for how long
-// it was seen to go on. After so many looks it is an error that it does, and so is a
-// service that does not answer; 0 = neither is.
-func (x *Executions) poll(ctx context.Context, handle string, looks int) (code int, went time.Duration, err error) {
+// poll looks until a process has ended, and returns its exit status; after so many
+// looks it is an error that it goes on, 0 = never.
+func (x *Executions) poll(ctx context.Context, handle string, looks int) (int, error) {
 	begun, heard, next := time.Now(), time.Now(), soonest
 	for look := 1; ; look++ {
 		link := x.rt.link.Load()
 		c, err := containers.Inspect(x.rt.with(ctx), handle, nil)
 		switch {
 		case ctx.Err() != nil:
-			return 0, 0, context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		case notFound(err):
-			return 0, 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
-		case err != nil && (looks > 0 || !isLost(err) || time.Since(heard) > lostTimeout):
-			return 0, 0, x.rt.explain("wait for "+shortID(handle), err)
+			return 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
+		case err != nil && (!isLost(err) || time.Since(heard) > lostTimeout):
+			return 0, x.rt.explain("wait for "+shortID(handle), err)
 		case err != nil:
 			x.rt.lost(ctx, link, err)
 		case over(c):
-			return int(c.State.ExitCode), heard.Sub(begun), nil
+			return int(c.State.ExitCode), nil
 		case looks > 0 && unstarted(c):
-			return 0, 0, errGoesOn
+			return 0, errGoesOn
 		default:
 			heard = time.Now()
 		}
 		if looks > 0 && look >= looks && time.Since(begun) > goesOnTime {
-			return 0, 0, errGoesOn
+			return 0, errGoesOn
 		}
 		if !pause(ctx, next) {
-			return 0, 0, context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		}
 		next = min(next*3/2, latest)
 	}
@@ -147,14 +144,7 @@ func (x *Executions) Remove(ctx context.Context, handle string) error {
 }
 
 func (x *Executions) remove(ctx context.Context, handle string) error {
-	reports, err := containers.Remove(x.rt.with(ctx), handle, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
-	for _, report := range reports {
-		err = errors.Join(err, report.Err)
-	}
-	if err == nil || notFound(err) {
-		return nil
-	}
-	return x.rt.explain("remove "+shortID(handle), err)
+	return x.rt.explain("remove "+shortID(handle), removeAtOnce(x.rt.with(ctx), handle))
 }
 
 // removeCut removes what there is of a container that was not finished.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -365,6 +366,20 @@ func TestExecutionServiceLostBefore(t *testing.T) {
 		t.Errorf("it was started at %v", c.State.StartedAt)
 	}
 	must(t, s.Executions.Remove(t.Context(), handle))
+}
+
+// TestExecutionEndsWithRemoval: a process may end just when it is removed.
+func TestExecutionEndsWithRemoval(t *testing.T) {
+	s := newStage(t, nil)
+	for range 10 {
+		handle, _, err := s.Create(t.Context(), s.launch("cat"))
+		must(t, err)
+		a, err := s.Attach(t.Context(), handle, io.Discard, io.Discard)
+		must(t, err)
+		must(t, s.Start(t.Context(), handle))
+		must(t, a.CloseWrite())
+		must(t, s.Executions.Remove(t.Context(), handle))
+	}
 }
 
 // TestExecutionUnreadInput: output is whole whatever becomes of the input.

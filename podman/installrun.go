@@ -143,19 +143,6 @@ func (r *Runtime) dropHook(ctx context.Context, id string) {
 	_ = removeAtOnce(ctx, id)
 }
 
-// removeAtOnce removes a container, and ends its process without waiting for it;
-// one that is gone is removed.
-func removeAtOnce(ctx context.Context, id string) error {
-	reports, err := containers.Remove(ctx, id, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
-	for _, report := range reports {
-		err = errors.Join(err, report.Err)
-	}
-	if notFound(err) {
-		return nil
-	}
-	return err
-}
-
 // sweepHooks ends and removes what is left of install hooks of the workspace that
 // nobody runs any more, since whoever ran them was killed.
 func (r *Runtime) sweepHooks(ctx context.Context, d plan.Desired) error {

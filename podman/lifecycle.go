@@ -198,9 +198,28 @@ func (r *Runtime) delete(ctx context.Context, s plan.Step, d plan.Desired) (plan
 	return plan.Object{ID: s.Target, Handle: c.ID, Name: c.Name}, nil
 }
 
+// lastRemoval is the longest time between two tries to remove a container.
+const lastRemoval = 2 * time.Second
+
+// removeAtOnce removes a container, and ends its process without waiting for it; one
+// that is gone is removed. One that ends by itself at the same time takes another try:
+// Podman finds it in a state that it has no more.
+func removeAtOnce(ctx context.Context, handle string) error {
+	for wait := 20 * time.Millisecond; ; wait *= 2 {
+		err := removeBy(ctx, handle, new(containers.RemoveOptions).WithTimeout(0))
+		if err == nil || isLost(err) || wait > lastRemoval || !pause(ctx, wait) {
+			return err
+		}
+	}
+}
+
 // removeContainer removes a container by force; one that is gone is removed.
 func (r *Runtime) removeContainer(ctx context.Context, handle string) error {
-	reports, err := containers.Remove(ctx, handle, new(containers.RemoveOptions).WithForce(true).WithVolumes(true))
+	return removeBy(ctx, handle, new(containers.RemoveOptions))
+}
+
+func removeBy(ctx context.Context, handle string, o *containers.RemoveOptions) error {
+	reports, err := containers.Remove(ctx, handle, o.WithForce(true).WithVolumes(true))
 	for _, report := range reports {
 		err = errors.Join(err, report.Err)
 	}

@@ -85,7 +85,7 @@ func (r *Runtime) look(ctx context.Context, img image) (*probe, error) {
 func (r *Runtime) dropProbe(ctx context.Context, id string) {
 	ctx = context.WithoutCancel(ctx)
 	// What stays is found by the next probe's sweep.
-	_, _ = containers.Remove(ctx, id, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
+	_ = removeAtOnce(ctx, id)
 }
 
 // sweepProbes removes containers of probes that were interrupted.

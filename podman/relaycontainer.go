@@ -29,9 +29,6 @@ const relayImage = "localhost/reconcile/empty:1"
 // relayPoll is how often is looked whether a relay that does not listen yet has ended.
 const relayPoll = 200 * time.Millisecond
 
-// relayLastTry is the longest time between two tries to remove one.
-const relayLastTry = 2 * time.Second
-
 func relayKey(h hearing) string {
 	sum := sha256.Sum256([]byte(h.workspace + "\x00" + h.root + "\x00" + h.network))
 	return hex.EncodeToString(sum[:6])
@@ -205,22 +202,5 @@ func (l *relay) remove(ctx context.Context) error {
 	if !ours || o.Role != plan.RoleRelay || o.Workspace != l.h.workspace || o.Root != l.h.root || o.Owner != l.r.opt.Owner {
 		return fmt.Errorf("the name %s belongs to another container (%s)", name, shortID(held.ID))
 	}
-	return l.r.explain("remove the relay", l.drop(ctx, held.ID))
-}
-
-// drop removes a container that may be about to end by itself, which Podman takes
-// badly.
-func (l *relay) drop(ctx context.Context, id string) error {
-	for wait := 20 * time.Millisecond; ; wait *= 2 {
-		reports, err := containers.Remove(ctx, id, new(containers.RemoveOptions).WithForce(true).WithTimeout(0).WithVolumes(true))
-		for _, report := range reports {
-			err = errors.Join(err, report.Err)
-		}
-		switch {
-		case err == nil, notFound(err):
-			return nil
-		case wait > relayLastTry || !pause(ctx, wait):
-			return err
-		}
-	}
+	return l.r.explain("remove the relay", removeAtOnce(ctx, held.ID))
 }
