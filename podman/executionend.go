@@ -43,6 +43,8 @@ const (
 	// output has ended.
 	goesOn     = 20
 	goesOnTime = 5 * time.Second
+	// settling is how long one may seem to go on that has ended with its output.
+	settling = time.Second
 	// lostTimeout is how long nothing may be heard of the service.
 	lostTimeout = 30 * time.Second
 )
@@ -60,7 +62,7 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 			return s.code, nil
 		}
 	}
-	code, err := x.poll(ctx, handle, 0)
+	code, _, err := x.poll(ctx, handle, 0)
 	if err != nil {
 		return 0, oneLine(err)
 	}
@@ -69,34 +71,35 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 
 var errGoesOn = errors.New("the process goes on")
 
-// poll looks until a process has ended, and returns its exit status; after so many
-// looks it is an error that it goes on, 0 = never.
-func (x *Executions) poll(ctx context.Context, handle string, looks int) (int, error) {
+// poll looks until a process has ended, and returns its exit status, and for how long
+// it was seen to go on. After so many looks it is an error that it does, and so is a
+// service that does not answer; 0 = neither is.
+func (x *Executions) poll(ctx context.Context, handle string, looks int) (code int, went time.Duration, err error) {
 	begun, heard, next := time.Now(), time.Now(), soonest
 	for look := 1; ; look++ {
 		link := x.rt.link.Load()
 		c, err := containers.Inspect(x.rt.with(ctx), handle, nil)
 		switch {
 		case ctx.Err() != nil:
-			return 0, context.Cause(ctx)
+			return 0, 0, context.Cause(ctx)
 		case notFound(err):
-			return 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
-		case err != nil && (!isLost(err) || time.Since(heard) > lostTimeout):
-			return 0, x.rt.explain("wait for "+shortID(handle), err)
+			return 0, 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
+		case err != nil && (looks > 0 || !isLost(err) || time.Since(heard) > lostTimeout):
+			return 0, 0, x.rt.explain("wait for "+shortID(handle), err)
 		case err != nil:
 			x.rt.lost(ctx, link, err)
 		case over(c):
-			return int(c.State.ExitCode), nil
+			return int(c.State.ExitCode), heard.Sub(begun), nil
 		case looks > 0 && unstarted(c):
-			return 0, errGoesOn
+			return 0, 0, errGoesOn
 		default:
 			heard = time.Now()
 		}
 		if looks > 0 && look >= looks && time.Since(begun) > goesOnTime {
-			return 0, errGoesOn
+			return 0, 0, errGoesOn
 		}
 		if !pause(ctx, next) {
-			return 0, context.Cause(ctx)
+			return 0, 0, context.Cause(ctx)
 		}
 		next = min(next*3/2, latest)
 	}
