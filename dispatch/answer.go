@@ -24,6 +24,9 @@ const (
 	CodeMethod   = "method-not-allowed" // 405
 )
 
+// CodeRefused says that who asks, or how, has no answer from anybody: 401, 403, 421.
+const CodeRefused = "refused"
+
 // Those of agents, beside not-ready and failed.
 const (
 	CodeRequest  = "bad-request"   // 400

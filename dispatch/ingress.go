@@ -25,6 +25,11 @@ func NotReady(w http.ResponseWriter, reason string) {
 	(&rejection{http.StatusServiceUnavailable, CodeNotReady, reason}).write(w, plan.ID{})
 }
 
+// Refuse answers a request that nobody is asked about.
+func Refuse(w http.ResponseWriter, status int, reason string) {
+	answer(w, status, problem{Code: CodeRefused, Error: reason}, 0)
+}
+
 // ServeHTTP implements [http.Handler].
 func (i Ingress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {

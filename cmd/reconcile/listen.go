@@ -146,12 +146,12 @@ func (g guard) wrap(next http.Handler) http.Handler {
 		switch {
 		case !g.ours(r.Host):
 			// A name that was made to lead here is not one of ours.
-			http.Error(w, "this listener does not answer to that name; --listen-host adds one", http.StatusMisdirectedRequest)
+			dispatch.Refuse(w, http.StatusMisdirectedRequest, "this listener does not answer to that name; --listen-host adds one")
 		case !g.fromHere(r):
-			http.Error(w, "requests of other sites are refused", http.StatusForbidden)
+			dispatch.Refuse(w, http.StatusForbidden, "requests of other sites are refused")
 		case g.asks && !g.knows(r):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="reconcile"`)
-			http.Error(w, "a token is needed", http.StatusUnauthorized)
+			dispatch.Refuse(w, http.StatusUnauthorized, "a token is needed")
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -106,8 +107,13 @@ func TestListenerGuards(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, path := range []string{"/healthz", "/readyz"} {
-				if got := ask(h, path, c.host, c.header); got.Code != c.want {
+				got := ask(h, path, c.host, c.header)
+				if got.Code != c.want {
 					t.Errorf("%s: %d, want %d", path, got.Code, c.want)
+				}
+				code := got.Header().Get(dispatch.ErrorHeader)
+				if refused := code == dispatch.CodeRefused && json.Valid(got.Body.Bytes()); refused != (c.want != 200) {
+					t.Errorf("%s: code %q: %s", path, code, got.Body)
 				}
 			}
 		})
