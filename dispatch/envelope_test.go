@@ -46,7 +46,7 @@ func TestEnvelope(t *testing.T) {
 		"text not UTF-8":   {body: "a\xff", header: []string{"Content-Type", "text/plain"}, want: head(at + `"datacontenttype":"text/plain",` + usual + `,"data_base64":"Yf8="}`)},
 		"binary":           {body: "{}", header: []string{"Content-Type", "image/png"}, want: head(at + `"datacontenttype":"image/png",` + usual + `,"data_base64":"e30="}`)},
 		"broken type":      {body: "{}", header: []string{"Content-Type", ";;"}, want: head(at + `"datacontenttype":";;",` + usual + `,"data_base64":"e30="}`)},
-		"form":             {body: "a=1", header: []string{"Content-Type", "application/x-www-form-urlencoded"}, want: head(at + `"datacontenttype":"application/x-www-form-urlencoded",` + usual + `,"data_base64":"YT0x"}`)},
+		"form":             {body: "a=1", header: []string{"Content-Type", "application/x-www-form-urlencoded"}, want: head(at + `"datacontenttype":"application/x-www-form-urlencoded",` + usual + `,"data_base64":"YT0x"}`), hint: "the Content-Type of the request is application/x-www-form-urlencoded, so its body is in data_base64; with application/json or text/plain it is in data"},
 		"no type":          {body: `{"a":1}`, want: head(at + usual + `,"data_base64":"eyJhIjoxfQ=="}`), hint: "the request has no Content-Type, so its body is in data_base64; with application/json or text/plain it is in data"},
 		"forged":           {header: forged(), want: head(at + usual + `}`)},
 		"extensions":       {header: []string{"ce-traceparent", "00-1", "CE-Tenant", "a%20b%C3%BC", "ce-tenant", "c"}, want: head(at + usual + `,"tenant":"a bü, c","traceparent":"00-1"}`)},

@@ -179,8 +179,23 @@ func isText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// noTypeHint is for who sends a body without saying what it is.
-const noTypeHint = "the request has no Content-Type, so its body is in data_base64; with application/json or text/plain it is in data"
+// curlType is what curl says of any data.
+const curlType = "application/x-www-form-urlencoded"
+
+// typeHint is for who sends a body without saying what it is; "" = there is none to
+// give.
+func (e *event) typeHint() string {
+	const text = ", so its body is in data_base64; with application/json or text/plain it is in data"
+	switch {
+	case e.form != formEncoded:
+		return ""
+	case e.contentType == "":
+		return "the request has no Content-Type" + text
+	case mediaOf(e.contentType) == curlType:
+		return "the Content-Type of the request is " + curlType + text
+	}
+	return ""
+}
 
 // rejection is why a request is not an execution.
 type rejection struct {

@@ -91,8 +91,8 @@ func (e *execution) read(w http.ResponseWriter, req *http.Request) ([]string, *r
 		return nil, rejected
 	}
 	_ = ctl.SetReadDeadline(time.Time{})
-	if event.form == formEncoded && event.contentType == "" {
-		hints = append(hints, noTypeHint)
+	if hint := event.typeHint(); hint != "" {
+		hints = append(hints, hint)
 	}
 	e.event = event
 	return hints, e.overState()
