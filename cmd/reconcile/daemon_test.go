@@ -245,14 +245,18 @@ func TestHistoryLines(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("history (-want +got)\n%s", diff)
 	}
-	of, err := passesOf("db", passes)
+	of, err := passesOf("db", nil, passes)
 	if err != nil || len(of) != 1 || len(of[0].Changes) != 1 || of[0].Number != 3 {
 		t.Errorf("of db: %+v, %v", of, err)
 	}
 	if len(passes[0].Changes) != 3 {
 		t.Error("the records were changed")
 	}
-	if _, err := passesOf("nobody", passes); err == nil {
+	idle := []plan.ID{{Kind: plan.TaskAgent, Name: "idle"}}
+	if none, err := passesOf("idle", idle, passes); err != nil || len(none) != 0 {
+		t.Errorf("of one that no pass has changed there is %v, %v", none, err)
+	}
+	if _, err := passesOf("nobody", idle, passes); err == nil {
 		t.Error("nobody was found")
 	}
 }

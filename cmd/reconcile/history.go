@@ -50,7 +50,7 @@ func (a *app) history(ctx context.Context, name string, limit int) error {
 		return err
 	}
 	if name != "" {
-		if passes, err = passesOf(name, passes); err != nil {
+		if passes, err = passesOf(name, desiredIDs(src.Desired), passes); err != nil {
 			return err
 		}
 	}
@@ -69,9 +69,9 @@ func (a *app) history(ctx context.Context, name string, limit int) error {
 }
 
 // passesOf keeps the passes that changed what is called name, and of these what
-// is about it.
-func passesOf(name string, passes []reconcile.PassRecord) ([]reconcile.PassRecord, error) {
-	var ids []plan.ID
+// is about it. What is desired may have been changed by none.
+func passesOf(name string, desired []plan.ID, passes []reconcile.PassRecord) ([]reconcile.PassRecord, error) {
+	ids := slices.Clone(desired)
 	var runs []runHere
 	for _, p := range passes {
 		for _, c := range p.Changes {
