@@ -50,6 +50,7 @@ type Dispatcher struct {
 	mu       sync.Mutex
 	agents   map[plan.ID]*agentState // by canonical ID
 	known    bool                    // it was told which there are
+	partly   bool                    // there may be others
 	opened   bool                    // the leftovers of others are gone
 	opening  chan struct{}           // closed once opened
 	draining bool
@@ -172,7 +173,13 @@ const defaultTimeout = 100 * time.Second
 
 // Set says which agents there are. What runs goes on as it was accepted; what comes
 // is for the agents as they are now. One caller at a time.
-func (d *Dispatcher) Set(agents []plan.Agent) {
+func (d *Dispatcher) Set(agents []plan.Agent) { d.set(agents, false) }
+
+// SetKnown is Set where there may be others, which are not known yet: requests for
+// them are not unknown but not ready.
+func (d *Dispatcher) SetKnown(agents []plan.Agent) { d.set(agents, true) }
+
+func (d *Dispatcher) set(agents []plan.Agent, partly bool) {
 	fresh := map[plan.ID]*agentState{}
 	for _, a := range agents {
 		a.ID = canonical(a.ID)
@@ -184,7 +191,7 @@ func (d *Dispatcher) Set(agents []plan.Agent) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.known = true
+	d.known, d.partly = true, partly
 	for id, st := range fresh {
 		if old := d.agents[id]; old != nil {
 			old.agent, old.kind, old.present = st.agent, st.kind, true
@@ -270,6 +277,8 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 		return unready("the daemon is ending")
 	case !d.known || !d.opened:
 		return unready("it is not known yet which agents there are")
+	case (st == nil || !st.present) && d.partly:
+		return unready("whether there is a TaskAgent " + namespaceOf(id) + "/" + id.Name + " is not known: the workspace cannot be read")
 	case st == nil || !st.present:
 		return nil, &rejection{http.StatusNotFound, CodeAgent, "there is no TaskAgent " + namespaceOf(id) + "/" + id.Name}
 	case st.agent.Stopped:

@@ -25,6 +25,7 @@ type taskAgents struct {
 	mu      sync.Mutex // held while the dispatcher is told
 	store   *reconcile.Store
 	desired plan.Desired // as of the last look
+	seen    bool         // a look has said what is desired
 	told    bool         // what they are
 	agents  []plan.Agent // that it was told of
 	heard   []string     // networks that it was told of, sorted
@@ -42,11 +43,12 @@ func (t *taskAgents) open(d *dispatch.Dispatcher, store *reconcile.Store) {
 func (t *taskAgents) looked(d plan.Desired, o plan.Observed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.desired = d
+	first := !t.seen
+	t.desired, t.seen = d, true
 	t.hear()
 	asked := slices.ContainsFunc(d.Resources, func(r plan.Resource) bool { return r.ID.Kind == plan.TaskAgent })
 	recorded := slices.ContainsFunc(o.Records.Records, func(r plan.Record) bool { return r.ID.Kind == plan.TaskAgent })
-	if asked || recorded || !t.told || len(t.agents) > 0 {
+	if asked || recorded || first || len(t.agents) > 0 {
 		t.tell()
 	}
 }
@@ -87,7 +89,7 @@ func (t *taskAgents) recorded(id plan.ID) {
 		now = keepAgents(was, now)
 	}
 	t.agents = append(agents, now...)
-	d.Set(slices.Clone(t.agents))
+	t.set(d)
 }
 
 // tell tells the dispatcher what there is now. The mutex is held, so that nothing
@@ -103,7 +105,15 @@ func (t *taskAgents) tell() {
 		agents = keepAgents(t.agents, agents)
 	}
 	t.told, t.agents = true, agents
-	d.Set(slices.Clone(agents))
+	t.set(d)
+}
+
+func (t *taskAgents) set(d *dispatch.Dispatcher) {
+	if t.seen {
+		d.Set(slices.Clone(t.agents))
+	} else {
+		d.SetKnown(slices.Clone(t.agents)) // what was never recorded is not known
+	}
 }
 
 // keepAgents adds to the agents those that were there before, and of which nothing

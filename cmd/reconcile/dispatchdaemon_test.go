@@ -113,7 +113,8 @@ func TestTaskAgentsAreTold(t *testing.T) {
 	expect("it is gone", http.StatusNotFound)
 }
 
-// A pass that could not look serves what is recorded.
+// A pass that could not look serves what is recorded, and of others does not say that
+// they are not there.
 func TestTaskAgentsWithoutLook(t *testing.T) {
 	first := newAgentHost(t)
 	first.put(t, "a", dispatchtest.Cat, nil)
@@ -125,6 +126,13 @@ func TestTaskAgentsWithoutLook(t *testing.T) {
 	h.passed()
 	if got := h.ask("a"); got != http.StatusOK {
 		t.Errorf("after: %d", got)
+	}
+	if got := h.ask("b"); got != http.StatusServiceUnavailable {
+		t.Errorf("another: %d", got)
+	}
+	h.looked(plan.Desired{}, plan.Observed{})
+	if got := h.ask("b"); got != http.StatusNotFound {
+		t.Errorf("another, after a look: %d", got)
 	}
 }
 
