@@ -192,7 +192,7 @@ func noRevision(agent plan.Agent) error {
 	if agent.Revision.Number > 0 {
 		return nil
 	}
-	return rejectf("%s has no revision that is ready: run `reconcile` first", agent.ID)
+	return rejectf("%s has no revision that is ready: run `reconcile` first, which says what is missing", agent.ID)
 }
 
 // outdated says that the workspace asks for another agent than the last pass made

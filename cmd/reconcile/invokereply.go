@@ -309,7 +309,7 @@ func (o *outcome) tell() error {
 		return exitWith(r.exitCode())
 	}
 	about := r.Error
-	if name := o.agent.Name; name != "" && !strings.HasPrefix(about, name+": ") {
+	if name := o.agent.Name; name != "" && !strings.HasPrefix(about, name+": ") && !strings.HasPrefix(about, name+" ") {
 		about = name + ": " + about
 	}
 	fmt.Fprintln(a.std.err, "error: "+escapeLines(about))

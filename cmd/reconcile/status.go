@@ -219,7 +219,7 @@ func (a *app) printStatus(all []statusJSON, v statusView) {
 	for _, st := range all {
 		fmt.Fprintln(a.std.out)
 		for _, line := range [][2]string{
-			{"container", st.Name},
+			{"container", containerName(st)},
 			{"handle", st.Handle},
 			{"image", st.Image},
 			{"image id", st.ImageID},
@@ -233,12 +233,22 @@ func (a *app) printStatus(all []statusJSON, v statusView) {
 		}
 		printLimits(a.std.out, st.Limits)
 		printTrials(a.std.out, st)
-		a.printRuns(st)
-		a.printAgent(st, v.daemon)
 		for _, r := range st.Reasons {
 			fmt.Fprintf(a.std.out, "%-10s %s%s\n", r.Code, escape(r.Text), origin(s, r.Origin))
 		}
+		a.printRuns(st)
+		a.printAgent(st, v.daemon)
 	}
+}
+
+// containerName is the name of the container of a resource; "" = it has none of its
+// own.
+func containerName(st statusJSON) string {
+	switch st.ID.Kind {
+	case plan.Network, plan.Volume, plan.TaskAgent:
+		return ""
+	}
+	return st.Name
 }
 
 // word paints the word for a state.

@@ -66,7 +66,7 @@ func (a *app) printAgent(st statusJSON, daemon bool) {
 	if st.Dispatch != nil {
 		work := st.Dispatch
 		field("in flight", inFlightText(work.InFlight, st.Settings["maxConcurrent"]))
-		field("slots", slotsText(work.Slots))
+		field("slots", slotsHere(work.Slots, daemon))
 		if !work.Next.IsZero() {
 			next := work.Next.UTC().Format(time.RFC3339)
 			if !daemon {
@@ -100,6 +100,15 @@ func slotsText(s dispatch.SlotStatus) string {
 	}
 	if s.Problem != "" {
 		text += ": " + firstLine(s.Problem)
+	}
+	return text
+}
+
+// slotsHere is slotsText where only a daemon keeps slots.
+func slotsHere(s dispatch.SlotStatus, daemon bool) string {
+	text := slotsText(s)
+	if text != "" && !daemon {
+		text += "; a daemon keeps them"
 	}
 	return text
 }
