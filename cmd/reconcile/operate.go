@@ -247,7 +247,7 @@ func (a *app) observeOnly(ctx context.Context, src source) (plan.Observed, error
 		return plan.Observed{}, err
 	}
 	defer closeReader()
-	return reader.Observe(ctx, plan.Desired{Workspace: src.name, Root: src.root})
+	return reconcile.Observe(ctx, reader, archive, plan.Desired{Workspace: src.name, Root: src.root})
 }
 
 // wishOf is the wish that a client asks a daemon for.
