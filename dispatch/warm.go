@@ -35,12 +35,18 @@ type pool struct {
 	making  int
 	used    time.Time // when a request came last, or there was something new to make
 	kind    string    // of the slots that are to be
-	fails   int       // in a row
-	again   time.Time // not before that after a failure
-	problem string    // of the last failure; "" = it went well
+	trouble trouble
 
 	wake chan struct{}      // something has changed
 	stop context.CancelFunc // of its keeper; nil = none
+}
+
+// trouble is why there are too few slots. Its zero value: there is none.
+type trouble struct {
+	fails   int       // in a row
+	again   time.Time // not before that
+	problem string    // the last
+	dying   bool      // processes end before they are needed: that one was started says little
 }
 
 // slot is one container that is ready. It is attached.
@@ -51,13 +57,14 @@ type slot struct {
 	why  error         // once lost
 }
 
+var errEnded = errors.New("the process of a slot ended before it was needed")
+
 // newSlot watches a container, and nudges its pool once nothing is heard of it.
 func (d *Dispatcher) newSlot(b *box, kind string, p *pool) *slot {
 	s := &slot{box: b, kind: kind, lost: make(chan struct{})}
 	d.tasks.Go(func() {
-		if err := b.attached.Wait(); err == nil {
-			s.why = errors.New("the process of a slot ended before it was needed")
-		} else {
+		s.why = errEnded
+		if err := b.attached.Wait(); err != nil {
 			s.why = fmt.Errorf("a slot was not heard any more: %w", err)
 		}
 		close(s.lost)
@@ -107,7 +114,7 @@ type SlotStatus struct {
 
 func (st *agentState) slots() SlotStatus {
 	p, warm := &st.pool, st.agent.Warm
-	s := SlotStatus{Want: warm.Size, Started: warm.Size > 0 && warm.Started, Problem: p.problem}
+	s := SlotStatus{Want: warm.Size, Started: warm.Size > 0 && warm.Started, Problem: p.trouble.problem}
 	for _, one := range p.slots {
 		if one.kind == st.kind && !one.isLost() {
 			s.Ready++
@@ -127,7 +134,7 @@ func (e *execution) take() *box {
 			continue
 		}
 		p.slots = slices.Delete(p.slots, i, i+1)
-		p.fails, p.problem = 0, "" // such slots are of use
+		p.trouble = trouble{} // such slots are of use
 		p.nudge()
 		return s.box
 	}
@@ -138,7 +145,7 @@ func (e *execution) take() *box {
 func (d *Dispatcher) settlePool(st *agentState) {
 	p := &st.pool
 	if p.kind != st.kind {
-		p.kind, p.used, p.fails, p.again, p.problem = st.kind, time.Now(), 0, time.Time{}, ""
+		p.kind, p.used, p.trouble = st.kind, time.Now(), trouble{}
 	}
 	wanted := st.present && st.agent.Warm.Size > 0
 	if !wanted && p.stop != nil {
@@ -175,7 +182,7 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 	}
 	d.mu.Lock()
 	left := st.pool.slots
-	st.pool.slots, st.pool.stop, st.pool.problem = nil, nil, ""
+	st.pool.slots, st.pool.stop, st.pool.trouble = nil, nil, trouble{}
 	if d.draining || d.loops.Err() != nil {
 		st.pool.stop = func() {} // there is no other
 	} else {
@@ -210,7 +217,7 @@ func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int,
 	for _, s := range p.slots {
 		lost := s.isLost()
 		if lost && s.kind == p.kind {
-			p.failed(now, s.why)
+			p.trouble.add(now, s.why)
 		}
 		if s.kind != p.kind || lost || len(keep) >= want {
 			drop = append(drop, s)
@@ -219,9 +226,9 @@ func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int,
 		keep = append(keep, s)
 	}
 	p.slots = keep
-	if now.Before(p.again) {
-		if want > len(keep) && (next.IsZero() || p.again.Before(next)) {
-			next = p.again
+	if now.Before(p.trouble.again) {
+		if want > len(keep) && (next.IsZero() || p.trouble.again.Before(next)) {
+			next = p.trouble.again
 		}
 		return drop, 0, next
 	}
@@ -230,11 +237,11 @@ func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int,
 	return drop, fill, next
 }
 
-// failed has the next attempt wait: 1, 2, 4 … 60 seconds.
-func (p *pool) failed(now time.Time, err error) {
-	p.again = now.Add(min(time.Second<<min(p.fails, 6), time.Minute))
-	p.fails++
-	p.problem = err.Error()
+// add has the next attempt wait: 1, 2, 4 … 60 seconds.
+func (t *trouble) add(now time.Time, err error) {
+	t.again = now.Add(min(time.Second<<min(t.fails, 6), time.Minute))
+	t.fails++
+	t.problem, t.dying = err.Error(), errors.Is(err, errEnded)
 }
 
 // fill makes one slot.
@@ -252,15 +259,15 @@ func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 	p.nudge()
 	switch {
 	case err != nil && ctx.Err() == nil && kind == p.kind:
-		p.failed(time.Now(), fmt.Errorf("make a slot: %w", err))
+		p.trouble.add(time.Now(), fmt.Errorf("make a slot: %w", err))
 		d.opt.Log.Warn("a slot was not made", "agent", a.ID, "err", err)
 	case err != nil: // nobody wants it any more
 	case ctx.Err() != nil || kind != p.kind:
 		d.tasks.Go(b.drop)
 	default:
 		p.slots = append(p.slots, d.newSlot(b, kind, p))
-		if !a.Warm.Started || p.fails == 0 {
-			p.fails, p.problem = 0, ""
+		if !p.trouble.dying {
+			p.trouble = trouble{}
 		}
 	}
 }

@@ -290,7 +290,7 @@ func TestSlotsLost(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			s := l.status("a").Slots
-			if now := l.mem.Left(); s.Ready != 2 || len(now) != 2 || slices.ContainsFunc(now, func(h string) bool { return slices.Contains(before, h) }) {
+			if now := l.mem.Left(); s.Ready != 2 || s.Problem != "" || len(now) != 2 || slices.ContainsFunc(now, func(h string) bool { return slices.Contains(before, h) }) {
 				t.Errorf("started=%v: %+v; there are %v, and were %v", started, s, now, before)
 			}
 			if res := l.do(request("POST", "a", "")); res.StatusCode != 200 || l.last("a").Warm == "" {
