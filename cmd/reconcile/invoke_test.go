@@ -240,3 +240,43 @@ func TestInvocationWaits(t *testing.T) {
 		}
 	}
 }
+
+// goneDoor is a daemon that ends while it is asked.
+type goneDoor struct{}
+
+func (goneDoor) Do(*http.Request) (*http.Response, error) {
+	return nil, errors.New("ask the daemon: EOF")
+}
+
+// Whose daemon ends is told so, and by which name the execution is found.
+func TestInvocationLosesItsDaemon(t *testing.T) {
+	for output, want := range map[string]string{
+		formatText: "error: cat: no answer came: ask the daemon: EOF\nhint: `reconcile logs cat --execution the-id` shows what it wrote\n",
+		formatJSON: `{
+  "format_version": "1.0",
+  "agent": "taskagent/cat",
+  "execution": "the-id",
+  "outcome": "failed",
+  "error": "no answer came: ask the daemon: EOF"
+}
+`,
+	} {
+		t.Run(output, func(t *testing.T) {
+			var said bytes.Buffer
+			a := &app{std: stdio{strings.NewReader(""), &said, &said}, output: output, color: "never"}
+			id := plan.ID{Kind: plan.TaskAgent, Name: "cat"}
+			inv := invocation{method: http.MethodPost, id: "the-id"}
+			req, err := inv.request(t.Context(), id, a.std.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = (&outcome{app: a, agent: id}).take(t.Context(), goneDoor{}, req)
+			if code := exitOf(err); code != plan.ExitFault {
+				t.Errorf("exit code %d", code)
+			}
+			if diff := cmp.Diff(want, said.String()); diff != "" {
+				t.Errorf("told (-want +got)\n%s", diff)
+			}
+		})
+	}
+}

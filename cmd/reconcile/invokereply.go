@@ -88,18 +88,19 @@ func (a *app) notInvoked(ctx context.Context, inv invocation, err error) error {
 // take sends the request and tells what is answered. The error is the exit code,
 // once all is told.
 func (o *outcome) take(ctx context.Context, d door, req *http.Request) error {
-	o.result.Agent = o.agent.String()
+	r := &o.result
+	r.Agent = o.agent.String()
 	res, err := o.send(ctx, d, req)
-	if err != nil && ctx.Err() == nil {
-		return err
-	}
 	if err != nil {
-		o.cut(ctx)
-		o.result.Execution = req.Header.Get(dispatch.ExecutionHeader)
+		r.Execution = req.Header.Get(dispatch.ExecutionHeader)
+		if ctx.Err() != nil {
+			o.cut(ctx)
+		} else { // who was asked has gone, and may have begun
+			r.Outcome, r.Error = outcomeFailed, "no answer came: "+err.Error()
+		}
 		return o.tell()
 	}
 	defer res.Body.Close()
-	r := &o.result
 	r.Status, r.Headers, r.Execution = res.StatusCode, res.Header, res.Header.Get(dispatch.ExecutionHeader)
 	err = o.read(res)
 	o.judge(res)
