@@ -52,6 +52,7 @@ type Executions struct {
 	mu     sync.Mutex
 	made   map[string]*executed // by handle
 	making map[string]bool      // names of containers that are being made
+	owed   map[string]bool      // handles and names of what could not be removed
 
 	relays string // the session of its relays
 }
@@ -68,7 +69,7 @@ func (r *Runtime) Executions(o ExecutionOptions) *Executions {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Executions{rt: r, opt: o, relays: newSession(), made: map[string]*executed{}, making: map[string]bool{}}
+	return &Executions{rt: r, opt: o, relays: newSession(), made: map[string]*executed{}, making: map[string]bool{}, owed: map[string]bool{}}
 }
 
 const (
@@ -88,11 +89,13 @@ func (x *Executions) Create(ctx context.Context, l plan.Launch) (handle string, 
 	handle, c, err := x.create(ctx, l)
 	if err == nil {
 		if addresses = addressesIn(c, l.Spec.Network); len(addresses) == 0 && l.Spec.Network != "" {
-			err = errors.Join(fmt.Errorf("%s has no address in the network %s", c.Name, l.Spec.Network), x.removeCut(ctx, handle))
+			err = fmt.Errorf("%s has no address in the network %s", c.Name, l.Spec.Network)
+			x.removeCut(ctx, handle)
 		}
 	}
 	if err == nil && ctx.Err() != nil {
-		err = errors.Join(context.Cause(ctx), x.removeCut(ctx, handle))
+		err = context.Cause(ctx)
+		x.removeCut(ctx, handle)
 	}
 	if err != nil {
 		return "", nil, oneLine(err)
@@ -132,11 +135,13 @@ func (x *Executions) create(ctx context.Context, l plan.Launch) (string, *define
 	defer done()
 	handle, err := x.make(calls, spec, l)
 	if err != nil {
-		return "", nil, errors.Join(err, x.removeCut(ctx, spec.Name))
+		x.removeCut(ctx, spec.Name)
+		return "", nil, err
 	}
 	c, err := x.initialise(calls, handle)
 	if err != nil {
-		return "", nil, errors.Join(err, x.removeCut(ctx, handle))
+		x.removeCut(ctx, handle)
+		return "", nil, err
 	}
 	return handle, c, nil
 }

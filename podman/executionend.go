@@ -82,7 +82,7 @@ func (x *Executions) poll(ctx context.Context, handle string, looks int) (code i
 		switch {
 		case ctx.Err() != nil:
 			return 0, 0, context.Cause(ctx)
-		case notFound(err):
+		case notFound(err), says(err, "container not known"): // its storage went along with its image
 			return 0, 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
 		case err != nil && (looks > 0 || !isLost(err) || time.Since(heard) > lostTimeout):
 			return 0, 0, x.rt.explain("wait for "+shortID(handle), err)
@@ -129,32 +129,6 @@ func (x *Executions) Signal(ctx context.Context, handle, signal string) error {
 		return nil
 	}
 	return oneLine(x.rt.explain("send "+signal+" to "+shortID(handle), err))
-}
-
-// Remove ends the container and removes it, with the nameless volumes of its image.
-func (x *Executions) Remove(ctx context.Context, handle string) error {
-	err := x.remove(ctx, handle)
-	if err != nil {
-		return oneLine(err)
-	}
-	if e, _ := x.find(handle); e.stream != nil {
-		_ = e.stream.Close()
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.made, handle)
-	return nil
-}
-
-func (x *Executions) remove(ctx context.Context, handle string) error {
-	return x.rt.explain("remove "+shortID(handle), removeAtOnce(x.rt.with(ctx), handle))
-}
-
-// removeCut removes what there is of a container that was not finished.
-func (x *Executions) removeCut(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
-	defer cancel()
-	return x.remove(ctx, name)
 }
 
 // lost reports whether err means that the service was lost, and is found again.

@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+
 	"reconcile/podman"
+	"reconcile/podman/podmantest"
 )
 
 // TestExecutionEndsUnheard: what a process writes while the service is away is missing,
@@ -58,4 +61,33 @@ func monitored(t *testing.T, handle string) bool {
 		}
 	}
 	return false
+}
+
+// TestExecutionRemovedLater: what could not be removed while the service was away is
+// removed with the next container.
+func TestExecutionRemovedLater(t *testing.T) {
+	socket := freeSocket(t)
+	first := serve(t, socket)
+	s := newStage(t, nil)
+	s.Executions = open(t, func(o *podman.Options) { o.URL = socket }).Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
+	var handles []string
+	for range 3 {
+		handle, _, err := s.Create(t.Context(), s.launch("true"))
+		must(t, err)
+		handles = append(handles, handle)
+	}
+	must(t, first.cmd.Process.Signal(syscall.SIGKILL))
+	_ = first.cmd.Wait()
+	for _, handle := range handles[:2] {
+		if err := s.Executions.Remove(t.Context(), handle); err == nil {
+			t.Error("it was removed without a service")
+		}
+	}
+	serve(t, socket)
+	must(t, s.Executions.Remove(t.Context(), handles[2]))
+	for _, handle := range handles {
+		if there, err := containers.Exists(podmantest.Conn(t), handle, nil); err != nil || there {
+			t.Errorf("%s is there: %t, %v", handle[:12], there, err)
+		}
+	}
 }
