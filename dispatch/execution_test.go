@@ -191,6 +191,7 @@ func TestDrain(t *testing.T) {
 func TestDrainWithoutRuntime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)
+		synctest.Wait()
 		var away atomic.Bool
 		l.mem.Fault = func(op string, _ plan.Launch) error {
 			if away.Load() {

@@ -239,9 +239,12 @@ func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int,
 
 // add has the next attempt wait: 1, 2, 4 … 60 seconds.
 func (t *trouble) add(now time.Time, err error) {
+	t.problem, t.dying = err.Error(), errors.Is(err, errEnded)
+	if now.Before(t.again) {
+		return // of the same attempt, or of what was there before
+	}
 	t.again = now.Add(min(time.Second<<min(t.fails, 6), time.Minute))
 	t.fails++
-	t.problem, t.dying = err.Error(), errors.Is(err, errEnded)
 }
 
 // fill makes one slot.

@@ -237,6 +237,38 @@ func TestSlotsFail(t *testing.T) {
 	})
 }
 
+// Slots that are lost at once, and attempts that fail at once, count as one.
+func TestSlotsFailTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, nil)
+		synctest.Wait()
+		var tries atomic.Int32
+		var fails atomic.Bool
+		l.mem.Fault = func(op string, x plan.Launch) error {
+			if fails.Load() && op == "Create" {
+				tries.Add(1)
+				return errors.New("no room")
+			}
+			return nil
+		}
+		a := agent("a", dispatchtest.Cat)
+		a.Warm.Size, a.Warm.TTL = 8, time.Hour
+		l.set(a)
+		time.Sleep(time.Minute)
+		l.mem.Lose()
+		time.Sleep(2 * time.Second)
+		if s := l.status("a").Slots; s.Ready != 8 {
+			t.Errorf("soon after all were lost: %+v", s)
+		}
+		fails.Store(true)
+		l.mem.Lose()
+		time.Sleep(2 * time.Minute)
+		if n := tries.Load(); n < 2*5 || n > 2*8 { // two at once, after 1, 2, 4 … 60 s
+			t.Errorf("%d tries in two minutes", n)
+		}
+	})
+}
+
 // A slot that has no process for sure is passed over; one that may have seen its event
 // is not.
 func TestSlotsBreak(t *testing.T) {
