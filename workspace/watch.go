@@ -104,7 +104,8 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 // Watch replaces the set of folders, which are absolute paths and need not exist
 // yet. When it returns they are watched; nothing happens when they were already.
 // Read the first set after the call. Every other set counts as a change, since
-// its folders may have changed between being read and being watched.
+// its folders may have changed between being read and being watched. Once Run has
+// returned nothing is watched any more.
 func (w *Watcher) Watch(dirs []string) error {
 	roots := make([]string, len(dirs))
 	for i, dir := range dirs {
@@ -119,7 +120,7 @@ func (w *Watcher) Watch(dirs []string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
-		return errors.New("watch folders: the watcher has ended")
+		return nil
 	}
 	if w.asked && slices.Equal(roots, w.roots) {
 		return nil

@@ -391,6 +391,19 @@ func TestWatchFollowsRoots(t *testing.T) {
 	})
 }
 
+// Who goes on reading folders after the end need not know of it.
+func TestWatchAfterTheEnd(t *testing.T) {
+	w, err := NewWatcher(WatchOptions{Changed: func() {}})
+	must(t, err)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	must(t, w.Run(ended))
+	must(t, w.Watch([]string{t.TempDir()}))
+	if got := w.State(); got.Folders != 0 {
+		t.Errorf("%d folders are watched", got.Folders)
+	}
+}
+
 func TestWatchReplacesRoots(t *testing.T) {
 	dir := realDir(t, t.TempDir())
 	write(t, filepath.Join(dir, "a/x/file"), "x")
