@@ -24,6 +24,8 @@ import (
 const (
 	firstEventWait = 100 * time.Millisecond
 	lastEventWait  = 30 * time.Second
+
+	maxRefusals = 4 // one after another
 )
 
 // watchedEvents is a filter of the types and actions that may change what an
@@ -47,19 +49,22 @@ const watchedEvents = `{
 //
 // When the service goes away Events looks for it until it is back, and then
 // calls notify, since events were lost. It returns an error only when the
-// service refuses to tell, as one whose events_logger is "none" does.
+// service refuses to tell again and again, as one whose events_logger is "none"
+// does; one that cannot read its log for a moment tells later.
 func (r *Runtime) Events(ctx context.Context, notify func()) error {
 	r.channels.setNotify(notify)
 	context.AfterFunc(ctx, func() { r.channels.setNotify(nil) })
 	defer beside(ctx, func(ctx context.Context) { r.awaitOutcomes(ctx, notify) })()
-	wait := firstEventWait
+	wait, refusals := firstEventWait, 0
 	for lost := false; ; lost = true {
 		link, begun := r.link.Load(), time.Now()
 		heard, err := r.listen(ctx, link, lost, notify)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if _, gone := errors.AsType[*lostError](err); err != nil && !gone {
+		if _, gone := errors.AsType[*lostError](err); err == nil || gone || heard {
+			refusals = 0
+		} else if refusals++; refusals == maxRefusals {
 			return err
 		}
 		if heard || time.Since(begun) > wait {

@@ -4,12 +4,15 @@ package podman_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,5 +281,25 @@ func TestEventsRefused(t *testing.T) {
 	defer cancel()
 	if err := rt.Events(ctx, func() {}); err == nil || !strings.Contains(err.Error(), "read events: ") {
 		t.Errorf("events: %v, want a refusal", err)
+	}
+}
+
+// A service that cannot read its log at the moment, because of a line that is being
+// written, is asked again.
+func TestEventsRefusedOnce(t *testing.T) {
+	var asked atomic.Int32
+	socket := through(t, func(w http.ResponseWriter, req *http.Request, service http.Handler) {
+		if strings.HasSuffix(req.URL.Path, "/events") && asked.Add(1) <= 2 {
+			fmt.Fprintln(w, `{"message":"unexpected end of JSON input","response":500}`)
+			return
+		}
+		service.ServeHTTP(w, req)
+	})
+	rt, err := podman.Open(t.Context(), podman.Options{URL: socket, StateDir: t.TempDir(), Owner: "owner-1"})
+	must(t, err)
+	defer rt.Close()
+	hear(t, rt).end(t)
+	if n := asked.Load(); n < 3 {
+		t.Errorf("asked %d times", n)
 	}
 }

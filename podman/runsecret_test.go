@@ -265,19 +265,9 @@ func TestRunSecretErrors(t *testing.T) {
 // overheard is a way to the service that notes what is sent to create containers.
 func overheard(t *testing.T) (socket string, said func() string) {
 	t.Helper()
-	to := strings.TrimPrefix(podmantest.Socket(t), "unix://")
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "d"})
-	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", to)
-	}}
 	var mu sync.Mutex
 	var all strings.Builder
-	dir, err := os.MkdirTemp("", "p")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	must(t, err)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	socket = through(t, func(w http.ResponseWriter, req *http.Request, service http.Handler) {
 		mu.Lock()
 		all.WriteString(req.URL.String())
 		if strings.HasSuffix(req.URL.Path, "/containers/create") {
@@ -286,16 +276,33 @@ func overheard(t *testing.T) (socket string, said func() string) {
 			req.Body = io.NopCloser(strings.NewReader(string(body)))
 		}
 		mu.Unlock()
-		proxy.ServeHTTP(w, req)
-	})}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	t.Cleanup(func() { server.Close(); <-ended })
-	return "unix://" + filepath.Join(dir, "s"), func() string {
+		service.ServeHTTP(w, req)
+	})
+	return socket, func() string {
 		mu.Lock()
 		defer mu.Unlock()
 		return all.String()
 	}
+}
+
+// through is a way to the service on which somebody may answer in its place.
+func through(t *testing.T, answer func(w http.ResponseWriter, req *http.Request, service http.Handler)) (socket string) {
+	t.Helper()
+	to := strings.TrimPrefix(podmantest.Socket(t), "unix://")
+	service := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "d"})
+	service.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", to)
+	}}
+	dir, err := os.MkdirTemp("", "p")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	must(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { answer(w, req, service) })}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	t.Cleanup(func() { server.Close(); <-ended })
+	return "unix://" + filepath.Join(dir, "s")
 }
 
 // TestRunLeaksNothing: values are in the process's environment, in its files and in
