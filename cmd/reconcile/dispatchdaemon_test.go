@@ -243,15 +243,20 @@ func TestListenerCutsNoExecution(t *testing.T) {
 	h.put(t, "nap", "nap", nil)
 	h.put(t, "streams", "nap", func(d *plan.Dispatch) { d.Streaming = true })
 	h.put(t, "cat", dispatchtest.Cat, nil)
-	a := &app{listen: listenFlags{addr: "127.0.0.1:0"}}
-	srv, l, err := a.listenHTTP(t.Context(), answers{agents: h, metrics: http.NotFoundHandler()})
-	if err != nil {
-		t.Fatal(err)
+	listen := func(header time.Duration) (addr string) {
+		t.Helper()
+		a := &app{listen: listenFlags{addr: "127.0.0.1:0"}}
+		srv, l, err := a.listenHTTP(t.Context(), answers{agents: h, metrics: http.NotFoundHandler()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout = header, 50*time.Millisecond, 50*time.Millisecond
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		t.Cleanup(func() { srv.Close(); <-served })
+		return l.Addr().String()
 	}
-	srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	t.Cleanup(func() { srv.Close(); <-served })
+	addr := listen(time.Minute)
 	for _, name := range []string{"nap", "streams", "cat"} {
 		body, w := io.Pipe()
 		go func() { // slowly
@@ -261,7 +266,7 @@ func TestListenerCutsNoExecution(t *testing.T) {
 			}
 			w.Close()
 		}()
-		res, err := http.Post("http://"+l.Addr().String()+"/agents/default/"+name, "text/plain", body)
+		res, err := http.Post("http://"+addr+"/agents/default/"+name, "text/plain", body)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -275,7 +280,7 @@ func TestListenerCutsNoExecution(t *testing.T) {
 			t.Errorf("the trailer is %v", res.Trailer)
 		}
 	}
-	c, err := net.Dial("tcp", l.Addr().String()) // and whoever sends half a header is cut
+	c, err := net.Dial("tcp", listen(50*time.Millisecond)) // and whoever sends half a header is cut
 	if err != nil {
 		t.Fatal(err)
 	}
