@@ -37,7 +37,7 @@ type execution struct {
 	replies chan *reply   // the one that its client gets
 	replied atomic.Bool   // there is one
 	status  atomic.Int32  // of it
-	posted  atomic.Bool   // it has come through the metadata service
+	post    atomic.Int32  // how far it is, where it comes through the metadata service
 	served  chan struct{} // closed once the client has got it
 	decided chan struct{} // closed once info says how it ended
 
@@ -205,7 +205,7 @@ func (e *execution) exited(b *box) {
 	switch {
 	case code != 0:
 		e.info.Outcome, e.info.Reason = Failed, fmt.Sprintf("it ended with status %d", code)
-	case b.mode == plan.DeliverMetadata && !e.posted.Load():
+	case b.mode == plan.DeliverMetadata && e.post.Swap(postLate) != postWhole:
 		e.info.Outcome, e.info.Reason = Failed, "it ended without a POST of its reply"
 	case missing != nil:
 		e.info.Outcome, e.info.Reason = Failed, "its output is not whole: "+missing.Error()

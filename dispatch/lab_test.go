@@ -154,7 +154,8 @@ func (l *lab) do(req *http.Request) *http.Response {
 // call is a request that is under way.
 type call struct {
 	res    *http.Response
-	at     time.Time // when it was answered
+	at     time.Time // when it was answered as a whole
+	cut    bool      // its answer is not whole
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -165,6 +166,15 @@ func (l *lab) begin(req *http.Request) *call {
 	c := &call{done: make(chan struct{}), cancel: cancel}
 	l.wg.Go(func() {
 		defer close(c.done)
+		defer func() {
+			switch cause := recover(); cause {
+			case nil:
+			case http.ErrAbortHandler:
+				c.cut = true
+			default:
+				panic(cause)
+			}
+		}()
 		c.res = l.do(req.WithContext(ctx))
 		c.at = time.Now()
 	})

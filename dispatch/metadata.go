@@ -255,6 +255,15 @@ func (d *door) event(w http.ResponseWriter, req *http.Request) {
 	_, _ = w.Write(e.body)
 }
 
+// How far a reply is that is posted. It is whole before its execution has ended, or
+// never.
+const (
+	postNone int32 = iota
+	postBegun
+	postWhole
+	postLate
+)
+
 // response takes the reply of the execution.
 func (d *door) response(w http.ResponseWriter, req *http.Request) {
 	select {
@@ -268,7 +277,7 @@ func (d *door) response(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusConflict, "the reply of this agent is what it writes to stdout; delivery.mode: Metadata has it posted")
 		return
 	}
-	if !e.posted.CompareAndSwap(false, true) {
+	if !e.post.CompareAndSwap(postNone, postBegun) {
 		refuse(w, http.StatusConflict, "there is a reply already")
 		return
 	}
@@ -281,11 +290,15 @@ func (d *door) response(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusConflict, "it is too late for a reply")
 		return
 	}
-	if err := copyAll(body, req.Body, d.closed); err != nil {
-		body.end(err)
+	err := copyAll(body, req.Body, d.closed)
+	if err == nil && !e.post.CompareAndSwap(postBegun, postWhole) {
+		err = net.ErrClosed
+	}
+	body.end(err)
+	if err != nil {
 		if !e.live {
 			body.discard()
-			e.posted.Store(false)
+			e.post.CompareAndSwap(postBegun, postNone)
 		}
 		status := http.StatusBadRequest
 		if errors.Is(err, errTooMuch) {
@@ -294,7 +307,6 @@ func (d *door) response(w http.ResponseWriter, req *http.Request) {
 		refuse(w, status, "the reply is not whole: "+err.Error())
 		return
 	}
-	body.end(nil)
 	if !e.live && !e.offer(r) {
 		refuse(w, http.StatusConflict, "it is too late for a reply")
 		return

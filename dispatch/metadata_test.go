@@ -4,6 +4,7 @@ package dispatch_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -226,6 +227,41 @@ func TestMetadataURLs(t *testing.T) {
 			l.set(alone)
 			if res := l.do(request("POST", "alone", "")); res.StatusCode != 200 {
 				t.Errorf("alone: %s", res.Status)
+			}
+		})
+	}
+}
+
+// A reply that has not come as a whole when its process ends is none.
+func TestPostIsCut(t *testing.T) {
+	for _, streaming := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, nil)
+			body, rest := io.Pipe()
+			l.mem.Programs["leaves"] = func(p *dispatchtest.Process) int {
+				l.wg.Go(func() {
+					_, _ = p.Request("POST", p.Env["CLRK_METADATA_URL"]+"/response", "text/plain", body)
+				})
+				_, _ = io.WriteString(rest, "half")
+				return nap(p, time.Second)
+			}
+			a := agent("a", "leaves")
+			a.Mode, a.Streaming = plan.DeliverMetadata, streaming
+			l.set(a)
+			synctest.Wait()
+			c := l.begin(request("POST", "a", ""))
+			time.Sleep(2 * time.Second)
+			_ = rest.Close() // what was under way comes late
+			<-c.done
+			synctest.Wait()
+			if last := l.last("a"); last.Outcome != dispatch.Failed || last.Reason != "it ended without a POST of its reply" {
+				t.Errorf("streaming=%v: %+v", streaming, last)
+			}
+			switch {
+			case c.cut != streaming:
+				t.Errorf("streaming=%v: the answer is cut: %v", streaming, c.cut)
+			case !streaming && c.res.StatusCode != 502:
+				t.Errorf("%s %q", c.res.Status, text(t, c.res))
 			}
 		})
 	}
