@@ -30,16 +30,10 @@ const (
 )
 
 // ExecutionOptions say whose executions they are. Owner and version are those of
-// the [Runtime].
+// the [Runtime], and so is how the host is heard in networks.
 type ExecutionOptions struct {
 	Workspace, Root string
-	// MetadataPort is the one at which the host is heard in networks; 0 = that of the
-	// Runtime's Options, or any.
-	MetadataPort uint16
-	// Relay: the host is reached through a container in the network, also where it
-	// could be reached directly.
-	Relay bool
-	Log   *slog.Logger // nil = none
+	Log             *slog.Logger // nil = none
 }
 
 // Executions are the containers of executions, and of what waits for some. It

@@ -13,8 +13,7 @@ import (
 // other networks and from the host, is told apart by the address that it comes from.
 func (x *Executions) Listen(ctx context.Context, network string) ([]net.Listener, []netip.AddrPort, error) {
 	ls, at, err := x.rt.hear(ctx, hearing{
-		workspace: x.opt.Workspace, root: x.opt.Root, network: network, session: x.relays,
-		port: x.opt.MetadataPort, relay: x.opt.Relay, log: x.opt.Log,
+		workspace: x.opt.Workspace, root: x.opt.Root, network: network, session: x.relays, log: x.opt.Log,
 	})
 	if err != nil {
 		return nil, nil, oneLine(err)

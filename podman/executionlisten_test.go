@@ -32,18 +32,23 @@ import (
 )
 
 // heard are the ways in which the host is heard.
-var heard = map[string]podman.ExecutionOptions{"gateway": {}, "relay": {Relay: true}}
+var heard = map[string]func(*podman.Options){"gateway": nil, "relay": byRelay}
 
-// hearingStage is a stage on which the host is heard in one of the ways.
-func hearingStage(t testing.TB, o podman.ExecutionOptions) (s *stage, runDir string) {
+func byRelay(o *podman.Options) { o.Relay = true }
+
+// hearingStage is a stage on which the host is heard, and what it says about that is
+// written to log.
+func hearingStage(t testing.TB, log io.Writer, edit func(*podman.Options)) (s *stage, runDir string) {
 	t.Helper()
 	runDir = channelDir(t)
 	s = newStage(t, func(o *podman.Options) {
 		withHelper(t, new(hookLogs))(o)
 		o.RunDir = runDir
+		if edit != nil {
+			edit(o)
+		}
 	})
-	o.Workspace, o.Root = s.d.Workspace, s.d.Root
-	s.Executions = s.rt.Executions(o)
+	s.Executions = s.rt.Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root, Log: slog.New(slog.NewTextHandler(log, nil))})
 	return s, runDir
 }
 
@@ -62,7 +67,7 @@ func relays(t testing.TB, s *stage) []string {
 
 // A relay holds to the contract, and leaves nothing.
 func TestListenByRelay(t *testing.T) {
-	s, runDir := hearingStage(t, podman.ExecutionOptions{Relay: true})
+	s, runDir := hearingStage(t, t.Output(), byRelay)
 	for range 2 {
 		dispatchtest.Listen(t, dispatchtest.Target{
 			Runtime: s.Executions,
@@ -79,9 +84,9 @@ func TestListenByRelay(t *testing.T) {
 
 // Where the network has IPv6, the host is heard at both addresses.
 func TestListenIPv6(t *testing.T) {
-	for name, o := range heard {
+	for name, edit := range heard {
 		t.Run(name, func(t *testing.T) {
-			s, _ := hearingStage(t, o)
+			s, _ := hearingStage(t, t.Output(), edit)
 			six := s.d.Workspace + "-six"
 			s.create(t, func() plan.ID {
 				id := plan.ID{Kind: plan.Network, Name: six}
@@ -110,7 +115,9 @@ func TestListenIPv6(t *testing.T) {
 func TestListenAtPort(t *testing.T) {
 	var log bytes.Buffer
 	port := uint16(21234)
-	s, _ := hearingStage(t, podman.ExecutionOptions{MetadataPort: port, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, _ := hearingStage(t, &log, func(o *podman.Options) {
+		o.MetadataPort = func(func() uint16) (uint16, error) { return port, nil }
+	})
 	listen := func() ([]net.Listener, netip.AddrPort) {
 		t.Helper()
 		ls, at, err := s.Listen(t.Context(), s.d.Workspace)
@@ -148,7 +155,7 @@ func TestListenAtPort(t *testing.T) {
 
 // When a network is made anew with other addresses, who listens in it is told.
 func TestListenAnew(t *testing.T) {
-	s, _ := hearingStage(t, podman.ExecutionOptions{})
+	s, _ := hearingStage(t, t.Output(), nil)
 	ls, at, err := s.Listen(t.Context(), s.d.Workspace)
 	must(t, err)
 	ended := make(chan error, 1)
@@ -186,7 +193,7 @@ func TestListenAnew(t *testing.T) {
 
 // A relay that is removed, or whose process ends, is there again, at its address.
 func TestRelayComesBack(t *testing.T) {
-	s, _ := hearingStage(t, podman.ExecutionOptions{Relay: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	s, _ := hearingStage(t, t.Output(), byRelay)
 	ls, at, err := s.Listen(t.Context(), s.d.Workspace)
 	must(t, err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -240,7 +247,7 @@ func TestRelayComesBack(t *testing.T) {
 
 // What a daemon that was killed has left goes.
 func TestRelayIsSwept(t *testing.T) {
-	s, _ := hearingStage(t, podman.ExecutionOptions{Relay: true})
+	s, _ := hearingStage(t, t.Output(), byRelay)
 	ls, _, err := s.Listen(t.Context(), s.d.Workspace)
 	must(t, err)
 	next := s.rt.Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
@@ -256,9 +263,9 @@ func TestRelayIsSwept(t *testing.T) {
 // An event is for the execution whose it is: not for others in its network, nor in
 // another one, nor for the host.
 func TestEventIsPrivate(t *testing.T) {
-	for name, o := range heard {
+	for name, edit := range heard {
 		t.Run(name, func(t *testing.T) {
-			s, _ := hearingStage(t, o)
+			s, _ := hearingStage(t, t.Output(), edit)
 			other := s.d.Workspace + "-b"
 			conn := podmantest.Conn(t)
 			_, err := network.Create(conn, &nettypes.Network{Name: other, Driver: "bridge"})

@@ -24,8 +24,7 @@ type hearing struct {
 	workspace, root string
 	network         string
 	session         string // of a relay
-	port            uint16 // that it should be; 0 = that of the workspace, or any
-	relay           bool   // even where containers can reach the host
+	port            uint16 // that it should be, which the Runtime has; 0 = any
 	log             *slog.Logger
 }
 
@@ -40,17 +39,15 @@ func (r *Runtime) hear(ctx context.Context, h hearing) ([]net.Listener, []netip.
 	if err != nil {
 		return nil, nil, err
 	}
-	if h.port == 0 {
-		if h.port, err = r.metadataPort(); err != nil {
-			return nil, nil, err
-		}
+	if h.port, err = r.metadataPort(); err != nil {
+		return nil, nil, err
 	}
 	relay, err := r.relays(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	listen := listenAtGateways
-	if relay || h.relay {
+	if relay {
 		listen = r.listenRelayed
 	}
 	ls, at, err := listen(ctx, h, subnets)
