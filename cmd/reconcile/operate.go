@@ -99,6 +99,9 @@ var pastOf = map[string]string{
 // unmet is why the wish did not come true for an instance; "" = it did.
 func (w *wish) unmet(id plan.ID, r reconcile.PassResult) string {
 	if r.Err != nil {
+		if w.verb == verbStop && id.Kind == plan.TaskAgent && !w.at.IsZero() {
+			return "" // it takes no requests once that is written down
+		}
 		return r.Err.Error()
 	}
 	var found []reconcile.Status
