@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,11 +36,12 @@ type execution struct {
 	deadline *time.Timer
 
 	replies chan *reply   // the one that its client gets
-	replied atomic.Bool   // there is one
-	status  atomic.Int32  // of it
+	status  atomic.Int32  // of it; 0 = there is none yet
 	post    atomic.Int32  // how far it is, where it comes through the metadata service
 	served  chan struct{} // closed once the client has got it
 	decided chan struct{} // closed once info says how it ended
+
+	useless sync.WaitGroup // containers that are being removed beside its own
 
 	// The Dispatcher's mutex guards these.
 	released bool
@@ -49,11 +51,10 @@ type execution struct {
 
 // offer answers the client with r, unless it was answered.
 func (e *execution) offer(r *reply) bool {
-	if !e.replied.CompareAndSwap(false, true) {
+	if !e.status.CompareAndSwap(0, int32(r.status)) {
 		r.discard()
 		return false
 	}
-	e.status.Store(int32(r.status))
 	e.replies <- r
 	return true
 }
@@ -62,7 +63,13 @@ func (e *execution) offer(r *reply) bool {
 // own, since an execution may outlive its client.
 func (e *execution) run() {
 	defer e.forget()
+	defer e.useless.Wait()
+	launched := context.AfterFunc(e.ctx, func() { // its client need not wait for the runtime
+		_, r := e.interruption()
+		e.offer(r)
+	})
 	b, err := e.launch()
+	launched()
 	if err != nil {
 		e.fail(err)
 		e.finish(nil)
@@ -147,7 +154,7 @@ func (e *execution) assign(b *box) {
 	}
 }
 
-// start starts the process of a container, which is gone when that fails.
+// start starts the process of a container, which is removed when that fails.
 func (e *execution) start(b *box) (err error) {
 	if b.attached == nil {
 		err = b.attach(e.ctx)
@@ -157,7 +164,7 @@ func (e *execution) start(b *box) (err error) {
 		err = b.start(e.ctx)
 	}
 	if err != nil {
-		b.drop()
+		e.useless.Go(b.drop)
 	}
 	return err
 }
@@ -171,6 +178,10 @@ func (e *execution) publish() {
 
 // attend feeds the process, and waits for it or for a reason to end it.
 func (e *execution) attend(b *box) {
+	if e.ctx.Err() != nil { // its client knows that
+		e.interrupted(b)
+		return
+	}
 	if e.live && b.mode != plan.DeliverMetadata {
 		e.offer(&reply{status: http.StatusOK, contentType: e.contentType(), body: b.out, live: true, shared: true})
 	}
@@ -238,7 +249,7 @@ func (e *execution) flooded(b *box) {
 
 // interrupted ends a process that is not to go on.
 func (e *execution) interrupted(b *box) {
-	e.cut(context.Cause(e.ctx))
+	e.cut()
 	e.halt(b)
 }
 
@@ -255,28 +266,36 @@ func (e *execution) halt(b *box) {
 	e.release()
 }
 
-// cut says why an execution was not let go on, and answers its client.
-func (e *execution) cut(cause error) {
-	r := &reply{status: http.StatusServiceUnavailable, code: CodeNotReady, retry: time.Second}
-	switch {
-	case errors.Is(cause, errDeadline):
-		e.info.Outcome = TimedOut
-		e.info.Reason = fmt.Sprintf("it was not done after %v", e.agent.Timeout)
-		r = &reply{status: http.StatusGatewayTimeout, code: CodeTimeout}
-	case errors.Is(cause, errClient):
-		e.info.Outcome, e.info.Reason = Cancelled, errClient.Error()
-	default:
-		e.info.Outcome, e.info.Reason = Stopped, errStopped.Error()
-	}
-	r.reason = e.info.Reason
+// cut notes why an execution was not let go on, and answers its client.
+func (e *execution) cut() {
+	outcome, r := e.interruption()
+	e.info.Outcome, e.info.Reason = outcome, r.reason
 	e.offer(r)
+}
+
+// interruption is how an execution ends that is not let go on, and what its client
+// gets.
+func (e *execution) interruption() (Outcome, *reply) {
+	unready := reply{status: http.StatusServiceUnavailable, code: CodeNotReady, retry: time.Second}
+	switch cause := context.Cause(e.ctx); {
+	case errors.Is(cause, errDeadline):
+		return TimedOut, &reply{
+			status: http.StatusGatewayTimeout, code: CodeTimeout,
+			reason: fmt.Sprintf("it was not done after %v", e.agent.Timeout),
+		}
+	case errors.Is(cause, errClient):
+		unready.reason = errClient.Error()
+		return Cancelled, &unready
+	}
+	unready.reason = errStopped.Error()
+	return Stopped, &unready
 }
 
 // fail is for an execution whose process did not start.
 func (e *execution) fail(err error) {
 	e.release()
-	if cause := context.Cause(e.ctx); cause != nil {
-		e.cut(cause)
+	if e.ctx.Err() != nil {
+		e.cut()
 		return
 	}
 	e.info.Outcome, e.info.Reason = NotStarted, err.Error()

@@ -69,6 +69,70 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
+// No client waits longer than its timeout for a runtime that takes its time, nor for
+// the removal of what cannot be started.
+func TestSlowRuntime(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  func(op string) error
+		want   int
+		after  time.Duration
+		ending dispatch.Outcome
+	}{
+		"create": {func(op string) error {
+			if op == "Create" {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}, 504, 10 * time.Second, dispatch.TimedOut},
+		"create fails": {func(op string) error {
+			if op == "Create" {
+				time.Sleep(time.Minute)
+				return errors.New("too late")
+			}
+			return nil
+		}, 504, 10 * time.Second, dispatch.TimedOut},
+		"start": {func(op string) error {
+			if op == "Start" {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}, 504, 10 * time.Second, dispatch.TimedOut},
+		"remove": {func(op string) error {
+			if op == "Start" || op == "Remove" && time.Now().Second() < 20 {
+				return errors.New("broken")
+			}
+			return nil
+		}, 502, 0, dispatch.NotStarted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t, nil)
+				synctest.Wait()
+				l.mem.Fault = func(op string, _ plan.Launch) error { return c.fault(op) }
+				a := agent("a", dispatchtest.Cat)
+				a.Timeout = 10 * time.Second
+				l.set(a)
+				begin := time.Now()
+				call := l.begin(request("POST", "a", ""))
+				<-call.done
+				if got := call.at.Sub(begin); call.res.StatusCode != c.want || got != c.after {
+					t.Errorf("answered %d after %v, want %d after %v", call.res.StatusCode, got, c.want, c.after)
+				}
+				if n := len(l.status("a").InUse); n != 1 {
+					t.Errorf("%d revisions are in use before the container is gone", n)
+				}
+				time.Sleep(2 * time.Minute)
+				if last := l.last("a"); last.Outcome != c.ending || last.Status != c.want {
+					t.Errorf("%+v", last)
+				}
+				if s, left := l.status("a"), l.mem.Left(); s.InFlight != 0 || len(s.InUse) > 0 || len(left) > 0 {
+					t.Errorf("left %+v and %v", s, left)
+				}
+			})
+		})
+	}
+}
+
 // A client that goes away cancels its run, whatever state that is in; in Metadata
 // mode not once it was answered.
 func TestClientGone(t *testing.T) {
