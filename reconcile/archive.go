@@ -30,6 +30,9 @@ func (a *Archive) Owner() string { return a.store.Owner() }
 // Load is [Store.Load].
 func (a *Archive) Load() (plan.Records, error) { return a.store.Load() }
 
+// LoadOf is [Store.LoadOf].
+func (a *Archive) LoadOf(id plan.ID) (plan.Records, error) { return a.store.LoadOf(id) }
+
 // Specs is [Store.Specs].
 func (a *Archive) Specs(digests []string) map[string]json.RawMessage { return a.store.Specs(digests) }
 

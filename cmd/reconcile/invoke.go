@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (a *app) invoke(ctx context.Context, inv invocation) error {
 	if err != nil {
 		return a.notInvoked(ctx, inv, err)
 	}
-	door, end, err := a.openAgent(ctx, src, agent)
+	door, end, err := a.openAgent(ctx, src, archive, agent)
 	if err != nil {
 		return a.notInvoked(ctx, inv, err)
 	}
@@ -135,16 +136,16 @@ func rejectf(format string, args ...any) error { return rejection{fmt.Errorf(for
 
 // agentToInvoke is the TaskAgent that is meant, as it is known here.
 func (a *app) agentToInvoke(src source, archive *reconcile.Archive, name string) (plan.Agent, error) {
-	records, err := archive.Load()
-	if err != nil {
-		return plan.Agent{}, err
-	}
+	records, unread := archive.Load() // what cannot be read may be of others
 	agents := plan.Agents(src.Desired, records)
 	var ids []plan.ID
 	for _, agent := range agents {
 		ids = append(ids, agent.ID)
 	}
 	id, err := findID(name, ids)
+	if err != nil && unread != nil {
+		return plan.Agent{}, unread
+	}
 	if err != nil {
 		if other, otherErr := findID(name, desiredIDs(src.Desired)); otherErr == nil {
 			return plan.Agent{}, rejectf("%s is no TaskAgent, and takes no requests", other)
@@ -170,7 +171,7 @@ type door interface {
 
 // openAgent is where a TaskAgent answers: at the daemon, or in this process until
 // end is called, which leaves nothing behind.
-func (a *app) openAgent(ctx context.Context, src source, agent plan.Agent) (d door, end func() error, err error) {
+func (a *app) openAgent(ctx context.Context, src source, archive *reconcile.Archive, agent plan.Agent) (d door, end func() error, err error) {
 	c, err := a.dialDaemon(ctx, src.root)
 	if err != nil {
 		return nil, nil, err
@@ -179,7 +180,8 @@ func (a *app) openAgent(ctx context.Context, src source, agent plan.Agent) (d do
 		return c, func() error { return nil }, nil
 	}
 	if err := noRevision(agent); err != nil {
-		return nil, nil, err
+		_, unread := archive.LoadOf(agent.ID)
+		return nil, nil, cmp.Or(unread, err)
 	}
 	if text := outdated(src.Desired, agent); text != "" {
 		fmt.Fprintln(a.std.err, "hint: "+escape(text))

@@ -280,3 +280,42 @@ func TestInvocationLosesItsDaemon(t *testing.T) {
 		})
 	}
 }
+
+// A damaged record keeps nobody from the agents that it is not of.
+func TestInvocationBesideADamagedRecord(t *testing.T) {
+	dir := t.TempDir()
+	store, err := reconcile.OpenStore(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := plan.Spec{Container: &plan.ContainerSpec{Image: "localhost/x:1"}}
+	for _, name := range []string{"cat", "dog"} {
+		id := plan.ID{Kind: plan.TaskAgent, Name: name}
+		rev := plan.Revision{ID: id, Number: 1, Digest: spec.Digest(), Spec: spec}
+		for _, r := range []plan.Record{rev.Record(), {ID: id, Kind: plan.RecordDispatch}} {
+			if err := store.Put(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "data", "records", "*cat*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("the records: %v %v", files, err)
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archive, err := reconcile.OpenArchive(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{}
+	if agent, err := a.agentToInvoke(source{}, archive, "dog"); err != nil || agent.Revision.Number != 1 {
+		t.Errorf("dog: %+v, %v", agent, err)
+	}
+	if _, err := a.agentToInvoke(source{}, archive, "cat"); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("cat: %v", err)
+	}
+}

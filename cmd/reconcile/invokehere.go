@@ -99,7 +99,7 @@ func (a *app) newAgentHere(ctx context.Context, src source, id plan.ID) (*agentH
 	if err != nil {
 		return nil, err
 	}
-	records, err := store.Load()
+	records, err := store.LoadOf(id)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (a *app) printWhyAgent(id plan.ID, src source) error {
 	if err != nil {
 		return err
 	}
-	records, err := archive.Load()
+	records, err := archive.LoadOf(id)
 	if err != nil {
 		return err
 	}
