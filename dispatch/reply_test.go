@@ -332,6 +332,8 @@ func TestRejections(t *testing.T) {
 		"trigger with controls": {req: body("", "X-Clrk-Trigger", "a\x1bb"), want: "400 bad-request X-Clrk-Trigger: it is no UTF-8, or has control characters in it"},
 		"attribute, escaped":    {req: body("", "ce-x", "a%0ab"), want: "400 bad-request ce-x: it is no UTF-8, or has control characters in it"},
 		"attribute not UTF-8":   {req: body("", "ce-x", "a\xff"), want: "400 bad-request ce-x: it is no UTF-8"},
+		"attributes":            {req: body("", "ce-z", "\xff", "ce-y", "a%0ab", "ce-x", "%00", "Content-Type", "a/b"), want: "400 bad-request ce-x: it is no UTF-8"},
+		"attributes, and more":  {req: body("", "ce-x", "\xff", "X-Clrk-Trigger", "a\x1bb", "Content-Type", "a/b\x7f"), want: "400 bad-request X-Clrk-Trigger: it is no UTF-8"},
 		"type with controls":    {req: body("x", "Content-Type", "a/b\x7f"), want: "400 bad-request Content-Type: it is no UTF-8"},
 		"not ready":             {req: body(""), change: func(a *plan.Agent) { a.Revision = plan.Revision{} }, want: "503 not-ready a has no revision that is ready", retry: "1"},
 		"stopped":               {req: body(""), change: func(a *plan.Agent) { a.Stopped = true }, want: "503 not-ready a is stopped", retry: "1"},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -142,9 +143,9 @@ func eventOf(req *http.Request, id plan.ID, execution, revision string) (*event,
 			{"httpquery", req.URL.RawQuery},
 		},
 	}
-	for name, value := range map[string]string{TriggerHeader: e.subject, "Content-Type": e.contentType, "the query": req.URL.RawQuery} {
-		if !isText(value) {
-			return nil, nil, fmt.Errorf("%s: it is no UTF-8, or has control characters in it", name)
+	for _, part := range [][2]string{{TriggerHeader, e.subject}, {"Content-Type", e.contentType}, {"the query", req.URL.RawQuery}} {
+		if !isText(part[1]) {
+			return nil, nil, fmt.Errorf("%s: it is no UTF-8, or has control characters in it", part[0])
 		}
 	}
 	own, hints, err := extensions(req.Header)
@@ -154,7 +155,7 @@ func eventOf(req *http.Request, id plan.ID, execution, revision string) (*event,
 
 // extensions are the attributes in the headers of a request, by name.
 func extensions(h http.Header) (list []attribute, hints []string, err error) {
-	for header, values := range h {
+	for _, header := range slices.Sorted(maps.Keys(h)) {
 		rest, ok := strings.CutPrefix(header, cloudEvent)
 		name := strings.ToLower(rest)
 		if !ok || reserved(name) {
@@ -164,14 +165,12 @@ func extensions(h http.Header) (list []attribute, hints []string, err error) {
 			hints = append(hints, strings.ToLower(header)+" is left out: the name of an attribute has letters and digits only")
 			continue
 		}
-		value := unescapeHeader(strings.Join(values, ", "))
+		value := unescapeHeader(strings.Join(h[header], ", "))
 		if !isText(value) {
 			return nil, nil, fmt.Errorf("%s: it is no UTF-8, or has control characters in it", strings.ToLower(header))
 		}
 		list = append(list, attribute{name, value})
 	}
-	slices.SortFunc(list, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
-	slices.Sort(hints)
 	return list, hints, nil
 }
 
