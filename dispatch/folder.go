@@ -45,9 +45,7 @@ func OpenFolder(dir string) *Folder {
 
 // Dir is the folder of an agent: with a folder for each execution that is kept,
 // named by its key, in which the file log is.
-func (f *Folder) Dir(agent plan.ID) string {
-	return filepath.Join(f.dir, namespaceOf(agent), agent.Name)
-}
+func (f *Folder) Dir(agent plan.ID) string { return Look(f.dir).Dir(agent) }
 
 // Begin implements [Journal].
 func (f *Folder) Begin(e Execution) (Entry, error) {
@@ -243,14 +241,7 @@ func removeEntry(dir string) error {
 }
 
 // Cron implements [Journal].
-func (f *Folder) Cron(agent plan.ID) (CronState, error) {
-	var s CronState
-	err := readFile(filepath.Join(f.Dir(agent), cronFile), &s)
-	if errors.Is(err, fs.ErrNotExist) {
-		return CronState{}, nil
-	}
-	return s, err
-}
+func (f *Folder) Cron(agent plan.ID) (CronState, error) { return Look(f.dir).Cron(agent) }
 
 // PutCron implements [Journal].
 func (f *Folder) PutCron(agent plan.ID, s CronState) error {
