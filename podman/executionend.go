@@ -43,8 +43,6 @@ const (
 	// output has ended.
 	goesOn     = 20
 	goesOnTime = 5 * time.Second
-	// settling is how long one may seem to go on that has ended with its output.
-	settling = time.Second
 	// lostTimeout is how long nothing may be heard of the service.
 	lostTimeout = 30 * time.Second
 )
@@ -69,7 +67,10 @@ func (x *Executions) Wait(ctx context.Context, handle string) (int, error) {
 	return code, nil
 }
 
-var errGoesOn = errors.New("the process goes on")
+var (
+	errGoesOn  = errors.New("the process goes on")
+	errUnheard = errors.New("the service does not answer")
+)
 
 // poll looks until a process has ended, and returns its exit status, and for how long
 // it was seen to go on. After so many looks it is an error that it does, and so is a
@@ -77,23 +78,25 @@ var errGoesOn = errors.New("the process goes on")
 func (x *Executions) poll(ctx context.Context, handle string, looks int) (code int, went time.Duration, err error) {
 	begun, heard, next := time.Now(), time.Now(), soonest
 	for look := 1; ; look++ {
-		link := x.rt.link.Load()
+		link, asked := x.rt.link.Load(), time.Now()
 		c, err := containers.Inspect(x.rt.with(ctx), handle, nil)
 		switch {
 		case ctx.Err() != nil:
 			return 0, 0, context.Cause(ctx)
 		case notFound(err), says(err, "container not known"): // its storage went along with its image
 			return 0, 0, fmt.Errorf("the container %s is gone: %w", shortID(handle), fs.ErrNotExist)
-		case err != nil && (looks > 0 || !isLost(err) || time.Since(heard) > lostTimeout):
+		case err != nil && looks > 0 && isLost(err):
+			return 0, 0, errUnheard
+		case err != nil && (!isLost(err) || time.Since(heard) > lostTimeout):
 			return 0, 0, x.rt.explain("wait for "+shortID(handle), err)
 		case err != nil:
 			x.rt.lost(ctx, link, err)
 		case over(c):
-			return int(c.State.ExitCode), heard.Sub(begun), nil
+			return int(c.State.ExitCode), went, nil
 		case looks > 0 && unstarted(c):
 			return 0, 0, errGoesOn
 		default:
-			heard = time.Now()
+			heard, went = time.Now(), asked.Sub(begun)
 		}
 		if looks > 0 && look >= looks && time.Since(begun) > goesOnTime {
 			return 0, 0, errGoesOn

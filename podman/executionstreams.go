@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -111,8 +110,10 @@ func (s *executionStream) lost() bool {
 func (s *executionStream) conclude(x *Executions, handle string) {
 	code, went, err := x.poll(s.closed, handle, goesOn)
 	s.code, s.known = code, err == nil
-	unheard := err != nil && s.closed.Err() == nil && !errors.Is(err, fs.ErrNotExist)
-	if unheard || went > settling {
+	switch {
+	case errors.Is(err, errUnheard):
+		s.missing = errors.New("the connection to the output was lost with the service")
+	case errors.Is(err, errGoesOn) || went > goesOnTime:
 		s.missing = errors.New("the connection to the output was lost")
 	}
 }
