@@ -4,10 +4,11 @@ package podman_test
 
 import (
 	"bytes"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,13 +18,81 @@ import (
 	"reconcile/podman/podmantest"
 )
 
+// lossy is a stage with a service of its own, which can be killed and be there again.
+type lossy struct {
+	*stage
+	socket  string
+	service *service
+}
+
+func newLossy(t *testing.T) *lossy {
+	t.Helper()
+	l := &lossy{socket: freeSocket(t)}
+	l.serve(t)
+	l.stage = newStage(t, nil)
+	l.Executions = open(t, func(o *podman.Options) { o.URL = l.socket }).Executions(podman.ExecutionOptions{Workspace: l.d.Workspace, Root: l.d.Root})
+	return l
+}
+
+// serve has a service there.
+func (l *lossy) serve(t *testing.T) {
+	t.Helper()
+	l.service = serve(t, l.socket)
+}
+
+// TestExecutionServiceLost: output that cannot be whole is said to be missing, and
+// the end of the process is known when the service is back.
+func TestExecutionServiceLost(t *testing.T) {
+	s := newLossy(t)
+	handle, _, err := s.Create(t.Context(), s.launch("echo one; cat >/dev/null; sleep 7; echo two; exit 5"))
+	must(t, err)
+	var out said
+	a, err := s.Attach(t.Context(), handle, &out, &out)
+	must(t, err)
+	must(t, s.Start(t.Context(), handle))
+	for out.String() == "" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.service.kill()
+	s.serve(t)
+	code, err := s.Wait(t.Context(), handle)
+	if code != 5 || err != nil {
+		t.Errorf("it ended with %d, %v", code, err)
+	}
+	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
+		t.Errorf("the output: %q, %v", &out, err)
+	}
+	must(t, s.Executions.Remove(t.Context(), handle))
+}
+
+// TestExecutionServiceLostBefore: a process that nobody would hear is not started.
+func TestExecutionServiceLostBefore(t *testing.T) {
+	s := newLossy(t)
+	handle, _, err := s.Create(t.Context(), s.launch("true"))
+	must(t, err)
+	var out said
+	a, err := s.Attach(t.Context(), handle, &out, &out)
+	must(t, err)
+	s.service.kill()
+	s.serve(t)
+	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
+		t.Errorf("what is attached: %v", err)
+	}
+	if err := s.Start(t.Context(), handle); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("its start: %v", err)
+	}
+	c, err := containers.Inspect(podmantest.Conn(t), handle, nil)
+	must(t, err)
+	if !c.State.StartedAt.IsZero() {
+		t.Errorf("it was started at %v", c.State.StartedAt)
+	}
+	must(t, s.Executions.Remove(t.Context(), handle))
+}
+
 // TestExecutionEndsUnheard: what a process writes while the service is away is missing,
 // also when it has ended by the time that one is back.
 func TestExecutionEndsUnheard(t *testing.T) {
-	socket := freeSocket(t)
-	first := serve(t, socket)
-	s := newStage(t, nil)
-	s.Executions = open(t, func(o *podman.Options) { o.URL = socket }).Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
+	s := newLossy(t)
 	handle, _, err := s.Create(t.Context(), s.launch("echo one; sleep 1; echo two; exit 5"))
 	must(t, err)
 	var out said
@@ -33,12 +102,11 @@ func TestExecutionEndsUnheard(t *testing.T) {
 	for out.String() == "" {
 		time.Sleep(5 * time.Millisecond)
 	}
-	must(t, first.cmd.Process.Signal(syscall.SIGKILL))
-	_ = first.cmd.Wait()
+	s.service.kill()
 	for monitored(t, handle) {
 		time.Sleep(20 * time.Millisecond)
 	}
-	serve(t, socket)
+	s.serve(t)
 	code, err := s.Wait(t.Context(), handle)
 	if code != 5 || err != nil {
 		t.Errorf("it ended with %d, %v", code, err)
@@ -66,24 +134,20 @@ func monitored(t *testing.T, handle string) bool {
 // TestExecutionRemovedLater: what could not be removed while the service was away is
 // removed with the next container.
 func TestExecutionRemovedLater(t *testing.T) {
-	socket := freeSocket(t)
-	first := serve(t, socket)
-	s := newStage(t, nil)
-	s.Executions = open(t, func(o *podman.Options) { o.URL = socket }).Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
+	s := newLossy(t)
 	var handles []string
 	for range 3 {
 		handle, _, err := s.Create(t.Context(), s.launch("true"))
 		must(t, err)
 		handles = append(handles, handle)
 	}
-	must(t, first.cmd.Process.Signal(syscall.SIGKILL))
-	_ = first.cmd.Wait()
+	s.service.kill()
 	for _, handle := range handles[:2] {
 		if err := s.Executions.Remove(t.Context(), handle); err == nil {
 			t.Error("it was removed without a service")
 		}
 	}
-	serve(t, socket)
+	s.serve(t)
 	must(t, s.Executions.Remove(t.Context(), handles[2]))
 	for _, handle := range handles {
 		if there, err := containers.Exists(podmantest.Conn(t), handle, nil); err != nil || there {

@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -309,63 +307,6 @@ func TestExecutionSweep(t *testing.T) {
 	}
 	_, err = containers.Remove(conn, half, new(containers.RemoveOptions).WithForce(true))
 	must(t, err)
-}
-
-// TestExecutionServiceLost: output that cannot be whole is said to be missing, and
-// the end of the process is known when the service is back.
-func TestExecutionServiceLost(t *testing.T) {
-	socket := freeSocket(t)
-	first := serve(t, socket)
-	s := newStage(t, nil)
-	s.Executions = open(t, func(o *podman.Options) { o.URL = socket }).Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
-	handle, _, err := s.Create(t.Context(), s.launch("echo one; cat >/dev/null; sleep 7; echo two; exit 5"))
-	must(t, err)
-	var out said
-	a, err := s.Attach(t.Context(), handle, &out, &out)
-	must(t, err)
-	must(t, s.Start(t.Context(), handle))
-	for out.String() == "" {
-		time.Sleep(5 * time.Millisecond)
-	}
-	must(t, first.cmd.Process.Signal(syscall.SIGKILL))
-	_ = first.cmd.Wait()
-	serve(t, socket)
-	code, err := s.Wait(t.Context(), handle)
-	if code != 5 || err != nil {
-		t.Errorf("it ended with %d, %v", code, err)
-	}
-	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
-		t.Errorf("the output: %q, %v", &out, err)
-	}
-	must(t, s.Executions.Remove(t.Context(), handle))
-}
-
-// TestExecutionServiceLostBefore: a process that nobody would hear is not started.
-func TestExecutionServiceLostBefore(t *testing.T) {
-	socket := freeSocket(t)
-	first := serve(t, socket)
-	s := newStage(t, nil)
-	s.Executions = open(t, func(o *podman.Options) { o.URL = socket }).Executions(podman.ExecutionOptions{Workspace: s.d.Workspace, Root: s.d.Root})
-	handle, _, err := s.Create(t.Context(), s.launch("true"))
-	must(t, err)
-	var out said
-	a, err := s.Attach(t.Context(), handle, &out, &out)
-	must(t, err)
-	must(t, first.cmd.Process.Signal(syscall.SIGKILL))
-	_ = first.cmd.Wait()
-	serve(t, socket)
-	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
-		t.Errorf("what is attached: %v", err)
-	}
-	if err := s.Start(t.Context(), handle); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("its start: %v", err)
-	}
-	c, err := containers.Inspect(podmantest.Conn(t), handle, nil)
-	must(t, err)
-	if !c.State.StartedAt.IsZero() {
-		t.Errorf("it was started at %v", c.State.StartedAt)
-	}
-	must(t, s.Executions.Remove(t.Context(), handle))
 }
 
 // TestExecutionEndsWithRemoval: a process may end just when it is removed.
