@@ -264,9 +264,9 @@ func TestDrainWithoutRuntime(t *testing.T) {
 			return nil
 		}
 		a := agent("a", dispatchtest.Cat)
-		a.Warm.Size = 1
+		a.Warm.Size = 4
 		l.set(a)
-		synctest.Wait()
+		time.Sleep(time.Second)
 		away.Store(true)
 		begin := time.Now()
 		l.stop()
@@ -277,7 +277,7 @@ func TestDrainWithoutRuntime(t *testing.T) {
 		away.Store(false)
 		l.open(nil)
 		synctest.Wait()
-		if left := l.mem.Left(); len(slots) != 1 || len(left) > 0 {
+		if left := l.mem.Left(); len(slots) != 4 || len(left) > 0 {
 			t.Errorf("left %v, and then %v", slots, left)
 		}
 	})

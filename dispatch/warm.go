@@ -164,7 +164,7 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 	for ctx.Err() == nil {
 		drop, fill, next := d.due(st, time.Now())
 		for _, s := range drop {
-			d.tasks.Go(func() { s.drop() })
+			d.tasks.Go(s.drop)
 		}
 		for range fill {
 			d.tasks.Go(func() { d.fill(ctx, st) })
@@ -191,7 +191,7 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 	d.drop(st)
 	d.mu.Unlock()
 	for _, s := range left {
-		s.drop()
+		d.tasks.Go(s.drop)
 	}
 }
 
