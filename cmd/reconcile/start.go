@@ -25,7 +25,8 @@ func newOperateCommands(a *app) []*cobra.Command {
 	var out []*cobra.Command
 	for _, c := range []struct{ verb, short, long string }{
 		{verbStart, "Start instances that were stopped, or that crash", `Has instances run again that ` + "`reconcile stop`" + ` stopped, and starts those at once
-that wait for the end of their CrashLoopBackOff, which begins anew. A TaskAgent takes requests again.`},
+that wait for the end of their CrashLoopBackOff, which begins anew. A TaskAgent
+takes requests again.`},
 		{verbStop, "Stop instances until they are started again", `Stops instances. They stay stopped, whatever else changes and also over a restart
 of the daemon, until ` + "`reconcile start`" + `. Their containers are kept. A TaskAgent takes
 no requests then, and follows no schedule; what goes on of it ends by itself.

@@ -33,8 +33,9 @@ and when the daemon ends.
 
 SIGHUP looks now, remotes included; SIGTERM and Ctrl-C end the daemon and leave
 the agents running, unless --stop-on-exit is given. Executions of TaskAgents may
-go on for --drain-timeout then; a second signal ends them at once. Results of passes go to
-stdout, everything else to stderr; -o json prints one record a line and pass.`,
+go on for --drain-timeout then; a second signal ends them at once. Results of
+passes go to stdout, everything else to stderr; -o json prints one record a line
+and pass.`,
 		Example: `  reconcile watch
   reconcile watch https://git.example.org/acme.git#main --poll 1m`,
 		Args: atMost(1),
