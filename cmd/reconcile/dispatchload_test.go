@@ -319,7 +319,7 @@ func TestRequestsDuringRevisions(t *testing.T) {
 // needed, or a killed daemon's.
 func TestSlotsAreUsedOnce(t *testing.T) {
 	t.Parallel()
-	const clients, calls, size = 32, 2, 4
+	const clients, calls, size = 32, 1, 4
 	podmantest.Image(t, "test/shell", podmantest.ImageOptions{Busybox: true})
 	manifest := func(version int) string {
 		var out strings.Builder
