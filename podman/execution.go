@@ -273,7 +273,7 @@ func (x *Executions) labels(l plan.Launch) map[string]string {
 	}
 	own := plan.Object{
 		ID: l.Agent, Workspace: x.opt.Workspace, Root: x.opt.Root, Owner: x.rt.opt.Owner, Version: x.rt.opt.Version,
-		Role: l.Role, Session: l.Session,
+		Role: l.Role, Session: l.Session, Digest: plan.Spec{Container: l.Spec}.Digest(),
 	}
 	for k, v := range own.Labels() {
 		labels[k] = v

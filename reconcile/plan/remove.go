@@ -70,30 +70,37 @@ func (v *view) spare(d *decision, objs []Object) *hold {
 // keepUsed holds the removal of networks, volumes and secrets while something
 // that may use them stays.
 func (v *view) keepUsed(all decisions) {
-	user, h := v.inSession, &hold{benign: true}
-	for _, id := range sortedIDs(maps.Keys(v.busy)) { // an object of it may be in the making
-		if id.Kind.Role() == RoleInstance {
-			user, h = id.String(), &hold{}
-			break
-		}
-	}
-	for _, id := range v.ids {
-		if d := all[id]; d != nil && d.hold != nil && id.Kind.Role() == RoleInstance {
-			user, h = id.String(), &hold{}
-			h.inherit(d)
-			break
-		}
-	}
-	if user == "" {
-		return
-	}
+	stays, h := v.staying(all)
 	for _, d := range all {
-		if d.acts() && d.id.Kind.Role() == RoleSupport {
-			held := *h
+		if !d.acts() || d.id.Kind.Role() != RoleSupport {
+			continue
+		}
+		user, held := stays, h
+		if user == "" {
+			user, held = v.usedInSession(d), hold{benign: true}
+		}
+		if user != "" {
 			held.reasons = []Reason{{CodeBlockedBy, user + " stays and may use it", d.origin}}
 			d.hold = &held
 		}
 	}
+}
+
+// staying names an instance that stays though nothing asks for it, or that a step is
+// under way for; "" = there is none. What it uses is held as it is.
+func (v *view) staying(all decisions) (user string, h hold) {
+	for _, id := range sortedIDs(maps.Keys(v.busy)) { // an object of it may be in the making
+		if id.Kind.Role() == RoleInstance {
+			return id.String(), hold{}
+		}
+	}
+	for _, id := range v.ids {
+		if d := all[id]; d != nil && d.hold != nil && id.Kind.Role() == RoleInstance {
+			h.inherit(d)
+			return id.String(), h
+		}
+	}
+	return "", hold{}
 }
 
 const (

@@ -25,19 +25,17 @@ type view struct {
 	unseen    []Reason // what could not be observed
 	opts      Options
 
-	ids     []ID // everything desired or observed, sorted
-	desired map[ID]*Resource
-	digests map[ID]string // of the desired specs
-	cyclic  map[ID]bool   // needs lead from it back to itself
-	order   []ID          // desired, what is needed first, ties by ID
-	needed  map[ID]Reason // who needs it ready, the first by ID
-	clashes map[ID]ID     // another resource wants the same name
-	objects map[ID][]Object
-	bearers map[bearing][]Object // ours, by name
-	foreign map[bearing]Object
-	// inSession names an object of a dispatch session, the first by name; "" =
-	// there is none.
-	inSession string
+	ids       []ID // everything desired or observed, sorted
+	desired   map[ID]*Resource
+	digests   map[ID]string // of the desired specs
+	cyclic    map[ID]bool   // needs lead from it back to itself
+	order     []ID          // desired, what is needed first, ties by ID
+	needed    map[ID]Reason // who needs it ready, the first by ID
+	clashes   map[ID]ID     // another resource wants the same name
+	objects   map[ID][]Object
+	bearers   map[bearing][]Object // ours, by name
+	foreign   map[bearing]Object
+	inSession []Object         // those of dispatch sessions, by name
 	wanted    map[bearing]bool // proper names
 	busy      map[ID]bool
 	backoff   map[ID]Backoff
@@ -182,7 +180,7 @@ func (v *view) indexObserved(o Observed) {
 		b := bearingOf(obj.ID, obj.Name)
 		if obj.Session != "" {
 			v.foreign[b] = obj
-			v.inSession = min(cmp.Or(v.inSession, obj.Name), obj.Name)
+			v.inSession = append(v.inSession, obj)
 			continue
 		}
 		v.objects[obj.ID] = append(v.objects[obj.ID], obj)
@@ -191,6 +189,7 @@ func (v *view) indexObserved(o Observed) {
 	for _, f := range o.Foreign {
 		v.foreign[bearingOf(f.ID, f.Name)] = f
 	}
+	slices.SortFunc(v.inSession, func(a, b Object) int { return cmp.Or(cmp.Compare(a.Name, b.Name), compareObjects(a, b)) })
 	for _, objs := range v.objects {
 		slices.SortFunc(objs, compareObjects)
 	}
