@@ -64,12 +64,7 @@ func (e *execution) offer(r *reply) bool {
 func (e *execution) run() {
 	defer e.forget()
 	defer e.useless.Wait()
-	launched := context.AfterFunc(e.ctx, func() { // its client need not wait for the runtime
-		_, r := e.interruption()
-		e.offer(r)
-	})
 	b, err := e.launch()
-	launched()
 	if err != nil {
 		e.fail(err)
 		e.finish(nil)
@@ -121,6 +116,10 @@ func (e *execution) launch() (*box, error) {
 	}
 	go e.begin(e.noted)
 	e.publish()
+	defer context.AfterFunc(e.ctx, func() { // its client need not wait for the runtime
+		_, r := e.interruption()
+		e.offer(r)
+	})()
 	if b != nil {
 		e.assign(b)
 		err := e.start(b)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -155,10 +154,16 @@ func eventOf(req *http.Request, id plan.ID, execution, revision string) (*event,
 
 // extensions are the attributes in the headers of a request, by name.
 func extensions(h http.Header) (list []attribute, hints []string, err error) {
-	for _, header := range slices.Sorted(maps.Keys(h)) {
-		rest, ok := strings.CutPrefix(header, cloudEvent)
-		name := strings.ToLower(rest)
-		if !ok || reserved(name) {
+	var headers []string
+	for header := range h {
+		if strings.HasPrefix(header, cloudEvent) {
+			headers = append(headers, header)
+		}
+	}
+	slices.Sort(headers)
+	for _, header := range headers {
+		name := strings.ToLower(header[len(cloudEvent):])
+		if reserved(name) {
 			continue
 		}
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
