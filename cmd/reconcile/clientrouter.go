@@ -163,11 +163,11 @@ func (c *conversation) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // explain makes an error of the conversation one for a person.
 func (c *conversation) explain(what string, err error) error {
-	if c.said != nil {
-		return errors.New(c.said.Text)
-	}
-	if c.code == http.StatusUnauthorized {
+	switch {
+	case c.said != nil && c.code == http.StatusUnauthorized:
 		return errors.New("the router asks for a token: name its file with --router-token-file")
+	case c.said != nil:
+		return errors.New(c.said.Text)
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // the rest repeats the address
@@ -223,9 +223,6 @@ func (c *routerClient) do(ctx context.Context, method, url string, body []byte) 
 	}
 	if len(out.body) > maxReply {
 		return reply{}, fmt.Errorf("the answer is larger than %d bytes", maxReply)
-	}
-	if res.StatusCode == http.StatusUnauthorized && c.token == "" && strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer") {
-		return reply{}, talk.explain("ask the router", nil)
 	}
 	return out, nil
 }
