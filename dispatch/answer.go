@@ -52,11 +52,16 @@ type problem struct {
 // answer writes p. With retry > 0 it says when to try again.
 func answer(w http.ResponseWriter, status int, p problem, retry time.Duration) {
 	w.Header().Set(ErrorHeader, p.Code)
+	sayRetry(w, retry)
+	writeJSON(w, status, p)
+}
+
+// sayRetry says when to try again, in whole seconds; 0 = nothing.
+func sayRetry(w http.ResponseWriter, retry time.Duration) {
 	if retry > 0 {
 		seconds := (retry + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
-	writeJSON(w, status, p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

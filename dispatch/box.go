@@ -181,6 +181,12 @@ func (b *box) end() {
 	}
 }
 
+// drop ends a container that is of no use to any execution.
+func (b *box) drop() {
+	b.end()
+	b.out.discard()
+}
+
 // remove removes the container. It has a time of its own, since nothing else would
 // remove it before the next session; a dispatcher that ends leaves it to that one
 // where the runtime is away.

@@ -150,9 +150,7 @@ func (e *execution) wrap(w http.ResponseWriter, r *reply) error {
 	if r.code != "" {
 		w.Header().Set(ErrorHeader, r.code)
 	}
-	if r.retry > 0 {
-		w.Header().Set("Retry-After", "1")
-	}
+	sayRetry(w, r.retry)
 	w.Header().Set("Content-Type", eventMedia)
 	w.WriteHeader(r.status)
 	return out.writeJSON(w)

@@ -195,12 +195,6 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 	}
 }
 
-// drop ends a container that is of no use to any execution.
-func (b *box) drop() {
-	b.end()
-	b.out.discard()
-}
-
 // due says which slots are to go, how many are to be made, and when to look again.
 func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int, next time.Time) {
 	d.mu.Lock()
