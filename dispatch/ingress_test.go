@@ -27,15 +27,15 @@ const patience = 20 * time.Second
 // serverDeadline is shorter than what executions take here.
 const serverDeadline = 300 * time.Millisecond
 
-// serve puts a lab behind a real server with tight deadlines of its own.
-func serve(t *testing.T) (*lab, *httptest.Server) {
+// serve puts a lab behind a real server with deadlines of its own.
+func serve(t *testing.T, within time.Duration) (*lab, *httptest.Server) {
 	t.Helper()
 	l := newLab(t, nil)
 	named := func(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
 	}
 	s := httptest.NewUnstartedServer(dispatch.Ingress{System: named("system"), Router: named("router"), Agents: l.d})
-	s.Config.ReadTimeout, s.Config.WriteTimeout = serverDeadline, serverDeadline
+	s.Config.ReadTimeout, s.Config.WriteTimeout = within, within
 	s.Config.ReadHeaderTimeout, s.Config.IdleTimeout = patience, patience
 	s.Start()
 	t.Cleanup(s.Close)
@@ -71,7 +71,7 @@ func send(t *testing.T, method, url string, body io.Reader, header ...string) *h
 }
 
 func TestIngress(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, patience)
 	l.set(agent("a", "ok"))
 	l.ready()
 	const header = "X-Clrk-TaskAgent"
@@ -116,7 +116,7 @@ func TestIngress(t *testing.T) {
 // A reply that is streamed comes as it is written, and long after the deadlines of
 // the server; a client that is slow keeps nobody waiting.
 func TestStreaming(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, serverDeadline)
 	next := make(chan struct{})
 	const large = 20 << 20
 	l.mem.Programs["steps"] = func(p *dispatchtest.Process) int {
@@ -170,7 +170,7 @@ func noise(size int) []byte {
 // What a client gets by HTTP is whole, whatever its size, and takes the time of its
 // execution, not that of the server.
 func TestLargeReplies(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, serverDeadline)
 	const size = 30 << 20
 	l.mem.Programs["echo"] = func(p *dispatchtest.Process) int {
 		time.Sleep(2 * serverDeadline)
@@ -202,7 +202,7 @@ func TestLargeReplies(t *testing.T) {
 
 // A client that closes its connection cancels its run.
 func TestClientCloses(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, patience)
 	entered, told := make(chan struct{}), make(chan struct{})
 	l.mem.Programs["waits"] = func(p *dispatchtest.Process) int {
 		_, _ = io.ReadAll(p.Stdin)
@@ -246,7 +246,7 @@ func TestClientCloses(t *testing.T) {
 
 // The server lets no header with control characters come this far.
 func TestControlCharacters(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, patience)
 	l.set(agent("a", "ok"))
 	l.ready()
 	for _, header := range []string{"X-Clrk-Execution-ID: a\x01b", "ce-x: \x1b[31m", "X-Clrk-TaskAgent: default/a\x00"} {
@@ -273,7 +273,7 @@ func TestControlCharacters(t *testing.T) {
 
 // A reply that goes missing on its way is cut, so that nobody takes it for whole.
 func TestCutReply(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, serverDeadline)
 	l.mem.Programs["floods"] = func(p *dispatchtest.Process) int {
 		for {
 			if _, err := p.Stdout.Write(make([]byte, 1<<20)); err != nil {
@@ -310,7 +310,7 @@ func TestCutReply(t *testing.T) {
 
 // The deadline of an execution is answered, not taken for that of a connection.
 func TestDeadlineByHTTP(t *testing.T) {
-	l, s := serve(t)
+	l, s := serve(t, serverDeadline)
 	l.mem.Programs["sleeps"] = func(p *dispatchtest.Process) int { return nap(p, patience) }
 	a := agent("a", "sleeps")
 	a.Timeout = serverDeadline
