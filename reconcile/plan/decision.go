@@ -143,6 +143,7 @@ func (v *view) decide() (decisions, []Reason) {
 		all[id] = v.converge(v.desired[id], all)
 	}
 	v.admit(all)
+	v.keepServing(all)
 	v.holdImages(all)
 	v.collectImages(all)
 	return all, braked

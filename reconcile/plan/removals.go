@@ -2,6 +2,8 @@
 
 package plan
 
+import "slices"
+
 // remove adds the steps of what nothing asks for. What is held is only
 // recorded.
 func (g *graph) remove(d *decision) {
@@ -60,10 +62,23 @@ func (g *graph) orderRemovals() {
 		if d == nil || d.hold != nil || id.Kind.Role() != RoleSupport || d.deleteOld {
 			continue
 		}
+		after := append(slices.Clone(users), g.switched(d)...)
 		for _, o := range d.doomed {
-			g.after(deleteOf(o), users...)
+			g.after(deleteOf(o), after...)
 		}
 	}
+}
+
+// switched are the steps from which on no execution is made with what d removes.
+func (g *graph) switched(d *decision) []string {
+	var steps []string
+	for _, id := range g.v.ids {
+		on := g.all[id]
+		if rev, serves := g.v.serving(id); serves && on.switches() && on.made.last != "" && d.takesFrom(rev.Spec) {
+			steps = append(steps, on.made.last)
+		}
+	}
+	return steps
 }
 
 // orderByNeeds has what r needs stop after the objects of r are gone.

@@ -17,22 +17,64 @@ func (v *view) usedInSession(d *decision) string {
 }
 
 func (v *view) mayUse(o Object, d *decision) bool {
-	goes := func(name string) bool {
-		return slices.ContainsFunc(d.doomed, func(gone Object) bool { return gone.Name == name })
-	}
 	if o.Role == RoleRelay {
-		return d.id.Kind == Network && goes(o.ID.Name)
+		return d.id.Kind == Network && d.doomsNamed(o.ID.Name)
 	}
 	spec, known := v.launched(o)
-	switch {
-	case !known:
-		return true
-	case d.id.Kind == Network:
-		return goes(spec.Container.Network)
-	case d.id.Kind == Volume:
-		return slices.ContainsFunc(spec.Container.Mounts, func(m Mount) bool { return goes(m.Source) })
+	return !known || d.takesFrom(spec)
+}
+
+// keepServing holds the removal of what executions of a TaskAgent are made with, unless
+// they are made without it from this plan on.
+func (v *view) keepServing(all decisions) {
+	for _, d := range all {
+		if !d.acts() || d.res != nil || d.id.Kind.Role() != RoleSupport {
+			continue
+		}
+		for _, id := range v.ids {
+			if rev, serves := v.serving(id); serves && d.takesFrom(rev.Spec) && !all[id].switches() {
+				d.hold = &hold{benign: true, reasons: []Reason{{CodeBlockedBy, rev.Name() + " stays and uses it", d.origin}}}
+				break
+			}
+		}
+	}
+}
+
+// serving is the revision that executions of a TaskAgent are made from; false = none
+// are made.
+func (v *view) serving(id ID) (Revision, bool) {
+	if _, active := v.settingsOf(id); !active {
+		return Revision{}, false
+	}
+	for _, rev := range slices.Backward(v.revisions[id]) {
+		if rev.Usable() {
+			return rev, true
+		}
+	}
+	return Revision{}, false
+}
+
+// switches reports whether executions of a TaskAgent are made from another revision from
+// now on, or none are any more.
+func (d *decision) switches() bool {
+	return d != nil && d.hold == nil && d.revision != nil && (d.revision.record != nil || d.revision.remove)
+}
+
+// takesFrom reports whether d, which removes a network, a volume or a secret, takes it
+// from what is made of spec.
+func (d *decision) takesFrom(spec Spec) bool {
+	switch d.id.Kind {
+	case Network:
+		return d.doomsNamed(spec.Container.Network)
+	case Volume:
+		return slices.ContainsFunc(spec.Container.Mounts, func(m Mount) bool { return d.doomsNamed(m.Source) })
 	}
 	return slices.ContainsFunc(spec.Inputs(), func(in Input) bool { return in.Kind == InputSecret })
+}
+
+// doomsNamed reports whether d removes the object with a name.
+func (d *decision) doomsNamed(name string) bool {
+	return slices.ContainsFunc(d.doomed, func(gone Object) bool { return gone.Name == name })
 }
 
 // launched is the spec that a container of a session was made from, if its revision is
