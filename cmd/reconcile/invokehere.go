@@ -211,12 +211,24 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	here, there := net.Pipe()
 	select {
 	case l.conns <- there:
-		return here, nil
+		return patientPipe{here}, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// patientPipe is the end of a client. Who rejects a request answers before all of it has
+// come: what nobody reads any more can be written, so that the answer is read.
+type patientPipe struct{ net.Conn }
+
+func (c patientPipe) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, io.ErrClosedPipe) {
+		return len(p), nil
+	}
+	return n, err
 }
 
 // Accept implements [net.Listener].
