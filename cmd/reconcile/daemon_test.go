@@ -59,11 +59,16 @@ func TestDaemonRefusesOtherFlags(t *testing.T) {
 	}
 }
 
-func testDaemon() (*daemon, *bytes.Buffer, *bytes.Buffer) {
+func testDaemon(t *testing.T) (*daemon, *bytes.Buffer, *bytes.Buffer) {
+	t.Helper()
+	store, fault := reconcile.OpenStore(t.TempDir(), false)
+	if fault != nil {
+		t.Fatal(fault)
+	}
 	var out, err bytes.Buffer
 	a := &app{std: stdio{out: &out, err: &err}, lookupEnv: func(string) (string, bool) { return "", false }, color: "never", output: "text"}
 	first := plan.Options{Adopt: true}
-	d := &daemon{app: a, name: "acme", journal: &journal{view: newPassView(a)}, first: &first, grants: []*plan.Options{&first}, systemd: &sdNotify{}, thrift: &thrift{}}
+	d := &daemon{app: a, name: "acme", store: store, journal: &journal{view: newPassView(a)}, first: &first, grants: []*plan.Options{&first}, systemd: &sdNotify{}, thrift: &thrift{}}
 	d.metrics = newMetrics(gauges{instances: d.instances, sources: func() []sourceAge { return nil }, agents: d.agents.loads})
 	return d, &out, &err
 }
@@ -71,7 +76,7 @@ func testDaemon() (*daemon, *bytes.Buffer, *bytes.Buffer) {
 // What is granted on the command line holds until the first pass that could be
 // made has ended, and what a command grants for as long as it waits.
 func TestGrants(t *testing.T) {
-	d, _, _ := testDaemon()
+	d, _, _ := testDaemon(t)
 	has := func(want plan.Options) {
 		t.Helper()
 		if diff := cmp.Diff(want, d.planOptions()); diff != "" {
@@ -92,7 +97,7 @@ func TestGrants(t *testing.T) {
 
 // The journal shows what did or says something new, once.
 func TestJournal(t *testing.T) {
-	d, out, said := testDaemon()
+	d, out, said := testDaemon(t)
 	e := endedPass{rec: reconcile.PassRecord{Causes: []reconcile.Cause{reconcile.CauseStart}, Result: reconcile.ResultUnchanged}}
 	j := d.journal
 	j.ended(e)
@@ -145,7 +150,7 @@ func TestReadiness(t *testing.T) {
 
 // What a workspace is called is fixed while a daemon runs.
 func TestKeepName(t *testing.T) {
-	d, _, _ := testDaemon()
+	d, _, _ := testDaemon(t)
 	same := reconcile.Loaded{Desired: plan.Desired{Workspace: "acme"}}
 	d.keepName(&same)
 	if same.Fatal || len(same.Diagnostics) > 0 {
@@ -236,7 +241,7 @@ func TestHistoryLines(t *testing.T) {
 		},
 		{Number: 2, Began: began, Ended: began.Add(12 * time.Millisecond), Causes: []reconcile.Cause{reconcile.CauseEdit, reconcile.CausePoll}, Result: reconcile.ResultUnchanged},
 	}
-	d, out, _ := testDaemon()
+	d, out, _ := testDaemon(t)
 	d.app.printHistory(passes)
 	want := `PASS  BEGAN                TOOK  REVISION      CAUSE      RESULT     WHAT
 3     2026-01-02 03:04:05  1.5s  0123456789ab  push       failed     replace of manifest/web not done; created manifest/api; 1 more; start web: no \u{1b}

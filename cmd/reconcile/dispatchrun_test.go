@@ -24,7 +24,7 @@ func TestFired(t *testing.T) {
 			Slot: slot, Outcome: dispatch.Failed, Status: 502, Reply: "x" + strings.Repeat("é", 400),
 		},
 	} {
-		d, _, said := testDaemon()
+		d, _, said := testDaemon(t)
 		d.fired(plan.ID{Kind: plan.TaskAgent, Namespace: "team", Name: "clock"}, s)
 		if got := strings.Replace(said.String(), ": xé", ": é", 1); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -166,7 +166,7 @@ func TestProbes(t *testing.T) {
 	check("/readyz", 503, `{"ready":false,"reason":"a.yaml:1:2: \"x\""}`)
 	dead = errors.New("no answer")
 	check("/healthz", 503, `{"alive":false,"reason":"no answer"}`)
-	check("/other", 404, "404 page not found")
+	check("/other", 400, `{"error":"nothing is at this path: want /mcps/INSTANCE, /agents/NAMESPACE/NAME, or the header X-Clrk-TaskAgent: NAMESPACE/NAME","code":"bad-request"}`)
 }
 
 // The router gets its paths as they were sent, and only what the listener lets in.

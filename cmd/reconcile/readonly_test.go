@@ -37,7 +37,7 @@ func TestReadersHaveNoWriters(t *testing.T) {
 		},
 		{
 			new(reconcile.Archive),
-			[]string{"Content", "Converged", "History", "Load", "Owner", "Specs"},
+			[]string{"Content", "Converged", "Failures", "History", "Load", "LoadOf", "Owner", "Specs"},
 			[]reflect.Type{reflect.TypeFor[reconcile.Keeper](), reflect.TypeFor[reconcile.Records]()},
 		},
 	} {
