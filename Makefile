@@ -43,7 +43,8 @@ test: deps helper ## run all tests, real Podman included; installs what is missi
 test-podman5: deps helper ## conformance and scripts once more, on a Podman 5 that is built once
 	@podman=$$(.ci/build-podman5) && \
 		echo "RECONCILE_TEST_PODMAN=$$podman" && \
-		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 ./podman/... ./cmd/reconcile/...
+		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 ./podman/... && \
+		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 -run '^TestScript$$' ./cmd/reconcile
 
 test-registry: deps helper ## run the examples of other formats once more, with real images of RECONCILE_TEST_REGISTRY
 	RECONCILE_TEST_REGISTRY=$${RECONCILE_TEST_REGISTRY:-docker.io/library} $(GOTEST) -count=1 -run '^TestScriptRegistry$$' ./cmd/reconcile

@@ -276,7 +276,7 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	deadline := time.Now().Add(time.Minute)
-	for {
+	for pause := 50 * time.Millisecond; ; pause = min(pause*3/2, 500*time.Millisecond) { // other scripts need the processor
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && re.MatchString(ts.ReadFile("stdout")+ts.ReadFile("stderr")) {
 			return
@@ -284,7 +284,7 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("never matched %q (last: %v)", args[0], err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 
