@@ -6,7 +6,7 @@ SHELL = /bin/sh
 export CGO_ENABLED = 0
 TAGS = remote containers_image_openpgp exclude_graphdriver_btrfs
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-GOTEST = go test -tags '$(TAGS)' -timeout 20m
+GOTEST = go test -tags '$(TAGS)' -timeout 25m
 BUILD = go build -trimpath -tags '$(TAGS)'
 EMBEDDED = cmd/reconcile/embedded
 FUZZTIME = 1m
@@ -40,11 +40,14 @@ deps:
 test: deps helper ## run all tests, real Podman included; installs what is missing
 	$(GOTEST) ./...
 
-test-podman5: deps helper ## conformance and scripts once more, on a Podman 5 that is built once
+# The scripts that meet what the versions of Podman differ in.
+PODMAN5_SCRIPTS = ^TestScript$$/^(converge|crash|cron|daemonlife|daemons|destroy|dispatch|dispatchagents|dispatchimages|dispatchleaks|dispatchservice|drift|exec|flap|health|hooksrun|idempotent|images|installagain|invoke|labels|limits|logs|metadata|operate|ownership|podman|ports|processes|revisions|revisionspin|revisionspull|route|secrets|seedtaskagents|supervise|tasklogs|tasks|tasksleaks|volumes)$$
+
+test-podman5: deps helper ## conformance and those scripts once more, on a Podman 5 that is built once
 	@podman=$$(.ci/build-podman5) && \
 		echo "RECONCILE_TEST_PODMAN=$$podman" && \
 		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 ./podman/... && \
-		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 -run '^TestScript$$' ./cmd/reconcile
+		RECONCILE_TEST_PODMAN=$$podman $(GOTEST) -count=1 -run '$(PODMAN5_SCRIPTS)' ./cmd/reconcile
 
 test-registry: deps helper ## run the examples of other formats once more, with real images of RECONCILE_TEST_REGISTRY
 	RECONCILE_TEST_REGISTRY=$${RECONCILE_TEST_REGISTRY:-docker.io/library} $(GOTEST) -count=1 -run '^TestScriptRegistry$$' ./cmd/reconcile
