@@ -186,6 +186,7 @@ func (l *lab) start(binary string) (err error) {
 		return err
 	}
 	l.cmd = exec.Command(binary, "system", "service", "--time=0", l.socket)
+	l.cmd.Dir = l.dir // what monitors write where they are goes with it
 	l.cmd.Stdout, l.cmd.Stderr = l.log, l.log
 	if err := l.cmd.Start(); err != nil {
 		return err
