@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -55,63 +56,75 @@ func imageRefs(d plan.Desired) []string {
 	return slices.Sorted(maps.Keys(refs))
 }
 
-// images finds out what every image reference of d stands for now.
+// images finds out what every image reference of d stands for now, and which
+// derived images the workspace has. Only those are asked for: a list of all
+// images costs the service more than a millisecond for each of them.
 func (o *observation) images(ctx context.Context) error {
 	refs := imageRefs(o.d)
-	o.imageFacts = make(map[string]plan.Fact, len(refs))
 	var (
 		group sync.WaitGroup
-		local imageIndex
-		err   error
-		asked = make([]lookup, len(refs))
+		facts = make([]plan.Fact, len(refs))
+		errs  = make([]error, len(refs)+1)
 		slots = make(chan struct{}, parallelLookups)
 	)
-	group.Go(func() { local, o.imageList, err = o.r.localImages(ctx) })
+	group.Go(func() { o.derivedList, errs[len(refs)] = o.r.derivedImages(ctx, o.d.Workspace) })
 	for i, ref := range refs {
-		named, e := parseImage(ref)
-		if e != nil || !named.remote() {
-			continue
-		}
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			asked[i] = o.r.lookUp(ctx, named)
+			facts[i], errs[i] = o.r.imageFact(ctx, ref)
 		})
 	}
 	group.Wait()
+	o.imageFacts = make(map[string]plan.Fact, len(refs))
 	for i, ref := range refs {
-		o.imageFacts[ref] = imageFact(ref, local, err, asked[i])
+		o.imageFacts[ref] = facts[i]
 	}
 	o.r.mu.Lock()
 	maps.Copy(o.r.refs, o.imageFacts)
 	o.r.mu.Unlock()
-	return err
+	return firstOf(errs)
 }
 
-// imageFact combines what this host and the registry say about a reference.
-func imageFact(ref string, local imageIndex, localErr error, asked lookup) plan.Fact {
+// firstOf is the first error: a service that does not answer says so to each of
+// many questions.
+func firstOf(errs []error) error {
+	i := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if i < 0 {
+		return nil
+	}
+	return errs[i]
+}
+
+// imageFact combines what this host and the registry say about a reference. An
+// error is one of this host.
+func (r *Runtime) imageFact(ctx context.Context, ref string) (plan.Fact, error) {
 	named, err := parseImage(ref)
 	if err != nil {
-		return plan.Fact{State: plan.FactMissing, Detail: err.Error()}
+		return plan.Fact{State: plan.FactMissing, Detail: err.Error()}, nil
 	}
-	here, found := local.byName[named.name]
+	here, hereErr := r.localImage(ctx, named.name)
 	switch {
-	case named.local && localErr != nil:
-		return plan.Fact{State: plan.FactUnknown, Detail: localErr.Error()}
-	case named.local && !found:
-		return plan.Fact{State: plan.FactMissing, Detail: fmt.Sprintf("no image %s on this host; build it first", ref)}
+	case named.local && hereErr != nil:
+		return plan.Fact{State: plan.FactUnknown, Detail: hereErr.Error()}, hereErr
+	case named.local && here == nil:
+		return plan.Fact{State: plan.FactMissing, Detail: fmt.Sprintf("no image %s on this host; build it first", ref)}, nil
 	case named.local:
-		return plan.Fact{State: plan.FactKnown, Value: imageID(here.ID), Local: true}
+		return plan.Fact{State: plan.FactKnown, Value: imageID(here.ID), Local: true}, nil
 	case named.digest != "":
-		return plan.Fact{State: plan.FactKnown, Value: named.digest, Local: local.has(named, named.digest)}
-	case asked.err == nil:
-		return plan.Fact{State: plan.FactKnown, Value: asked.digest, Local: local.has(named, asked.digest)}
-	case found:
-		return plan.Fact{State: plan.FactUnknown, Value: local.digestOf(named, here), Detail: asked.err.Error(), Local: true}
-	case asked.refused && localErr == nil:
-		return plan.Fact{State: plan.FactMissing, Detail: asked.err.Error()}
+		return plan.Fact{State: plan.FactKnown, Value: named.digest, Local: here != nil}, hereErr
 	}
-	return plan.Fact{State: plan.FactUnknown, Detail: asked.err.Error()}
+	asked := r.lookUp(ctx, named)
+	switch {
+	case asked.err == nil:
+		held, err := r.holds(ctx, named, asked.digest, here)
+		return plan.Fact{State: plan.FactKnown, Value: asked.digest, Local: held}, cmp.Or(hereErr, err)
+	case here != nil:
+		return plan.Fact{State: plan.FactUnknown, Value: digestOf(named, here), Detail: asked.err.Error(), Local: true}, nil
+	case asked.refused && hereErr == nil:
+		return plan.Fact{State: plan.FactMissing, Detail: asked.err.Error()}, nil
+	}
+	return plan.Fact{State: plan.FactUnknown, Detail: asked.err.Error()}, hereErr
 }
 
 // imageName is a parsed image reference.
@@ -148,66 +161,82 @@ func parseImage(ref string) (imageName, error) {
 	return n, nil
 }
 
-// imageIndex is the host's images by what they are called.
-type imageIndex struct {
-	byName map[string]*types.ImageSummary // repo:tag and repo@digest
-}
-
 const (
-	// listTries is how often images are listed, listPause apart, while one of them
-	// goes each time.
-	listTries = 20
-	listPause = 50 * time.Millisecond
-	// listTimeout bounds one list: a service that is about to commit and remove
-	// images may never answer, and answers the next one.
-	listTimeout = 30 * time.Second
+	// imageTries is how often images are asked for, imagePause apart, while one of
+	// them goes each time.
+	imageTries = 20
+	imagePause = 50 * time.Millisecond
+	// imageTimeout bounds one question: a service that is about to commit and
+	// remove images may never answer, and answers the next one.
+	imageTimeout = 30 * time.Second
 )
 
-// listImages lists the images of this host. One that somebody removes meanwhile
-// fails the whole list, which is then made again.
-func listImages(ctx context.Context) ([]*types.ImageSummary, error) {
+// askImages asks the service about images. One that somebody removes meanwhile
+// fails the question, which is then asked again.
+func askImages[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	for try := 1; ; try++ {
-		once, cancel := context.WithTimeout(ctx, listTimeout)
-		list, err := images.List(once, nil)
+		once, cancel := context.WithTimeout(ctx, imageTimeout)
+		got, err := ask(once)
 		late := err != nil && once.Err() != nil
 		cancel()
-		went := says(err, "retrieving label for image", "checking if image", "locating item named", "image not known", "you may need to remove the image")
-		if !late && !went || try == listTries || !pause(ctx, listPause) {
-			return list, err
+		went := code(err) != http.StatusNotFound &&
+			says(err, "retrieving label for image", "checking if image", "locating item named", "image not known", "you may need to remove the image")
+		if !late && !went || try == imageTries || !pause(ctx, imagePause) {
+			return got, err
 		}
 	}
 }
 
-func (r *Runtime) localImages(ctx context.Context) (imageIndex, []*types.ImageSummary, error) {
-	list, err := listImages(ctx)
+// localImage is the image of this host with a full name; nil when there is none.
+func (r *Runtime) localImage(ctx context.Context, name string) (*types.ImageInspectReport, error) {
+	img, err := askImages(ctx, func(ctx context.Context) (*types.ImageInspectReport, error) {
+		return images.GetImage(ctx, name, nil)
+	})
+	if notFound(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return imageIndex{}, nil, r.explain("list images", err)
+		return nil, r.explain("inspect image "+name, err)
 	}
-	x := imageIndex{byName: make(map[string]*types.ImageSummary, 2*len(list))}
-	for _, img := range list {
-		for _, name := range slices.Concat(img.RepoTags, img.RepoDigests) {
-			x.byName[name] = img
-		}
-	}
-	return x, list, nil
+	return img, nil
 }
 
-// has reports whether the very manifest is here. Digests are per repository:
-// the same layers under another name may have another manifest.
-func (x imageIndex) has(n imageName, digest string) bool {
-	_, ok := x.byName[n.repo+"@"+digest]
-	return ok
+// derivedImages lists the images under the names of derived images of the
+// workspace.
+func (r *Runtime) derivedImages(ctx context.Context, workspace string) ([]*types.ImageSummary, error) {
+	opt := new(images.ListOptions).WithAll(true).
+		WithFilters(map[string][]string{"reference": {derivedPrefix + workspace + "/*"}})
+	list, err := askImages(ctx, func(ctx context.Context) ([]*types.ImageSummary, error) {
+		return images.List(ctx, opt)
+	})
+	if err != nil {
+		return nil, r.explain("list images", err)
+	}
+	return list, nil
+}
+
+// holds reports whether the very manifest is on this host, which may have the
+// name for another one. Digests are per repository: the same layers under
+// another name may have another manifest.
+func (r *Runtime) holds(ctx context.Context, n imageName, digest string, here *types.ImageInspectReport) (bool, error) {
+	name := n.repo + "@" + digest
+	if here != nil && slices.Contains(here.RepoDigests, name) {
+		return true, nil
+	}
+	img, err := r.localImage(ctx, name)
+	return img != nil, err
 }
 
 // digestOf is the manifest digest under which the repository knows an image.
-func (x imageIndex) digestOf(n imageName, img *types.ImageSummary) string {
-	if x.has(n, img.Digest) {
-		return img.Digest
+func digestOf(n imageName, img *types.ImageInspectReport) string {
+	digest := img.Digest.String()
+	if slices.Contains(img.RepoDigests, n.repo+"@"+digest) {
+		return digest
 	}
 	for _, d := range img.RepoDigests {
 		if repo, digest, ok := strings.Cut(d, "@"); ok && repo == n.repo {
 			return digest
 		}
 	}
-	return img.Digest
+	return digest
 }

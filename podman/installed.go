@@ -87,7 +87,7 @@ func (o *observation) installed(ctx context.Context) error {
 	}
 	var errs []error
 	current := map[string]string{} // need and generation → image ID
-	for _, s := range o.imageList {
+	for _, s := range o.derivedList {
 		obj, ok := o.derived(s)
 		if !ok {
 			continue

@@ -95,7 +95,7 @@ type observation struct {
 	channels    map[string]string     // of probed containers by handle
 	awaited     []string              // the outcomes of runs that go on
 	imageFacts  map[string]plan.Fact  // by reference
-	imageList   []*types.ImageSummary // all that are on the host
+	derivedList []*types.ImageSummary // under names of derived images
 	secretInfos heldSecrets
 	secretErr   error
 }
