@@ -98,7 +98,7 @@ func TestExamples(t *testing.T) {
 // awaitTasks waits until all Tasks that status tells of have run, and well.
 func awaitTasks(t *testing.T, status func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		var s struct {
 			Status []struct{ ID, Phase, Reason string }
 		}

@@ -37,7 +37,8 @@ import (
 )
 
 // patience bounds what a test waits for, so that it fails rather than hangs.
-const patience = time.Minute
+// Hosts may be slow.
+const patience = 2 * time.Minute
 
 // watching is a daemon in a process of its own.
 type watching struct {

@@ -38,7 +38,7 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	re := regexp.MustCompile("(?m)" + strings.Join(args[3:], ""))
 	var got string
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		code, body, err := askListener(ts.MkAbs(args[2]), method, args[1], header, data)
 		got = fmt.Sprintf("%d %v\n%s", code, err, body)
 		if fmt.Sprint(code) == args[0] && re.MatchString(body) {

@@ -275,7 +275,7 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	re, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for pause := 50 * time.Millisecond; ; pause = min(pause*3/2, 500*time.Millisecond) { // other scripts need the processor
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && re.MatchString(ts.ReadFile("stdout")+ts.ReadFile("stderr")) {

@@ -95,7 +95,7 @@ func (p *pty) screen() string {
 func (p *pty) await(t *testing.T, re string) {
 	t.Helper()
 	r := regexp.MustCompile(re)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		p.mu.Lock()
 		text := p.shown.String()
 		if at := r.FindStringIndex(text); at != nil {
@@ -150,7 +150,7 @@ func ends(t *testing.T, cmd *exec.Cmd) int {
 	select {
 	case <-done:
 		return cmd.ProcessState.ExitCode()
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		_ = cmd.Process.Signal(syscall.SIGABRT)
 		<-done
 		t.Fatal("it does not end")
@@ -195,7 +195,7 @@ func TestTerminal(t *testing.T) {
 	}
 	appears := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(inside(), what); time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); !strings.Contains(inside(), what); time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s never runs:\n%s", what, inside())
 			}
@@ -203,7 +203,7 @@ func TestTerminal(t *testing.T) {
 	}
 	vanishes := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); strings.Contains(inside(), what); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); strings.Contains(inside(), what); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s still runs:\n%s", what, inside())
 			}
@@ -299,7 +299,7 @@ func TestTerminal(t *testing.T) {
 		raw := p.state(t)
 		awaitState := func(want term.State, what string) {
 			t.Helper()
-			for deadline := time.Now().Add(20 * time.Second); p.state(t) != want; time.Sleep(10 * time.Millisecond) {
+			for deadline := time.Now().Add(patience); p.state(t) != want; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatalf("the terminal is never %s", what)
 				}

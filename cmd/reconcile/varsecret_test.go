@@ -42,7 +42,7 @@ func TestSecretAtTerminal(t *testing.T) {
 				if err := cmd.Process.Signal(tt.signal); err != nil {
 					t.Fatal(err)
 				}
-				for deadline := time.Now().Add(20 * time.Second); p.state(t) != before; time.Sleep(10 * time.Millisecond) {
+				for deadline := time.Now().Add(patience); p.state(t) != before; time.Sleep(10 * time.Millisecond) {
 					if time.Now().After(deadline) {
 						t.Fatal("the terminal stays raw")
 					}
