@@ -188,6 +188,23 @@ func (v *view) authorize(d *decision) {
 	}
 }
 
+// authorizeNew sets what the run or the revision that d makes lets an agent do that
+// the one before it could not, and withholds it, alone of all that d does, when part
+// of that has to be approved and is not.
+func (v *view) authorizeNew(d *decision, withhold func(*decision, *hold)) {
+	d.grants = v.grants(d.res, v.newPowers(d))
+	if !v.approvals.Required && !v.opts.RequireApproval {
+		return
+	}
+	if d.holdUnapproved(); d.hold == nil {
+		return
+	}
+	h, grants := d.hold, d.grants
+	d.hold = nil
+	withhold(d, h)
+	d.grants = grants
+}
+
 func (d *decision) holdUnapproved() {
 	h := &hold{policy: true}
 	for _, g := range d.grants {

@@ -80,8 +80,8 @@ func (v *view) convergeRevisions(d *decision, all decisions) {
 	v.wishSettings(d)
 	if h := v.vetoRevision(d, all); h != nil {
 		v.withholdRevision(d, h)
-	} else {
-		v.authorizeRevision(d)
+	} else if d.revision.record != nil {
+		v.authorizeNew(d, v.withholdRevision)
 	}
 	v.tidyRevisions(d)
 	if d.idle = v.stopWished(d.res); d.idle && d.hold == nil {

@@ -34,25 +34,6 @@ func (v *view) vetoRevision(d *decision, all decisions) *hold {
 	return v.backedOff(d.id, d.digest, d.origin)
 }
 
-// authorizeRevision sets what the revision lets an agent do that the one before it
-// could not, and holds it back when part of that has to be approved and is not.
-func (v *view) authorizeRevision(d *decision) {
-	if d.revision.record == nil {
-		return
-	}
-	d.grants = v.grants(d.res, v.newPowers(d))
-	if !v.approvals.Required && !v.opts.RequireApproval {
-		return
-	}
-	if d.holdUnapproved(); d.hold == nil {
-		return
-	}
-	h, grants := d.hold, d.grants
-	d.hold = nil
-	v.withholdRevision(d, h)
-	d.grants = grants
-}
-
 // withholdRevision takes back what has to be prepared, and says why. How an agent
 // that takes requests is given work changes all the same, unless that is what
 // failed.

@@ -221,7 +221,7 @@ func (v *view) prepareLaunch(d *decision, l *launch, all decisions) {
 		v.endDue(d, l, FailedImage, Reason{CodeImageMissing, text, d.origin})
 		return
 	}
-	v.authorizeRun(d)
+	v.authorizeNew(d, (*decision).withhold)
 }
 
 // endDue has a run recorded as failed that is due and was never started.

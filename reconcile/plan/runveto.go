@@ -74,22 +74,6 @@ func (v *view) rerunSince(d *decision) bool {
 	})
 }
 
-// authorizeRun sets what the run lets an agent do that the one before it could
-// not, and holds it back when part of that has to be approved and is not.
-func (v *view) authorizeRun(d *decision) {
-	d.grants = v.grants(d.res, v.newPowers(d))
-	if !v.approvals.Required && !v.opts.RequireApproval {
-		return
-	}
-	if d.holdUnapproved(); d.hold == nil {
-		return
-	}
-	h, grants := d.hold, d.grants
-	d.hold = nil
-	d.withhold(h)
-	d.grants = grants
-}
-
 // outcome says how a run ended, as the end of "it …".
 func (s RunState) outcome() string {
 	switch {
