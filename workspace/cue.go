@@ -52,7 +52,7 @@ func (t *Tree) loadCUE(ctx context.Context) ([]schema.EvalObject, error) {
 		}
 		doc, ds := schema.DecodeNode(o.Node, schema.Options{Kind: o.Kind, Cache: t.opt.Cache, Unified: t.policyCUE})
 		t.report.add(ds...)
-		t.setWorkspace(doc)
+		t.setWorkspace(doc, ds)
 		return true
 	})
 	t.cueProblems = res.Diagnostics

@@ -98,6 +98,7 @@ type Tree struct {
 	file      *schema.Workspace // zero without a workspace file
 	fileDoc   *schema.Document  // nil without a workspace file that can be read
 	fileSeen  bool              // there is one, whatever is in it
+	fileSound bool              // all that is in it could be read
 	lock      *schema.Lock      // nil without a lock file
 	policy    rules
 	policyCUE bool
@@ -240,16 +241,17 @@ func (t *Tree) loadWorkspaceFile() {
 		t.report.fail(f.Documents[1].Pos, "two workspace documents", "", "the file already holds one at %s", f.Documents[0].Pos)
 	}
 	if len(f.Documents) > 0 {
-		t.setWorkspace(f.Documents[0])
+		t.setWorkspace(f.Documents[0], ds)
 	}
 }
 
-func (t *Tree) setWorkspace(doc schema.Document) {
+// setWorkspace takes the document of the workspace file, of which ds was said.
+func (t *Tree) setWorkspace(doc schema.Document, ds schema.Diagnostics) {
 	ws, ok := doc.Object.(*schema.Workspace)
 	if !ok {
 		return
 	}
-	t.file, t.fileDoc = ws, &doc
+	t.file, t.fileDoc, t.fileSound = ws, &doc, !ds.HasErrors()
 }
 
 // settleName works out the name and the profile, which the workspace file may

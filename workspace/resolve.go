@@ -21,8 +21,11 @@ type Result struct {
 	// Fatal: Load or Resolve found errors that stop the whole pass. Desired is
 	// then incomplete and must not be acted on.
 	Fatal bool
-	// NameUnknown: the workspace file is there but cannot be read, so that
-	// Desired.Workspace is a guess.
+	// NameGuessed: no workspace file says the name, and Desired.Workspace is that of
+	// the folder.
+	NameGuessed bool
+	// NameUnknown: it is guessed, and the workspace file cannot be read, which may say
+	// another.
 	NameUnknown bool
 	// NeedsCheckout: an instance mounts something below Options.Dir, which must
 	// be there before anything is started.
@@ -107,9 +110,10 @@ func (t *Tree) Resolve() Result {
 	if t.lookAgain {
 		again = lookAgain
 	}
+	guessed := t.opt.Name == "" && !t.file.Name.IsSet()
 	return Result{
 		Desired: d, LookAgain: again, Graph: t.graph(r.resources), Diagnostics: r.report.diagnostics(),
-		NameUnknown:   t.opt.Name == "" && t.fileSeen && !t.file.Name.IsSet(),
+		NameGuessed: guessed, NameUnknown: guessed && t.fileSeen && !t.fileSound,
 		NeedsCheckout: r.mountsOwnFiles(), Images: r.images, UnusedLock: r.unusedLock,
 		Enable: t.file.Enable, Vars: r.variables(), Exposed: r.exposures(), Repos: t.places(), TaskFiles: r.objects.files,
 		Fatal: t.report.fatal() || r.report.fatal(), Ignored: slices.SortedStableFunc(slices.Values(t.ignored), func(a, b schema.Ignored) int { return a.Pos.Compare(b.Pos) }),

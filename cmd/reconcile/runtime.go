@@ -87,10 +87,9 @@ func (a *app) loadToLook(ctx context.Context) (source, *reconcile.Archive, error
 // broken would make everything look as if it were somebody else's. A name that
 // was never used here may be a new one of what runs.
 func (a *app) settle(ctx context.Context, src source) (source, error) {
-	guessed := src.NameUnknown || src.Desired.NoFile
 	_, err := os.Stat(a.workspaceDir(src.name))
-	if known := err == nil; guessed || !known {
-		if src, err = a.findName(ctx, src, guessed); err != nil {
+	if known := err == nil; src.NameGuessed || !known {
+		if src, err = a.findName(ctx, src, src.NameGuessed); err != nil {
 			return source{}, err
 		}
 	}
