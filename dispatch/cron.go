@@ -160,7 +160,7 @@ func (d *Dispatcher) runSlot(st *agentState, a plan.Agent, state CronState) {
 	}
 	var w collector
 	// Nothing in it can be wrong.
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, AgentsRoot+namespaceOf(a.ID)+"/"+a.ID.Name, bytes.NewReader(input))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, AgentsRoot+a.ID.NamespacedName(), bytes.NewReader(input))
 	if err == nil {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set(TriggerHeader, TriggerCron)

@@ -182,7 +182,7 @@ func (d *Dispatcher) SetKnown(agents []plan.Agent) { d.set(agents, true) }
 func (d *Dispatcher) set(agents []plan.Agent, partly bool) {
 	fresh := map[plan.ID]*agentState{}
 	for _, a := range agents {
-		a.ID = canonical(a.ID)
+		a.ID = a.ID.Canonical()
 		st := &agentState{agent: a, kind: kindOf(a), present: true, inUse: map[string]int{}, pool: newPool()}
 		if !d.has(a.ID) {
 			d.recall(st)
@@ -268,7 +268,7 @@ var (
 func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *rejection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	st := d.agents[canonical(id)]
+	st := d.agents[id.Canonical()]
 	unready := func(reason string) (*execution, *rejection) {
 		return nil, &rejection{http.StatusServiceUnavailable, CodeNotReady, reason}
 	}
@@ -278,9 +278,9 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 	case !d.known || !d.opened:
 		return unready("it is not known yet which agents there are")
 	case (st == nil || !st.present) && d.partly:
-		return unready("whether there is a TaskAgent " + namespaceOf(id) + "/" + id.Name + " is not known: the workspace cannot be read")
+		return unready("whether there is a TaskAgent " + id.NamespacedName() + " is not known: the workspace cannot be read")
 	case st == nil || !st.present:
-		return nil, &rejection{http.StatusNotFound, CodeAgent, "there is no TaskAgent " + namespaceOf(id) + "/" + id.Name}
+		return nil, &rejection{http.StatusNotFound, CodeAgent, "there is no TaskAgent " + id.NamespacedName()}
 	case st.agent.Stopped:
 		return unready(id.Name + " is stopped")
 	case st.agent.Revision.Number == 0:

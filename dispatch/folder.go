@@ -52,7 +52,7 @@ func (f *Folder) Begin(e Execution) (Entry, error) {
 	f.mu.Lock()
 	list, err := f.read(e.Agent)
 	if err == nil {
-		f.agents[canonical(e.Agent)] = append(list, e)
+		f.agents[e.Agent.Canonical()] = append(list, e)
 	}
 	f.mu.Unlock()
 	if err != nil {
@@ -71,7 +71,7 @@ func (f *Folder) Begin(e Execution) (Entry, error) {
 func (f *Folder) update(agent plan.ID, change func([]Execution) []Execution) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.agents[canonical(agent)] = change(f.agents[canonical(agent)])
+	f.agents[agent.Canonical()] = change(f.agents[agent.Canonical()])
 }
 
 // folderEntry is an execution in its folder.
@@ -158,7 +158,7 @@ func folderKey(name string) bool {
 // read returns the executions of an agent. What was going on when they are read
 // first is lost.
 func (f *Folder) read(agent plan.ID) ([]Execution, error) {
-	agent = canonical(agent)
+	agent = agent.Canonical()
 	if list, ok := f.agents[agent]; ok {
 		return list, nil
 	}

@@ -23,7 +23,7 @@ func Look(dir string) Kept { return Kept{dir} }
 
 // Dir is [Folder.Dir].
 func (k Kept) Dir(agent plan.ID) string {
-	return filepath.Join(k.dir, namespaceOf(agent), agent.Name)
+	return filepath.Join(k.dir, agent.NamespacedName())
 }
 
 // Agents are those of which something is kept, sorted.
@@ -40,7 +40,7 @@ func (k Kept) Agents() ([]plan.ID, error) {
 		}
 		for _, name := range names {
 			if isName(namespace) && isName(name) {
-				out = append(out, canonical(plan.ID{Kind: plan.TaskAgent, Namespace: namespace, Name: name}))
+				out = append(out, plan.ID{Kind: plan.TaskAgent, Namespace: namespace, Name: name}.Canonical())
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func (k Kept) Execution(agent plan.ID, key string) (Execution, bool) {
 	if !folderKey(key) || readFile(filepath.Join(k.Dir(agent), key, executionFile), &e) != nil || e.Key != key {
 		return Execution{}, false
 	}
-	e.Agent = canonical(agent)
+	e.Agent = agent.Canonical()
 	return e, true
 }
 

@@ -61,7 +61,7 @@ func (e *execution) explain(w http.ResponseWriter, r *reply) {
 func (e *execution) problem(r *reply) problem {
 	return problem{
 		Code: r.code, Error: e.agent.ID.Name + ": " + r.reason,
-		Agent: namespaceOf(e.agent.ID) + "/" + e.agent.ID.Name, Execution: e.info.ID,
+		Agent: e.agent.ID.NamespacedName(), Execution: e.info.ID,
 	}
 }
 

@@ -70,26 +70,11 @@ func agentID(namespace, name, where string) (plan.ID, error) {
 	if !isName(namespace) || !isName(name) {
 		return plan.ID{}, fmt.Errorf("%s: want NAMESPACE/NAME, in lower-case letters, digits, dots and dashes", where)
 	}
-	return canonical(plan.ID{Kind: plan.TaskAgent, Namespace: namespace, Name: name}), nil
+	return plan.ID{Kind: plan.TaskAgent, Namespace: namespace, Name: name}.Canonical(), nil
 }
 
 func isName(s string) bool {
 	return s != "" && len(s) <= 253 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
-}
-
-// canonical returns the one spelling of an ID, fit for a map key.
-func canonical(id plan.ID) plan.ID {
-	if id.Namespace == plan.DefaultNamespace {
-		id.Namespace = ""
-	}
-	return id
-}
-
-func namespaceOf(id plan.ID) string {
-	if id.Namespace == "" {
-		return plan.DefaultNamespace
-	}
-	return id.Namespace
 }
 
 // executionID is the id of the execution of a request.
@@ -131,7 +116,7 @@ func newKey() string {
 func eventOf(req *http.Request, id plan.ID, execution, revision string) (*event, []string, error) {
 	e := &event{
 		id:          execution,
-		source:      "clrk://" + namespaceOf(id) + "/" + id.Name,
+		source:      "clrk://" + id.NamespacedName(),
 		kind:        typeInvoke,
 		subject:     req.Header.Get(TriggerHeader),
 		contentType: req.Header.Get("Content-Type"),

@@ -123,7 +123,7 @@ func (r *rejection) write(w http.ResponseWriter, id plan.ID) {
 	}
 	p := problem{Code: r.code, Error: r.reason}
 	if id.Name != "" {
-		p.Agent = namespaceOf(id) + "/" + id.Name
+		p.Agent = id.NamespacedName()
 	}
 	if r.status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // the rest of the body is not read

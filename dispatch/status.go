@@ -25,7 +25,7 @@ type AgentStatus struct {
 func (d *Dispatcher) Status(id plan.ID) (AgentStatus, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	st := d.agents[canonical(id)]
+	st := d.agents[id.Canonical()]
 	if st == nil || !st.present {
 		return AgentStatus{}, false
 	}

@@ -57,11 +57,7 @@ func (m mounted) what() string {
 
 // refID is the identity of an object that is referred to.
 func refID(kind schema.Kind, namespace, name string) plan.ID {
-	id := plan.ID{Kind: plan.Kind(kind), Name: name}
-	if namespace != plan.DefaultNamespace {
-		id.Namespace = namespace
-	}
-	return id
+	return plan.ID{Kind: plan.Kind(kind), Namespace: namespace, Name: name}.Canonical()
 }
 
 // contexts resolves entries of contexts. Namespace is that of the Task.
@@ -113,7 +109,7 @@ func (r *resolver) context(name schema.Str, namespace string) *content {
 // noSuch blocks whatever refers to an object that is not there, until it is. Hint
 // is for whoever wrote nothing like any name; "" = none.
 func (r *resolver) noSuch(name schema.Str, id plan.ID, hint string) plan.Reason {
-	namespace := cmp.Or(id.Namespace, plan.DefaultNamespace)
+	namespace := id.FullNamespace()
 	if !schema.IsName(id.Name) || !schema.IsName(namespace) { // reported with its document
 		return plan.Reason{Code: plan.CodeInvalid, Text: fmt.Sprintf("%q cannot name a %s", id.Name, id.Kind), Origin: name.Pos.String()}
 	}
@@ -122,10 +118,10 @@ func (r *resolver) noSuch(name schema.Str, id plan.ID, hint string) plan.Reason 
 	for _, other := range r.objects.order {
 		switch {
 		case other.Kind != id.Kind:
-		case cmp.Or(other.Namespace, plan.DefaultNamespace) == namespace:
+		case other.FullNamespace() == namespace:
 			names = append(names, other.Name)
 		case other.Name == id.Name && elsewhere == "":
-			elsewhere = "there is one in the namespace " + cmp.Or(other.Namespace, plan.DefaultNamespace)
+			elsewhere = "there is one in the namespace " + other.FullNamespace()
 		}
 	}
 	slices.Sort(names)

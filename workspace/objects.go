@@ -202,8 +202,8 @@ func what(id plan.ID) string {
 	if id.Kind == plan.Manifest {
 		kind = "the agent"
 	}
-	if id.Namespace != "" && id.Namespace != plan.DefaultNamespace {
-		return fmt.Sprintf("%s %s/%s", kind, id.Namespace, id.Name)
+	if id.Canonical().Namespace != "" {
+		return kind + " " + id.NamespacedName()
 	}
 	return kind + " " + id.Name
 }

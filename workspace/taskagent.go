@@ -78,7 +78,7 @@ func (r *resolver) state(res *plan.Resource, c *plan.ContainerSpec, s schema.Sta
 // stateVolume is the name of the volume of a TaskAgent. No name has a dot.
 func (r *resolver) stateVolume(id plan.ID) string {
 	name := r.tree.name + "-state-"
-	if id.Namespace != "" && id.Namespace != plan.DefaultNamespace {
+	if id.Canonical().Namespace != "" {
 		name += id.Namespace + "."
 	}
 	return name + id.Name

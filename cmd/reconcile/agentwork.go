@@ -57,7 +57,7 @@ func (l *agentLook) work(ctx context.Context, id plan.ID) *dispatch.AgentStatus 
 
 // ask asks the daemon. False: it does not know the agent, or cannot be understood.
 func (l *agentLook) ask(ctx context.Context, id plan.ID) (*dispatch.AgentStatus, bool) {
-	b, err := l.daemon.Executions(ctx, namespaceOf(id)+"/"+id.Name)
+	b, err := l.daemon.Executions(ctx, id.NamespacedName())
 	st := new(dispatch.AgentStatus)
 	if err == nil {
 		err = json.Unmarshal(b, st)
@@ -113,12 +113,4 @@ func lostUnlessHeld(e dispatch.Execution, holder reconcile.Holder, held bool) di
 		e.Outcome, e.Reason = dispatch.Lost, "the daemon was killed while it ran"
 	}
 	return e
-}
-
-// namespaceOf is the namespace of an ID in full.
-func namespaceOf(id plan.ID) string {
-	if id.Namespace == "" {
-		return plan.DefaultNamespace
-	}
-	return id.Namespace
 }

@@ -70,10 +70,7 @@ func (*approving) idOf(name string) plan.ID {
 	if err != nil {
 		return plan.ID{}
 	}
-	if id.Namespace == plan.DefaultNamespace {
-		id.Namespace = ""
-	}
-	return id
+	return id.Canonical()
 }
 
 func texts(list []schema.Str) []string {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -41,7 +40,7 @@ func (inv invocation) request(ctx context.Context, agent plan.ID, stdin io.Reade
 
 // target is the URL of the agent. Its host is whoever answers.
 func (inv invocation) target(agent plan.ID) (string, error) {
-	base := dispatch.AgentsRoot + cmp.Or(agent.Namespace, plan.DefaultNamespace) + "/" + agent.Name
+	base := dispatch.AgentsRoot + agent.NamespacedName()
 	if inv.path == "" {
 		return "http://agent" + base, nil
 	}

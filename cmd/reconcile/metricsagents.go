@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reconcile/dispatch"
-	"reconcile/reconcile/plan"
 )
 
 // agentLoad is what goes on with a TaskAgent.
@@ -21,24 +20,15 @@ func (t *taskAgents) loads() []agentLoad {
 	d := t.dispatcher.Load()
 	for _, id := range t.list() {
 		if st, ok := d.Status(id); ok {
-			out = append(out, agentLoad{agentLabel(id), st.InFlight, st.Slots.Ready, st.Slots.Want, st.Cron.Skipped})
+			out = append(out, agentLoad{id.NamespacedName(), st.InFlight, st.Slots.Ready, st.Slots.Want, st.Cron.Skipped})
 		}
 	}
 	return out
 }
 
-// agentLabel names an agent in metrics as requests do: NAMESPACE/NAME.
-func agentLabel(id plan.ID) string {
-	namespace := id.Namespace
-	if namespace == "" {
-		namespace = plan.DefaultNamespace
-	}
-	return namespace + "/" + id.Name
-}
-
 // executed counts an execution.
 func (m *metrics) executed(e dispatch.Execution) {
-	label := agentLabel(e.Agent)
+	label := e.Agent.NamespacedName()
 	m.executions.WithLabelValues(label, string(e.Outcome)).Inc()
 	m.executing.WithLabelValues(label).Observe(e.Ended.Sub(e.Accepted).Seconds())
 }

@@ -45,10 +45,7 @@ func findID(name string, ids []plan.ID) (plan.ID, error) {
 
 // names reports whether the text names the id.
 func names(id plan.ID, text string) bool {
-	namespace := id.Namespace
-	if namespace == "" {
-		namespace = plan.DefaultNamespace
-	}
+	namespace := id.FullNamespace()
 	kinds := []string{strings.ToLower(string(id.Kind))}
 	if id.Kind == plan.Manifest {
 		kinds = append(kinds, "agent")

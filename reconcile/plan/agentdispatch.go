@@ -162,7 +162,7 @@ func Agents(d Desired, r Records) []Agent {
 		if res.ID.Kind != TaskAgent || d.Destroy {
 			continue
 		}
-		id := res.ID.canonical()
+		id := res.ID.Canonical()
 		a := Agent{ID: id, Dispatch: Dispatch{Name: res.Name}}
 		if res.Dispatch != nil {
 			a.Dispatch = *res.Dispatch
@@ -171,7 +171,7 @@ func Agents(d Desired, r Records) []Agent {
 	}
 	revisions, recorded := map[ID]Revision{}, map[ID]bool{}
 	for _, rec := range slices.Backward(r.Records) { // sorted, they have the newest revision first
-		id := rec.ID.canonical()
+		id := rec.ID.Canonical()
 		switch rec.Kind {
 		case RecordDispatch:
 			all[id], recorded[id] = Agent{ID: id, Dispatch: rec.Dispatch()}, true
@@ -185,7 +185,7 @@ func Agents(d Desired, r Records) []Agent {
 		}
 	}
 	for _, rec := range r.Records {
-		a, known := all[rec.ID.canonical()]
+		a, known := all[rec.ID.Canonical()]
 		if !known || rec.Kind != RecordWish {
 			continue
 		}

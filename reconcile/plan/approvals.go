@@ -25,7 +25,7 @@ func Approval(id ID, gs []Grant, at time.Time) Record {
 // sorted.
 func ApprovedHere(rs Records, id ID) []string {
 	for _, r := range rs.Records {
-		if r.Kind == RecordApprovals && r.ID.canonical() == id.canonical() {
+		if r.Kind == RecordApprovals && r.ID.Canonical() == id.Canonical() {
 			return slices.Sorted(maps.Keys(r.Data))
 		}
 	}
@@ -38,7 +38,7 @@ func FormerApprovers(rs Records) []ID {
 	ids := map[ID]bool{}
 	for _, r := range rs.Records {
 		if r.Kind == RecordApprover && r.Data[approverHeld] == "true" {
-			ids[r.ID.canonical()] = true
+			ids[r.ID.Canonical()] = true
 		}
 	}
 	return sortedIDs(maps.Keys(ids))

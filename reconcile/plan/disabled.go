@@ -19,7 +19,7 @@ func Disabled(id ID, gone bool, at time.Time) Record {
 // DisabledHere reports whether somebody has disabled id and not enabled it again.
 func DisabledHere(rs Records, id ID) bool {
 	for _, r := range rs.Records {
-		if r.Kind == RecordDisabled && r.ID.canonical() == id.canonical() {
+		if r.Kind == RecordDisabled && r.ID.Canonical() == id.Canonical() {
 			return r.Data[disabledKey] == "true"
 		}
 	}

@@ -146,15 +146,15 @@ func (v *view) indexAuthority() {
 func canonicalApprovals(a Approvals) Approvals {
 	keys := make(map[ID][]string, len(a.Keys))
 	for id, list := range a.Keys {
-		keys[id.canonical()] = append(keys[id.canonical()], list...)
+		keys[id.Canonical()] = append(keys[id.Canonical()], list...)
 	}
 	a.Keys = keys
 	hooks, texts := make(map[ID]string, len(a.Hooks)), make(map[ID][]string, len(a.Texts))
 	for id, digest := range a.Hooks {
-		hooks[id.canonical()] = digest
+		hooks[id.Canonical()] = digest
 	}
 	for id, text := range a.Texts {
-		texts[id.canonical()] = text
+		texts[id.Canonical()] = text
 	}
 	a.Hooks, a.Texts = hooks, texts
 	return a

@@ -92,13 +92,21 @@ func (k Kind) Role() Role {
 	return RoleInstance
 }
 
-// canonical returns the one spelling of an ID, fit for a map key.
-func (id ID) canonical() ID {
+// Canonical returns the one spelling of an ID, fit for a map key: its namespace is
+// "" for the default one.
+func (id ID) Canonical() ID {
 	if id.Namespace == DefaultNamespace {
 		id.Namespace = ""
 	}
 	return id
 }
+
+// FullNamespace returns the namespace, the default one by its name.
+func (id ID) FullNamespace() string { return cmp.Or(id.Namespace, DefaultNamespace) }
+
+// NamespacedName returns NAMESPACE/NAME, the default namespace by its name: what
+// requests, metrics and folders call it by.
+func (id ID) NamespacedName() string { return id.FullNamespace() + "/" + id.Name }
 
 // Compare orders IDs by their text form.
 func (id ID) Compare(other ID) int { return cmp.Compare(id.String(), other.String()) }

@@ -15,7 +15,7 @@ func (r *Resource) makes() (of ID, ok bool) {
 		return ID{}, false
 	}
 	of, err := ParseID(r.Spec.Image.Of)
-	return of.canonical(), err == nil
+	return of.Canonical(), err == nil
 }
 
 // madeAgain reports whether d, an image, is not the one that o is made of, though
@@ -122,11 +122,11 @@ func (v *view) imageUsed(d *decision, image Object, all decisions) *hold {
 		return kept(fmt.Sprintf("the container %s, which is not ours, uses an image that was made for it", image.UsedBy))
 	}
 	for _, o := range v.observed.Objects {
-		on := all[o.ID.canonical()]
+		on := all[o.ID.Canonical()]
 		if !o.usesImage(image) || on != nil && on.acts() && on.dooms(o) {
 			continue
 		}
-		h := &hold{reasons: []Reason{{CodeBlockedBy, o.ID.canonical().String() + " stays and uses it", d.origin}}}
+		h := &hold{reasons: []Reason{{CodeBlockedBy, o.ID.Canonical().String() + " stays and uses it", d.origin}}}
 		if on != nil {
 			h.inherit(on)
 		} else {
@@ -148,12 +148,12 @@ func (o Object) usesImage(image Object) bool {
 	if o.Image != "" {
 		return bareID(o.Image) == bareID(image.Handle)
 	}
-	bound := o.Inputs[Input{InputNeed, image.ID.canonical().String()}.String()]
+	bound := o.Inputs[Input{InputNeed, image.ID.Canonical().String()}.String()]
 	return bound != "" && bound == Generation(image.Digest, image.Inputs)
 }
 
 func (d *decision) dooms(o Object) bool {
-	return slices.ContainsFunc(d.doomed, func(p Object) bool { return p.ID == o.ID.canonical() && p.Handle == o.Handle })
+	return slices.ContainsFunc(d.doomed, func(p Object) bool { return p.ID == o.ID.Canonical() && p.Handle == o.Handle })
 }
 
 // orderImages has images made once the hook on the host has run and the instance

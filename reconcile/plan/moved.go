@@ -50,7 +50,7 @@ func (m *mover) compareOf(id ID, what, was, is string) {
 
 func (m *mover) resource(id ID) *Resource {
 	for i := range m.d.Resources {
-		if m.d.Resources[i].ID.canonical() == id {
+		if m.d.Resources[i].ID.Canonical() == id {
 			return &m.d.Resources[i]
 		}
 	}
@@ -114,7 +114,7 @@ func (m *mover) compareObjects() {
 	was, is := map[key]Object{}, map[key]Object{}
 	var keys []key
 	add := func(in map[key]Object, o Object) {
-		o.ID = o.ID.canonical()
+		o.ID = o.ID.Canonical()
 		k := key{o.ID, o.Handle}
 		in[k] = o
 		keys = append(keys, k)
@@ -123,7 +123,7 @@ func (m *mover) compareObjects() {
 		add(was, o.object())
 	}
 	for _, o := range m.o.Objects {
-		if m.touched[o.ID.canonical()] {
+		if m.touched[o.ID.Canonical()] {
 			add(is, o)
 		}
 	}
@@ -163,8 +163,8 @@ func (m *mover) compareObject(id ID, a, b Object) {
 func (m *mover) compareHostHooks() {
 	is := map[ID]HostHook{}
 	for id, h := range m.o.HostHooks {
-		if m.touched[id.canonical()] {
-			is[id.canonical()] = h
+		if m.touched[id.Canonical()] {
+			is[id.Canonical()] = h
 		}
 	}
 	all := maps.Clone(m.saved.HostHooks)
@@ -256,7 +256,7 @@ func (m *mover) compareSteps() {
 	}
 	now := map[string]Step{}
 	for _, st := range m.p.Steps {
-		if m.touched[st.Target.canonical()] {
+		if m.touched[st.Target.Canonical()] {
 			now[st.ID] = st
 		}
 	}
@@ -265,19 +265,19 @@ func (m *mover) compareSteps() {
 		delete(now, was.ID)
 		switch {
 		case !ok:
-			m.compareOf(was.Target.canonical(), "step "+was.ID, "planned", m.whyNot(was.Target))
+			m.compareOf(was.Target.Canonical(), "step "+was.ID, "planned", m.whyNot(was.Target))
 		case !m.sameStep(Step(was), is):
-			m.compareOf(was.Target.canonical(), "step "+was.ID, "planned", "planned otherwise")
+			m.compareOf(was.Target.Canonical(), "step "+was.ID, "planned", "planned otherwise")
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
-		m.compareOf(now[id].Target.canonical(), "step "+id, "not planned", "planned: "+now[id].Reason.Text)
+		m.compareOf(now[id].Target.Canonical(), "step "+id, "not planned", "planned: "+now[id].Reason.Text)
 	}
 }
 
 func (m *mover) whyNot(id ID) string {
 	for _, c := range m.p.Held {
-		if c.ID.canonical() == id.canonical() && len(c.Reasons) > 0 {
+		if c.ID.Canonical() == id.Canonical() && len(c.Reasons) > 0 {
 			return "held: " + c.Reasons[0].Text
 		}
 	}
@@ -310,7 +310,7 @@ func (m *mover) sameStep(was, is Step) bool {
 	if len(was.Ports)+len(is.Ports) == 0 {
 		was.Ports, is.Ports = nil, nil
 	}
-	was.Target, is.Target = was.Target.canonical(), is.Target.canonical()
+	was.Target, is.Target = was.Target.Canonical(), is.Target.Canonical()
 	return reflect.DeepEqual(was, is)
 }
 
@@ -318,7 +318,7 @@ func sameRecord(a, b *Record) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ID.canonical() == b.ID.canonical() && a.Kind == b.Kind && a.Key == b.Key && a.Forget == b.Forget &&
+	return a.ID.Canonical() == b.ID.Canonical() && a.Kind == b.Kind && a.Key == b.Key && a.Forget == b.Forget &&
 		maps.Equal(a.withoutTimes(), b.withoutTimes())
 }
 

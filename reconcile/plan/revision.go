@@ -69,7 +69,7 @@ func (r Record) Revision() (Revision, bool) {
 	if n == 0 {
 		return Revision{}, false
 	}
-	rev := Revision{ID: r.ID.canonical(), Number: n, Digest: r.Data[revisionDigest], Ready: r.At}
+	rev := Revision{ID: r.ID.Canonical(), Number: n, Digest: r.Data[revisionDigest], Ready: r.At}
 	rev.Inputs, _ = parseInputs(r.Data[revisionInputs])
 	if err := json.Unmarshal([]byte(r.Data[revisionSpec]), &rev.Spec); err != nil {
 		rev.Spec = Spec{}
@@ -90,7 +90,7 @@ func (r Record) revisionNumber() int {
 func RevisionsOf(rs Records, id ID) []Revision {
 	var out []Revision
 	for _, r := range rs.Records {
-		if r.ID.canonical() != id.canonical() {
+		if r.ID.Canonical() != id.Canonical() {
 			continue
 		}
 		if rev, ok := r.Revision(); ok {

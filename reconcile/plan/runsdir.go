@@ -3,7 +3,6 @@
 package plan
 
 import (
-	"cmp"
 	"path"
 	"strings"
 )
@@ -14,5 +13,5 @@ import (
 // always in it, so that no such folder is that of a run of another.
 func RunsDir(stateDir, workspace string, id ID) string {
 	kind := strings.ToLower(string(id.Kind))
-	return path.Join(stateDir, "workspaces", workspace, "data", "runs", kind, cmp.Or(id.Namespace, DefaultNamespace), id.Name)
+	return path.Join(stateDir, "workspaces", workspace, "data", "runs", kind, id.NamespacedName())
 }

@@ -113,7 +113,7 @@ func clockText(t time.Time) string {
 func RunsOf(rs Records, id ID) []RunState {
 	var states []RunState
 	for _, r := range rs.Records {
-		if r.Kind == RecordRun && r.ID.canonical() == id.canonical() {
+		if r.Kind == RecordRun && r.ID.Canonical() == id.Canonical() {
 			states = append(states, r.RunState())
 		}
 	}

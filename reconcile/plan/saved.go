@@ -85,11 +85,11 @@ func Save(d Desired, o Observed, opts Options, p Plan, lock string) Saved {
 	}
 	touched := map[ID]bool{}
 	for _, st := range p.Steps {
-		touched[st.Target.canonical()] = true
+		touched[st.Target.Canonical()] = true
 		s.Steps = append(s.Steps, savedStep(st))
 	}
 	for _, r := range d.Resources {
-		id := r.ID.canonical()
+		id := r.ID.Canonical()
 		if !touched[id] {
 			continue
 		}
@@ -104,7 +104,7 @@ func Save(d Desired, o Observed, opts Options, p Plan, lock string) Saved {
 		}
 	}
 	for _, obj := range o.Objects {
-		if touched[obj.ID.canonical()] {
+		if touched[obj.ID.Canonical()] {
 			s.Objects = append(s.Objects, objectForm(obj))
 		}
 	}
@@ -130,7 +130,7 @@ func ParseSaved(b []byte) (Saved, error) {
 func (s Saved) touches() map[ID]bool {
 	ids := map[ID]bool{}
 	for _, st := range s.Steps {
-		ids[st.Target.canonical()] = true
+		ids[st.Target.Canonical()] = true
 	}
 	return ids
 }
@@ -151,7 +151,7 @@ func (s Saved) Narrow(d Desired, o Observed, p Plan, lock string) (Plan, []Moved
 	if len(m.moved) > 0 {
 		return Plan{}, m.moved
 	}
-	other := func(id ID) bool { return !m.touched[id.canonical()] }
+	other := func(id ID) bool { return !m.touched[id.Canonical()] }
 	others := func(c Change) bool { return other(c.ID) }
 	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(st Step) bool { return other(st.Target) })
 	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), others)
@@ -188,7 +188,7 @@ func desiredDigests(d Desired) map[string]string {
 		if r.Dispatch != nil {
 			all["dispatch"] = r.Dispatch.Data()
 		}
-		out[r.ID.canonical().String()] = sum(all)
+		out[r.ID.Canonical().String()] = sum(all)
 	}
 	return out
 }

@@ -182,7 +182,7 @@ func hostHookForms(facts map[ID]HostHook) map[ID]HostHook {
 			out = map[ID]HostHook{}
 		}
 		h.At = h.At.UTC()
-		out[id.canonical()] = h
+		out[id.Canonical()] = h
 	}
 	return out
 }

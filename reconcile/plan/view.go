@@ -124,7 +124,7 @@ func (v *view) indexDesired(rs []Resource) {
 	})
 	names := map[bearing]ID{}
 	for _, r := range rs {
-		r.ID = r.ID.canonical()
+		r.ID = r.ID.Canonical()
 		if v.desired[r.ID] != nil {
 			continue
 		}
@@ -152,7 +152,7 @@ func (v *view) indexDesired(rs []Resource) {
 func canonicalNeeds(needs []Need, origin string) []Need {
 	needs = slices.Clone(needs)
 	for i := range needs {
-		needs[i].On = needs[i].On.canonical()
+		needs[i].On = needs[i].On.Canonical()
 		needs[i].Until = cmp.Or(needs[i].Until, UntilExists)
 		needs[i].Origin = cmp.Or(needs[i].Origin, origin)
 	}
@@ -171,7 +171,7 @@ func (v *view) indexObserved(o Observed) {
 	}
 	seen := map[key]bool{}
 	for _, obj := range o.Objects {
-		obj.ID = obj.ID.canonical()
+		obj.ID = obj.ID.Canonical()
 		k := key{obj.ID, obj.Handle}
 		if seen[k] {
 			continue
@@ -197,7 +197,7 @@ func (v *view) indexObserved(o Observed) {
 		slices.SortFunc(objs, compareObjects)
 	}
 	for _, r := range o.Records.Records {
-		key := recordKey{r.ID.canonical(), r.Kind}
+		key := recordKey{r.ID.Canonical(), r.Kind}
 		if r.Key == "" {
 			v.records[key] = r
 		} else {
@@ -205,22 +205,22 @@ func (v *view) indexObserved(o Observed) {
 		}
 	}
 	for id, h := range o.HostHooks {
-		v.hostHooks[id.canonical()] = h
+		v.hostHooks[id.Canonical()] = h
 	}
 	for id, ended := range o.Outcomes {
-		v.outcomes[id.canonical()] = ended
+		v.outcomes[id.Canonical()] = ended
 	}
 	for _, id := range o.Busy {
-		v.busy[id.canonical()] = true
+		v.busy[id.Canonical()] = true
 	}
 	for _, b := range o.Backoff {
-		b.ID = b.ID.canonical()
+		b.ID = b.ID.Canonical()
 		if have, twice := v.backoff[b.ID]; !twice || b.compare(have) > 0 {
 			v.backoff[b.ID] = b
 		}
 	}
 	for _, id := range o.Converged {
-		v.existed[id.canonical()] = true
+		v.existed[id.Canonical()] = true
 	}
 }
 
