@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/containers/podman/v5/pkg/bindings/network"
-	"github.com/containers/podman/v5/pkg/bindings/system"
 	nettypes "go.podman.io/common/libnetwork/types"
 )
 
@@ -86,14 +85,8 @@ func (r *Runtime) hearAnew(workspace string, now []nettypes.Network) {
 // rootless reports whether bridges are where this host cannot be reached from: in
 // the network namespace of an ordinary user.
 func (r *Runtime) rootless(ctx context.Context) (bool, error) {
-	if ofRoot(r.url) {
-		return false, nil // to answer takes a service a tenth of a second
-	}
-	info, err := system.Info(ctx, nil)
-	if err != nil {
-		return false, r.explain("ask Podman about its host", err)
-	}
-	return info.Host != nil && info.Host.Security.Rootless, nil
+	host, err := r.host(ctx)
+	return host.rootless, err
 }
 
 // subnet is one of a network, the first of its family.

@@ -22,7 +22,7 @@ import (
 
 const (
 	cgroupRoot = "/sys/fs/cgroup"
-	// infoTimeout bounds the question what a host can enforce.
+	// infoTimeout bounds the question what a host is.
 	infoTimeout = 20 * time.Second
 )
 
@@ -51,29 +51,37 @@ func (c cgroups) unenforced() map[plan.Limit]string {
 	return vain
 }
 
-// limitMemory remembers what a service can enforce: it does not change while it
+// hostMemory remembers what a service says of its host: it does not change while it
 // runs.
-type limitMemory struct {
+type hostMemory struct {
 	mu    sync.Mutex
 	known bool
-	vain  map[plan.Limit]string
+	host  cgroups
 }
 
-// unenforced returns which limits the host cannot enforce; none while that cannot be
-// told.
+// unenforced returns which limits the host cannot enforce.
 func (r *Runtime) unenforced(ctx context.Context) (map[plan.Limit]string, error) {
-	l := r.link.Load()
-	l.limits.mu.Lock()
-	defer l.limits.mu.Unlock()
-	if l.limits.known {
-		return l.limits.vain, nil
-	}
-	host, err := r.cgroups(bound{ctx, l.conn})
+	host, err := r.host(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l.limits.known, l.limits.vain = true, host.unenforced()
-	return l.limits.vain, nil
+	return host.unenforced(), nil
+}
+
+// host is that of the service. It is asked about once, unless it does not answer.
+func (r *Runtime) host(ctx context.Context) (cgroups, error) {
+	l := r.link.Load()
+	l.host.mu.Lock()
+	defer l.host.mu.Unlock()
+	if l.host.known {
+		return l.host.host, nil
+	}
+	host, err := r.cgroups(bound{ctx, l.conn})
+	if err != nil {
+		return cgroups{}, err
+	}
+	l.host.known, l.host.host = true, host
+	return host, nil
 }
 
 // cgroups finds out what the service can limit. Where it is root's on this host, a
@@ -87,10 +95,10 @@ func (r *Runtime) cgroups(ctx context.Context) (cgroups, error) {
 	defer cancel()
 	info, err := system.Info(ctx, nil)
 	if err != nil {
-		return cgroups{}, r.explain("ask what this host can limit", err)
+		return cgroups{}, r.explain("ask Podman about its host", err)
 	}
 	if info.Host == nil {
-		return cgroups{}, errors.New("ask what this host can limit: the service says nothing of its host")
+		return cgroups{}, errors.New("ask Podman about its host: it says nothing of that")
 	}
 	return cgroups{info.Host.CgroupsVersion, info.Host.CgroupControllers, info.Host.Security.Rootless}, nil
 }

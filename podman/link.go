@@ -20,7 +20,7 @@ type link struct {
 	conn    context.Context // holds the bindings' connection, which lives in a context's values, and nothing else
 	version version
 	service *service // the private service, nil when another one was found
-	limits  limitMemory
+	host    hostMemory
 }
 
 // newLink asks a connection which Podman it leads to.
