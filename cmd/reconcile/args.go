@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,9 +32,11 @@ func atMost(n int) cobra.PositionalArgs {
 	}
 }
 
-// explainFlag adds the flag that was probably meant to the error about one
-// that is unknown.
+// explainFlag says what a flag takes, or which was probably meant.
 func explainFlag(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return badValue("--"+bad.GetFlag().Name, bad.GetFlag(), bad.GetValue(), bad.Unwrap())
+	}
 	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !unknown {
 		return err
@@ -48,4 +51,17 @@ func explainFlag(cmd *cobra.Command, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w; did you mean %q?", err, "--"+best)
+}
+
+// badValue is the error about a value that a flag, which name says, does not take.
+func badValue(name string, f *pflag.Flag, value string, err error) error {
+	switch f.Value.Type() {
+	case "duration":
+		return fmt.Errorf("%s: %q is no duration such as 90s or 10m", name, value)
+	case "int":
+		return fmt.Errorf("%s: %q is no whole number", name, value)
+	case "bool":
+		return fmt.Errorf("%s: %q is neither true nor false", name, value)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }

@@ -121,7 +121,7 @@ func (a *app) fromEnvironment(cmd *cobra.Command) error {
 			return
 		}
 		if err := f.Value.Set(v); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %q is no %s", name, v, f.Value.Type()))
+			errs = append(errs, badValue(name, f, v, err))
 		}
 	})
 	return errors.Join(errs...)

@@ -41,6 +41,36 @@ func (f *listenFlags) add(fs *pflag.FlagSet) {
 	fs.Var(&f.routeTimeouts, "route-timeout", "how long agents, or the one called NAME, may take until their answer to a routed request begins (0: as long as they like); may be repeated")
 }
 
+func (f *listenFlags) check() error {
+	if f.off() {
+		return nil
+	}
+	return checkAddress("--listen", f.addr, "127.0.0.1:8088, or off")
+}
+
+func (f *listenFlags) off() bool { return f.addr == "" || f.addr == "off" }
+
+// checkAddress returns an error unless one could listen on what a flag says; like is
+// what it could say.
+func checkAddress(flag, addr, like string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s: %q is no address to listen on: want ADDRESS:PORT, such as %s", flag, addr, like)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%s: %q is no port: want a number from 0, which takes a free one, to 65535", flag, port)
+	}
+	return nil
+}
+
+// errListen is why nobody can listen on what a flag says.
+func errListen(flag, addr string, err error) error {
+	if unknown, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Errorf("%s %s: the address of %s cannot be looked up: %s", flag, addr, unknown.Name, unknown.Err)
+	}
+	return fmt.Errorf("%s: %w", flag, err)
+}
+
 // minToken is how many characters a token has at least.
 const minToken = 16
 
@@ -57,7 +87,7 @@ type answers struct {
 // nil where none is wanted.
 func (a *app) listenHTTP(ctx context.Context, p answers) (*http.Server, net.Listener, error) {
 	f := a.listen
-	if f.addr == "" || f.addr == "off" {
+	if f.off() {
 		if f.tokenFile != "" || len(f.hosts) > 0 {
 			return nil, nil, errors.New("--listen-token-file and --listen-host need --listen")
 		}
@@ -80,7 +110,7 @@ func (a *app) listenHTTP(ctx context.Context, p answers) (*http.Server, net.List
 		return nil, nil, fmt.Errorf("--listen: %w; --listen 127.0.0.1:0 takes a free port, --listen off none", err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("--listen: %w", err)
+		return nil, nil, errListen("--listen", f.addr, err)
 	}
 	at := l.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	if !at.IsLoopback() && !g.asks {

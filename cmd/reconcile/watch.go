@@ -46,11 +46,8 @@ and pass.`,
 			if err := a.check("text", "json"); err != nil {
 				return err
 			}
-			if a.poll <= 0 {
-				return fmt.Errorf("--poll: %v is not positive", a.poll)
-			}
-			if drain <= 0 {
-				return fmt.Errorf("--drain-timeout: %v is not positive", drain)
+			if err := a.checkWatch(drain); err != nil {
+				return err
 			}
 			return a.watch(cmd.Context(), stopOnExit, drain)
 		},
@@ -67,6 +64,17 @@ func (a *app) addWatchFlags(fs *pflag.FlagSet) {
 	a.listen.add(fs)
 	a.webhook.add(fs)
 	a.report.add(fs)
+}
+
+// checkWatch looks at the flags that a daemon alone has.
+func (a *app) checkWatch(drain time.Duration) error {
+	if a.poll <= 0 {
+		return fmt.Errorf("--poll: %v is not positive", a.poll)
+	}
+	if drain <= 0 {
+		return fmt.Errorf("--drain-timeout: %v is not positive", drain)
+	}
+	return errors.Join(a.listen.check(), a.webhook.check())
 }
 
 // daemonCommand is what a daemon calls itself in the workspace's lock.
@@ -144,8 +152,9 @@ func (d *daemon) converge(parts *group, hup <-chan os.Signal) error {
 	d.agents.open(dispatcher, store)
 	d.routes.open(rt)
 	routed := routedRuntime{rt, d.routes}
-	loop := d.newLoop(routed, store)
-	d.begin(name, loop, routed, store)
+	recording := recordingStore{store, &d.agents}
+	loop := d.newLoop(routed, recording)
+	d.begin(name, loop, routed, recording)
 	parts.run("read Podman's events", func(ctx context.Context) error { return d.hear(ctx, rt) })
 	parts.run("signals", func(ctx context.Context) error { return d.obeySignals(ctx, hup) })
 	// What goes on is looked after for as long as executions do.

@@ -30,6 +30,13 @@ func (f *webhookFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.secretFile, "webhook-secret-file", "", "`file` with the secret that webhooks prove to know; without it the endpoint is off")
 }
 
+func (f *webhookFlags) check() error {
+	if f.listen == "" {
+		return nil
+	}
+	return checkAddress("--webhook-listen", f.listen, ":9000")
+}
+
 // Limits of the listener that faces a network.
 const (
 	webhookConnections = 64
@@ -62,7 +69,7 @@ func (a *app) listenWebhooks(watched func() []forge.Watch, notify func()) (*http
 	}))
 	listener, err := net.Listen("tcp", a.webhook.listen)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen for webhooks: %w", err)
+		return nil, nil, errListen("--webhook-listen", a.webhook.listen, err)
 	}
 	server := &http.Server{
 		Handler:           mux,

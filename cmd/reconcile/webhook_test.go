@@ -127,7 +127,7 @@ func TestWebhookFlags(t *testing.T) {
 		"a secret for everybody":  {webhookFlags{listen: ":0", secretFile: public}, "can be read by everybody: chmod 600 it"},
 		"a secret of lines":       {webhookFlags{listen: ":0", secretFile: lines}, "is not one line of at most 4096 characters"},
 		"a secret that is not":    {webhookFlags{listen: ":0", secretFile: "/nowhere/at/all"}, "no such file"},
-		"an address that is none": {webhookFlags{listen: "nowhere:at:all", secretFile: secretFile(t, hookSecret)}, "listen for webhooks"},
+		"an address that is none": {webhookFlags{listen: "nowhere:at:all", secretFile: secretFile(t, hookSecret)}, "--webhook-listen: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := &app{std: stdio{err: new(strings.Builder)}, webhook: c.flags}
