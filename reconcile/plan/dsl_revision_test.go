@@ -35,6 +35,10 @@ func dispatchWord(d *plan.Dispatch, key, value string) bool {
 		d.MaxConcurrent = n
 	case "warm":
 		d.Warm.Size = n
+	case "mode":
+		d.Mode = plan.DeliveryMode(value)
+	case "started":
+		d.Warm.Started = value == "true"
 	case "schedule":
 		d.Schedule = strings.ReplaceAll(value, "␠", " ")
 	case "in":

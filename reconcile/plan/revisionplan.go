@@ -19,7 +19,8 @@ type revisionPlan struct {
 	record   *Record           // a new revision, once it is prepared
 	settings *Record           // how it is given work from now on
 	why      Reason            // of settings
-	// waits: the settings are of an agent that takes requests only with record.
+	// waits: the settings are of an agent that takes requests only with record, or are
+	// of no use to what it is made from without.
 	waits   bool
 	remove  bool // it takes no request any more
 	forgets []Record
@@ -199,7 +200,14 @@ func (v *view) wishSettings(d *decision) {
 		d.revision.prepare = true // its image may have gone meanwhile
 		d.revision.digest, d.revision.bound = last.Digest, last.Inputs
 	}
-	d.revision.settings, d.revision.waits, d.revision.why = &now, !active, d.reasons[len(d.reasons)-1]
+	d.revision.settings, d.revision.why = &now, d.reasons[len(d.reasons)-1]
+	d.revision.waits = !active || d.revision.record != nil && ofTemplate(was.Data, now.Data)
+}
+
+// ofTemplate reports whether settings differ by what the process has to be written
+// for: where its input comes from, and whether it is started before there is any.
+func ofTemplate(was, now map[string]string) bool {
+	return was[settingMode] != now[settingMode] || was[settingWarmStarted] != now[settingWarmStarted]
 }
 
 // settingsText names what differs between the data of two [RecordDispatch].
