@@ -88,7 +88,7 @@ func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired
 		return nil, err
 	}
 	c.Mounts = run.mounts(c)
-	spec, err := r.generate(s.Name, c, r.choosePorts(published), img, bundle)
+	spec, err := r.generate(ctx, s.Name, c, r.choosePorts(published), img, bundle)
 	if err != nil {
 		return nil, err
 	}

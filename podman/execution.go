@@ -224,7 +224,7 @@ func (x *Executions) spec(ctx context.Context, l plan.Launch) (*specgen.SpecGene
 		bundle = p.bundle
 	}
 	c.Env = slices.Concat(l.Env, c.Env)
-	s, err := x.rt.generate(x.name(l), c, nil, img, bundle)
+	s, err := x.rt.generate(ctx, x.name(l), c, nil, img, bundle)
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,7 @@ func (x *installRun) create(ctx context.Context, name string) (id string, err er
 		Env: variables(environment(c, bundle)), Secrets: sortedKeys(vars), Limit: hookLimit, Timeout: x.timeout,
 	}
 	c = installed(x.of, x.spec, append([]string{helper.Server}, hook.Args()...))
-	spec, err := r.generate(name, c, nil, x.base, false)
+	spec, err := r.generate(ctx, name, c, nil, x.base, false)
 	if err != nil {
 		return "", err
 	}

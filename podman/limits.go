@@ -132,11 +132,11 @@ func (r *Runtime) vainLimits(ctx context.Context, d plan.Desired) map[plan.Limit
 
 // enforceable is c without the limits that would be in vain. When that cannot be
 // told, Podman says so where it matters.
-func (r *Runtime) enforceable(c plan.ContainerSpec) plan.ContainerSpec {
+func (r *Runtime) enforceable(ctx context.Context, c plan.ContainerSpec) plan.ContainerSpec {
 	if len(c.Limits()) == 0 {
 		return c
 	}
-	vain, err := r.unenforced(context.Background())
+	vain, err := r.unenforced(ctx)
 	if err != nil {
 		return c
 	}

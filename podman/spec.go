@@ -3,6 +3,7 @@
 package podman
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -88,7 +89,7 @@ func noEntrypoint(image string) error {
 }
 
 // generate translates a spec. Secrets and labels are the caller's.
-func (r *Runtime) generate(name string, c plan.ContainerSpec, published []plan.Port, img image, bundle bool) (*specgen.SpecGenerator, error) {
+func (r *Runtime) generate(ctx context.Context, name string, c plan.ContainerSpec, published []plan.Port, img image, bundle bool) (*specgen.SpecGenerator, error) {
 	command, err := commandOf(c, img)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func (r *Runtime) generate(name string, c plan.ContainerSpec, published []plan.P
 	if c.NoNewPrivileges {
 		s.NoNewPrivileges = &yes
 	}
-	s.ResourceLimits = limits(r.enforceable(c))
+	s.ResourceLimits = limits(r.enforceable(ctx, c))
 	if err := r.addMounts(s, c.Mounts); err != nil {
 		return nil, err
 	}
