@@ -46,8 +46,8 @@ type daemon struct {
 
 	mu       sync.Mutex
 	name     string            // "" until known
-	rt       reconcile.Runtime // as store, nil until there is a loop
-	store    *reconcile.Store
+	rt       reconcile.Runtime // as store, nothing until there is a loop
+	store    recordingStore
 	passed   bool   // the first pass has ended
 	trouble  error  // why the daemon is not ready
 	troubles int    // how often there could be no pass
@@ -165,8 +165,8 @@ func (d *daemon) firstPassed(text string) {
 	d.systemd.send(sdStatus(text))
 }
 
-func (d *daemon) newLoop(rt reconcile.Runtime, store *reconcile.Store) *reconcile.Loop {
-	return reconcile.NewLoop(rt, recordingStore{store, &d.agents}, reconcile.LoopOptions{
+func (d *daemon) newLoop(rt reconcile.Runtime, store recordingStore) *reconcile.Loop {
+	return reconcile.NewLoop(rt, store, reconcile.LoopOptions{
 		Load:    d.load,
 		Plan:    d.planOptions,
 		Apply:   reconcile.ApplyOptions{Parallel: d.app.parallel, StepTimeout: d.app.timeout, Progress: d.event},

@@ -68,7 +68,8 @@ func testDaemon(t *testing.T) (*daemon, *bytes.Buffer, *bytes.Buffer) {
 	var out, err bytes.Buffer
 	a := &app{std: stdio{out: &out, err: &err}, lookupEnv: func(string) (string, bool) { return "", false }, color: "never", output: "text"}
 	first := plan.Options{Adopt: true}
-	d := &daemon{app: a, name: "acme", store: store, journal: &journal{view: newPassView(a)}, first: &first, grants: []*plan.Options{&first}, systemd: &sdNotify{}, thrift: &thrift{}}
+	d := &daemon{app: a, name: "acme", journal: &journal{view: newPassView(a)}, first: &first, grants: []*plan.Options{&first}, systemd: &sdNotify{}, thrift: &thrift{}}
+	d.store = recordingStore{store, &d.agents}
 	d.metrics = newMetrics(gauges{instances: d.instances, sources: func() []sourceAge { return nil }, agents: d.agents.loads})
 	return d, &out, &err
 }

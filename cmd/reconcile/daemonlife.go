@@ -13,7 +13,7 @@ import (
 )
 
 // begin opens the daemon to requests: from now on there is a loop.
-func (d *daemon) begin(name string, loop *reconcile.Loop, rt reconcile.Runtime, store *reconcile.Store) {
+func (d *daemon) begin(name string, loop *reconcile.Loop, rt reconcile.Runtime, store recordingStore) {
 	d.mu.Lock()
 	d.name, d.rt, d.store = name, rt, store
 	d.mu.Unlock()

@@ -77,7 +77,7 @@ func (d *daemon) narrowed(ctx context.Context, f savedFile, s plan.Saved, l reco
 	}
 	return reconcile.Pass(ctx, d.rt, d.store, l.Desired, reconcile.PassOptions{
 		Plan:    d.app.savedOptions(s),
-		Narrow:  func(p plan.Plan, o plan.Observed) (plan.Plan, error) { return narrow(d.store, p, o) },
+		Narrow:  func(p plan.Plan, o plan.Observed) (plan.Plan, error) { return narrow(d.store.Store, p, o) },
 		Apply:   reconcile.ApplyOptions{Parallel: d.app.parallel, StepTimeout: d.app.timeout, Progress: d.event},
 		Settle:  settleTime,
 		Planned: func(p plan.Plan) error { d.planned(rec, p); return nil },

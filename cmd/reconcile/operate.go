@@ -286,7 +286,7 @@ func (d *daemon) passWish(ctx context.Context, r control.PassRequest, w *wish, v
 	d.mu.Lock()
 	store := d.store
 	d.mu.Unlock()
-	if err := w.write(ctx, recordingStore{store, &d.agents}); err != nil {
+	if err := w.write(ctx, store); err != nil {
 		return 0, err
 	}
 	rec, err := loop.Await(ctx, causeOf(r.Cause))
