@@ -35,6 +35,8 @@ func dispatchWord(d *plan.Dispatch, key, value string) bool {
 		d.MaxConcurrent = n
 	case "warm":
 		d.Warm.Size = n
+	case "limitMB":
+		d.StateLimit = int64(n) << 20
 	case "mode":
 		d.Mode = plan.DeliveryMode(value)
 	case "started":

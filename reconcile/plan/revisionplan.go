@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -223,7 +224,11 @@ func settingsText(was, now map[string]string) string {
 			parts = append(parts, key)
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%s %s → %s", key, settingText(key, was[key]), settingText(key, now[key])))
+		name := key
+		if key == settingStateLimit {
+			name = "state.sizeLimitMB"
+		}
+		parts = append(parts, fmt.Sprintf("%s %s → %s", name, settingText(key, was[key]), settingText(key, now[key])))
 	}
 	return strings.Join(parts, ", ") + " (no new revision)"
 }
@@ -231,8 +236,13 @@ func settingsText(was, now map[string]string) string {
 // settingText is a setting for people.
 func settingText(key, value string) string {
 	switch key {
-	case settingMaxConcurrent, settingStateLimit:
+	case settingMaxConcurrent:
 		return cmp.Or(value, "no limit")
+	case settingStateLimit:
+		if bytes, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return strconv.FormatInt(bytes>>20, 10)
+		}
+		return "no limit"
 	case settingWarmSize:
 		return cmp.Or(value, "0")
 	case settingStreaming:

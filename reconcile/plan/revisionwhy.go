@@ -14,9 +14,7 @@ func (d *decision) why(last Revision, faults []Reason) string {
 		word := "template changed"
 		switch f.Code {
 		case CodeSpec:
-			if slices.Equal(d.paths, []string{"image"}) {
-				word = imageWord(last, d.res.Spec)
-			}
+			word = d.specWord(last)
 		case CodeImage:
 			word = "image digest moved"
 		case CodeSecret:
@@ -33,6 +31,26 @@ func (d *decision) why(last Revision, faults []Reason) string {
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// specWord says what of the spec is another than that of last. Not all of it is the
+// template's.
+func (d *decision) specWord(last Revision) string {
+	differs := map[string]bool{}
+	for _, path := range d.paths {
+		field, _, _ := strings.Cut(path, ".")
+		differs[field] = true
+	}
+	switch {
+	case len(differs) != 1:
+	case differs["image"]:
+		return imageWord(last, d.res.Spec)
+	case differs["mounts"]:
+		return "state mount changed"
+	case differs["network"]:
+		return "network changed"
+	}
+	return "template changed"
 }
 
 // imageWord says how the image that now has is another than that of last. A reference
