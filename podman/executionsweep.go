@@ -44,22 +44,7 @@ func (x *Executions) Sweep(ctx context.Context, session string) ([]string, error
 
 // list are the containers of Podman, and those that only its storage knows.
 func (x *Executions) list(ctx context.Context) ([]types.ListContainer, error) {
-	ctx = x.rt.with(ctx)
-	filter := map[string][]string{workspaceFilter: {plan.LabelWorkspace + "=" + x.opt.Workspace, plan.LabelSession}}
-	list, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithFilters(filter))
-	if err != nil {
-		return nil, err
-	}
-	external, err := containers.List(ctx, new(containers.ListOptions).WithAll(true).WithExternal(true))
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range external {
-		if onlyStored(c) {
-			list = append(list, c)
-		}
-	}
-	return list, nil
+	return containers.List(x.rt.with(ctx), new(containers.ListOptions).WithAll(true).WithExternal(true))
 }
 
 // onlyStored reports whether only the storage knows a container of Podman's.
