@@ -107,6 +107,17 @@ func (s source) instanceNames() []string {
 	return out
 }
 
+// containerNames are the names of instances that have a container to enter.
+func (s source) containerNames() []string {
+	var out []string
+	for _, id := range s.instances() {
+		if id.Kind != plan.TaskAgent {
+			out = append(out, id.Name)
+		}
+	}
+	return out
+}
+
 // namesAndRuns are the names of instances, and those of runs that have begun here.
 func (a *app) namesAndRuns(s source) []string {
 	if a.stateDir == "" {

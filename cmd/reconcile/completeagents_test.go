@@ -12,7 +12,7 @@ import (
 )
 
 // TaskAgents are offered to who makes requests, and their executions to who reads
-// what they wrote.
+// what they wrote. To who enters a container they are not: they have none that stays.
 func TestCompletionOfTaskAgents(t *testing.T) {
 	dir := t.TempDir()
 	const kept = "state/workspaces/acme/data/executions/default/words/"
@@ -37,6 +37,12 @@ func TestCompletionOfTaskAgents(t *testing.T) {
 		{"invoke ", "words"},
 		{"invoke w", "words"},
 		{"logs ", "web words"},
+		{"stop ", "web words"},
+		{"exec ", "web"},
+		{"exec w", "web"},
+		{"shell ", "web"},
+		{"shell agent ", "web"},
+		{"cli ", "web"},
 		{"logs words --execution ", "one two"},
 		{"logs words --execution t", "two"},
 		{"logs web --execution ", ""},

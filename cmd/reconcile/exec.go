@@ -28,7 +28,7 @@ agent's code. Flags of reconcile go before NAME.
 ` + sessionText,
 		Example: `  reconcile exec web -- ls -l
   reconcile exec db -- sh -c 'pg_dump app' >app.sql`,
-		ValidArgsFunction: a.completing(1, source.instanceNames),
+		ValidArgsFunction: a.completing(1, source.containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, argv, err := a.nameAndCommand(cmd, args)
 			if err != nil {
@@ -75,7 +75,7 @@ reconcile go before NAME.
 ` + sessionText,
 		Example: `  reconcile cli explorer
   reconcile cli explorer ls -l`,
-		ValidArgsFunction: a.completing(1, source.instanceNames),
+		ValidArgsFunction: a.completing(1, source.containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, argv, err := a.nameAndCommand(cmd, args)
 			if err != nil {

@@ -85,8 +85,11 @@ records), 4 a saved plan is stale.`,
 		c.ValidArgsFunction = a.completing(1, a.namesAndRuns)
 		root.AddCommand(c)
 	}
-	root.AddCommand(a.takeNames(1,
-		newWhyCommand(a), newHistoryCommand(a), newShellCommand(a), newDisableCommand(a))...)
+	for _, c := range a.takeNames(1, newShellCommand(a)) {
+		c.ValidArgsFunction = a.completing(1, source.containerNames)
+		root.AddCommand(c)
+	}
+	root.AddCommand(a.takeNames(1, newWhyCommand(a), newHistoryCommand(a), newDisableCommand(a))...)
 	root.AddCommand(a.takeTaskNames(newTaskCommand(a), newRenderCommand(a))...)
 	root.AddCommand(a.takeAgentNames(newInvokeCommand(a))...)
 	root.AddCommand(a.takeNames(0, newUpdateCommand(a), newApproveCommand(a))...)
