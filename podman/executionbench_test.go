@@ -137,7 +137,7 @@ func BenchmarkExecution(b *testing.B) {
 		}
 		return time.Since(begun) / n
 	}
-	inTurns(b, func() time.Duration { return side(bareRun) }, func() time.Duration { return side(oursRun) })
+	inTurns(b, func() time.Duration { return side(bareRun) }, func() time.Duration { return side(oursRun) }, 115)
 }
 
 // BenchmarkSlot compares the time from when a slot is taken, which is attached already,
@@ -191,23 +191,5 @@ func BenchmarkSlot(b *testing.B) {
 			return time.Since(begun)
 		})
 	}
-	inTurns(b, bare, ours)
-}
-
-// inTurns measures both sides so often that neither is always the first.
-func inTurns(b *testing.B, bare, full func() time.Duration) {
-	b.Helper()
-	bare()
-	full()
-	var floor, ours []time.Duration
-	for i := range rounds {
-		if i%2 == 0 {
-			floor, ours = append(floor, bare()), append(ours, full())
-		} else {
-			ours, floor = append(ours, full()), append(floor, bare())
-		}
-	}
-	for b.Loop() { //nolint:revive // the rounds above are what is measured
-	}
-	report(b, floor, ours, func(f time.Duration) time.Duration { return f * 115 / 100 })
+	inTurns(b, bare, ours, 115)
 }

@@ -119,17 +119,5 @@ func benchRun(b *testing.B, user string) {
 		removeAll(b, rt)
 		return took / n
 	}
-	bare()
-	full()
-	var floor, ours []time.Duration
-	for i := range rounds {
-		if i%2 == 0 {
-			floor, ours = append(floor, bare()), append(ours, full())
-		} else {
-			ours, floor = append(ours, full()), append(floor, bare())
-		}
-	}
-	for b.Loop() { //nolint:revive // the rounds above are what is measured
-	}
-	report(b, floor, ours, func(f time.Duration) time.Duration { return f * 6 / 5 })
+	inTurns(b, bare, full, 120)
 }
