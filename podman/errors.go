@@ -20,8 +20,7 @@ func (r *Runtime) explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var gone *url.Error
-	if errors.As(err, &gone) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if gone, lost := lostBy(err); lost {
 		said := ""
 		if s := r.link.Load().service; s != nil {
 			said = s.said.suffix()
@@ -34,6 +33,19 @@ func (r *Runtime) explain(doing string, err error) error {
 		}
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// lostBy returns what of err, of the service, means that it does not answer. False:
+// nothing does; whoever asked may have given up.
+func lostBy(err error) (*url.Error, bool) {
+	gone, ok := errors.AsType[*url.Error](err)
+	return gone, ok && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// isLost is [lostBy] where the cause does not matter.
+func isLost(err error) bool {
+	_, lost := lostBy(err)
+	return lost
 }
 
 // lostError says that the service went away.

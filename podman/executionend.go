@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
@@ -137,10 +136,4 @@ func (x *Executions) Signal(ctx context.Context, handle, signal string) error {
 // lost reports whether err means that the service was lost, and is found again.
 func (r *Runtime) lost(ctx context.Context, link *link, err error) bool {
 	return isLost(err) && r.reopen(ctx, link) == nil
-}
-
-// isLost reports whether err, of the service, means that it does not answer.
-func isLost(err error) bool {
-	var gone *url.Error
-	return errors.As(err, &gone) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
