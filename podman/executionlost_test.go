@@ -5,6 +5,7 @@ package podman_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,39 +41,40 @@ func (l *lossy) serve(t *testing.T) {
 	l.service = serve(t, l.socket)
 }
 
-// TestExecutionServiceLost: output that cannot be whole is said to be missing, and
-// the end of the process is known when the service is back.
-func TestExecutionServiceLost(t *testing.T) {
-	s := newLossy(t)
-	handle, _, err := s.Create(t.Context(), s.launch("echo one; cat >/dev/null; sleep 7; echo two; exit 5"))
-	must(t, err)
+// outputLost runs a script that says something and ends with 5 later, and takes the
+// service away in between, until away returns. The exit status is known, and it is
+// said that some of the output is missing.
+func (l *lossy) outputLost(t *testing.T, script string, away func(handle string)) {
+	t.Helper()
 	var out said
-	a, err := s.Attach(t.Context(), handle, &out, &out)
-	must(t, err)
-	must(t, s.Start(t.Context(), handle))
+	handle, a := l.attached(t, script, &out, &out)
+	must(t, l.Start(t.Context(), handle))
 	for out.String() == "" {
 		time.Sleep(5 * time.Millisecond)
 	}
-	s.service.kill()
-	s.serve(t)
-	code, err := s.Wait(t.Context(), handle)
+	l.service.kill()
+	away(handle)
+	l.serve(t)
+	code, err := l.Wait(t.Context(), handle)
 	if code != 5 || err != nil {
 		t.Errorf("it ended with %d, %v", code, err)
 	}
 	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
 		t.Errorf("the output: %q, %v", &out, err)
 	}
-	must(t, s.Executions.Remove(t.Context(), handle))
+	must(t, l.Executions.Remove(t.Context(), handle))
+}
+
+// TestExecutionServiceLost: output that cannot be whole is said to be missing, and
+// the end of the process is known when the service is back.
+func TestExecutionServiceLost(t *testing.T) {
+	newLossy(t).outputLost(t, "echo one; cat >/dev/null; sleep 7; echo two; exit 5", func(string) {})
 }
 
 // TestExecutionServiceLostBefore: a process that nobody would hear is not started.
 func TestExecutionServiceLostBefore(t *testing.T) {
 	s := newLossy(t)
-	handle, _, err := s.Create(t.Context(), s.launch("true"))
-	must(t, err)
-	var out said
-	a, err := s.Attach(t.Context(), handle, &out, &out)
-	must(t, err)
+	handle, a := s.attached(t, "true", io.Discard, io.Discard)
 	s.service.kill()
 	s.serve(t)
 	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
@@ -92,29 +94,11 @@ func TestExecutionServiceLostBefore(t *testing.T) {
 // TestExecutionEndsUnheard: what a process writes while the service is away is missing,
 // also when it has ended by the time that one is back.
 func TestExecutionEndsUnheard(t *testing.T) {
-	s := newLossy(t)
-	handle, _, err := s.Create(t.Context(), s.launch("echo one; sleep 1; echo two; exit 5"))
-	must(t, err)
-	var out said
-	a, err := s.Attach(t.Context(), handle, &out, &out)
-	must(t, err)
-	must(t, s.Start(t.Context(), handle))
-	for out.String() == "" {
-		time.Sleep(5 * time.Millisecond)
-	}
-	s.service.kill()
-	for monitored(t, handle) {
-		time.Sleep(20 * time.Millisecond)
-	}
-	s.serve(t)
-	code, err := s.Wait(t.Context(), handle)
-	if code != 5 || err != nil {
-		t.Errorf("it ended with %d, %v", code, err)
-	}
-	if err := a.Wait(); err == nil || !strings.Contains(err.Error(), "was lost") {
-		t.Errorf("the output: %q, %v", &out, err)
-	}
-	must(t, s.Executions.Remove(t.Context(), handle))
+	newLossy(t).outputLost(t, "echo one; sleep 1; echo two; exit 5", func(handle string) {
+		for monitored(t, handle) {
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
 }
 
 // monitored reports whether the monitor of a container goes on.

@@ -20,6 +20,7 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/google/go-cmp/cmp"
 
+	"reconcile/dispatch"
 	"reconcile/dispatch/dispatchtest"
 	"reconcile/podman"
 	"reconcile/podman/podmantest"
@@ -48,6 +49,16 @@ func (s *said) String() string {
 func again(l plan.Launch) plan.Launch {
 	l.Key = newKey()
 	return l
+}
+
+// attached creates a container that is to run a script, and attaches to it.
+func (s *stage) attached(t testing.TB, script string, stdout, stderr io.Writer) (handle string, a dispatch.Attached) {
+	t.Helper()
+	handle, _, err := s.Create(t.Context(), s.launch(script))
+	must(t, err)
+	a, err = s.Attach(t.Context(), handle, stdout, stderr)
+	must(t, err)
+	return handle, a
 }
 
 // execute runs a launch to its end, which must be good, and returns its stdout.
@@ -148,7 +159,7 @@ grep -e CapBnd -e NoNewPrivs /proc/self/status | tr -d '\t'
 grep ' /tmp ' /proc/mounts | sed 's/.* tmpfs //'
 head -c 3 /state/below/file 2>/dev/null | wc -c`
 	l := with(s.launch(script), func(_ *plan.Launch, c *plan.ContainerSpec) {
-		c.Image = image
+		c.Image, c.Memory, c.NanoCPUs = image, 64<<20, 500e6
 		c.Mounts = append(slices.Clone(c.Mounts), plan.Mount{Type: plan.MountVolume, Source: volume, Target: "/state"})
 	})
 	got := s.execute(t, l)
@@ -165,6 +176,9 @@ head -c 3 /state/below/file 2>/dev/null | wc -c`
 	must(t, err)
 	if c.HostConfig.PidsLimit != 512 || c.HostConfig.LogConfig.Type != "none" || c.HostConfig.RestartPolicy.Name != "no" {
 		t.Errorf("pids %d, log %s, restart %q", c.HostConfig.PidsLimit, c.HostConfig.LogConfig.Type, c.HostConfig.RestartPolicy.Name)
+	}
+	if c.HostConfig.Memory != 64<<20 || c.HostConfig.CpuQuota != 50000 {
+		t.Errorf("memory %d, quota %d", c.HostConfig.Memory, c.HostConfig.CpuQuota)
 	}
 	if _, err := os.Stat(c.HostConfig.LogConfig.Path); c.HostConfig.LogConfig.Path != "" && err == nil {
 		t.Errorf("there is a log at %s", c.HostConfig.LogConfig.Path)
@@ -313,10 +327,7 @@ func TestExecutionSweep(t *testing.T) {
 func TestExecutionEndsWithRemoval(t *testing.T) {
 	s := newStage(t, nil)
 	for range 10 {
-		handle, _, err := s.Create(t.Context(), s.launch("cat"))
-		must(t, err)
-		a, err := s.Attach(t.Context(), handle, io.Discard, io.Discard)
-		must(t, err)
+		handle, a := s.attached(t, "cat", io.Discard, io.Discard)
 		must(t, s.Start(t.Context(), handle))
 		must(t, a.CloseWrite())
 		must(t, s.Executions.Remove(t.Context(), handle))
@@ -331,11 +342,8 @@ func TestExecutionUnreadInput(t *testing.T) {
 		"head -c 3145728 /dev/zero; echo end >&2", "exec 0<&-; head -c 3145728 /dev/zero; echo end >&2",
 	} {
 		for range 3 {
-			handle, _, err := s.Create(t.Context(), s.launch(script))
-			must(t, err)
 			var out, errs said
-			a, err := s.Attach(t.Context(), handle, &out, &errs)
-			must(t, err)
+			handle, a := s.attached(t, script, &out, &errs)
 			must(t, s.Start(t.Context(), handle))
 			wrote := make(chan error, 1)
 			go func() {
