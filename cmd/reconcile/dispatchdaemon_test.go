@@ -113,6 +113,36 @@ func TestTaskAgentsAreTold(t *testing.T) {
 	expect("it is gone", http.StatusNotFound)
 }
 
+// Nobody is told of a record that says nothing of what a TaskAgent is.
+func TestTaskAgentsAreNotTold(t *testing.T) {
+	h := newAgentHost(t)
+	h.looked(plan.Desired{}, plan.Observed{})
+	id := h.put(t, "a", dispatchtest.Cat, nil)
+	stop := plan.Record{ID: id, Kind: plan.RecordWish, Key: plan.WishStop, Data: map[string]string{"wanted": "true"}}
+	if err := h.store.Store.Put(t.Context(), stop); err != nil { // unheard
+		t.Fatal(err)
+	}
+	for _, r := range []plan.Record{
+		{ID: id, Kind: plan.RecordApprovals},
+		{ID: id, Kind: plan.RecordBrake, Data: map[string]string{"braked": "true"}},
+		{ID: id, Kind: plan.RecordRevision, Key: "00007", Forget: true},
+		{ID: plan.ID{Kind: plan.DaemonAgent, Name: "a"}, Kind: plan.RecordWish, Key: plan.WishStop},
+	} {
+		if err := h.store.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.ask("a"); got != http.StatusOK {
+			t.Errorf("after %s of %s: %d", r.Kind, r.ID, got)
+		}
+	}
+	if err := h.store.Put(t.Context(), stop); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.ask("a"); got != http.StatusServiceUnavailable {
+		t.Errorf("after what says something: %d", got)
+	}
+}
+
 // A pass that could not look serves what is recorded, and of others does not say that
 // they are not there.
 func TestTaskAgentsWithoutLook(t *testing.T) {

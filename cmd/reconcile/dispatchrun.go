@@ -23,9 +23,9 @@ const defaultDrain = 30 * time.Second
 // newDispatcher returns what runs the executions of the workspace. Nothing of it
 // runs yet.
 func (d *daemon) newDispatcher(name string, rt *daemonRuntime) (*dispatch.Dispatcher, error) {
-	scratch := filepath.Join(d.app.workspaceDir(name), "cache", "replies")
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
-		return nil, fmt.Errorf("folder for large replies: %w", err)
+	scratch, err := d.app.repliesDir(name)
+	if err != nil {
+		return nil, err
 	}
 	return dispatch.NewDispatcher(dispatch.DispatcherOptions{
 		Runtime: &lateExecutions{rt: rt, options: podman.ExecutionOptions{
@@ -39,6 +39,16 @@ func (d *daemon) newDispatcher(name string, rt *daemonRuntime) (*dispatch.Dispat
 		Fired:        d.fired,
 		Log:          d.app.logger(),
 	}), nil
+}
+
+// repliesDir is the folder for the replies of a workspace that are too large for
+// memory. It is made.
+func (a *app) repliesDir(name string) (string, error) {
+	dir := filepath.Join(a.workspaceDir(name), "cache", "replies")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("folder for large replies: %w", err)
+	}
+	return dir, nil
 }
 
 // dispatches runs the executions of the workspace until ctx has ended, and no
@@ -118,8 +128,17 @@ func (s recordingStore) Put(ctx context.Context, r plan.Record) error {
 	if err := s.Store.Put(ctx, r); err != nil {
 		return err
 	}
-	if r.ID.Kind == plan.TaskAgent {
+	if tells(r) {
 		s.agents.recorded(r.ID)
 	}
 	return nil
+}
+
+// tells reports whether a record may change what a TaskAgent is, see [plan.Agents]. A
+// revision that is forgotten is none that serves, or its agent goes as well.
+func tells(r plan.Record) bool {
+	if r.ID.Kind != plan.TaskAgent {
+		return false
+	}
+	return r.Kind == plan.RecordDispatch || r.Kind == plan.RecordWish || r.Kind == plan.RecordRevision && !r.Forget
 }
