@@ -107,6 +107,10 @@ func (a *app) newAgentHere(ctx context.Context, src source, id plan.ID) (*agentH
 	if err != nil {
 		return nil, err
 	}
+	scratch, err := a.repliesDir(src.name)
+	if err != nil {
+		return nil, err
+	}
 	rt, err := a.openRuntime(ctx, src.name, store, func(podman.Progress) {})
 	if err != nil {
 		return nil, err
@@ -114,6 +118,7 @@ func (a *app) newAgentHere(ctx context.Context, src source, id plan.ID) (*agentH
 	h := startAgent(ctx, agent, dispatch.DispatcherOptions{
 		Runtime: rt.Executions(podman.ExecutionOptions{Workspace: src.name, Root: src.root}),
 		Journal: dispatch.OpenFolder(a.executionsDir(src.name)),
+		Scratch: scratch,
 		Log:     a.logger(),
 	})
 	h.notes, h.runtime = a.std.err, rt
