@@ -20,13 +20,7 @@ func daemonAgent(name string, rule plan.Restart) plan.Resource {
 
 func (b *bed) daemonStatus(name string) reconcile.Status {
 	b.t.Helper()
-	for _, st := range b.loop.Status().Statuses {
-		if st.ID.Kind == plan.DaemonAgent && st.ID.Name == name {
-			return st
-		}
-	}
-	b.t.Fatalf("no status of %s", name)
-	return reconcile.Status{}
+	return statusOf(b.t, b.loop.Status().Statuses, plan.ID{Kind: plan.DaemonAgent, Name: name})
 }
 
 // Daemons go on while nobody reconciles, and whoever does so next finds what they

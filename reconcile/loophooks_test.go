@@ -27,13 +27,7 @@ func hooked(name string, hooks ...plan.Hook) plan.Resource {
 // status is what the loop says of an agent.
 func (b *bed) status(name string) reconcile.Status {
 	b.t.Helper()
-	for _, st := range b.loop.Status().Statuses {
-		if st.ID == agent(name) && !st.Orphan {
-			return st
-		}
-	}
-	b.t.Fatalf("no status of %s", name)
-	return reconcile.Status{}
+	return statusOf(b.t, b.loop.Status().Statuses, agent(name))
 }
 
 // wish writes what a command would, and tells the loop.

@@ -45,13 +45,7 @@ func (b *bed) served() map[string]string {
 
 func (b *bed) agentStatus(name string) reconcile.Status {
 	b.t.Helper()
-	for _, st := range b.loop.Status().Statuses {
-		if st.ID.Kind == plan.TaskAgent && st.ID.Name == name {
-			return st
-		}
-	}
-	b.t.Fatalf("no status of %s", name)
-	return reconcile.Status{}
+	return statusOf(b.t, b.loop.Status().Statuses, plan.ID{Kind: plan.TaskAgent, Name: name})
 }
 
 func TestLoopMakesRevisions(t *testing.T) {
