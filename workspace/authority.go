@@ -5,6 +5,8 @@ package workspace
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"reconcile/reconcile/plan"
 	"reconcile/schema"
@@ -31,9 +33,27 @@ func (r *resolver) approvals() plan.Approvals {
 		}
 		for _, key := range e.Keys {
 			a.Keys[id] = append(a.Keys[id], key.V)
+			r.checkApproval(key)
 		}
 	}
 	return a
+}
+
+// checkApproval warns of a line that approves nothing.
+func (r *resolver) checkApproval(key schema.Str) {
+	if plan.CanApprove(key.V, r.tree.root) {
+		return
+	}
+	word, _, _ := strings.Cut(key.V, " ")
+	var kinds []string
+	for _, kind := range plan.GrantKinds() {
+		kinds = append(kinds, string(kind))
+	}
+	if slices.Contains(kinds, word) {
+		r.report.warn(key.Pos, summaryNoApproval, "`reconcile approve` writes such lines", "%q says not what of the kind %s may be", key.V, word)
+		return
+	}
+	r.report.warn(key.Pos, summaryNoApproval, nearest(word, kinds), "%q begins with no kind of authority that is known here", key.V)
 }
 
 // lockedID is the agent that an entry of the lock file is about.

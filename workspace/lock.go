@@ -21,6 +21,7 @@ const (
 	summaryOffRef     = "locked commit is no longer on ref"
 	summaryUnchecked  = "locked commit is not checked"
 	summaryLockedHook = "lock entry contradicts itself"
+	summaryNoApproval = "lock entry approves nothing"
 )
 
 // loadLock reads the lock file. One that is there and cannot be read is fatal:

@@ -85,6 +85,13 @@ func parsePower(key, folder string) (power, bool) {
 	return p, true
 }
 
+// CanApprove reports whether a line of the lock file approves anything, in a
+// workspace of that folder; "" = it has none.
+func CanApprove(key, folder string) bool {
+	_, ok := parsePower(key, folder)
+	return ok
+}
+
 // shortPath is a path for the lock file.
 func shortPath(at, folder string) string {
 	if folder == "" || !inPath(at, folder) {
