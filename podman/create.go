@@ -66,13 +66,9 @@ func (r *Runtime) createContainer(ctx context.Context, s plan.Step, d plan.Desir
 // containerSpec is all of what is sent to Podman.
 func (r *Runtime) containerSpec(ctx context.Context, s plan.Step, d plan.Desired, res plan.Resource, img image) (*specgen.SpecGenerator, error) {
 	c := *res.Spec.Container
-	bundle := false
-	if c.CABundle {
-		p, err := r.look(ctx, img)
-		if err != nil {
-			return nil, err
-		}
-		bundle = p.bundle
+	bundle, err := r.hasBundle(ctx, c, img)
+	if err != nil {
+		return nil, err
 	}
 	published := s.Ports
 	if published == nil {
@@ -177,7 +173,7 @@ func (r *Runtime) leftover(ctx context.Context, name string) (id string, err err
 	for _, c := range list {
 		switch {
 		case !slices.Contains(c.Names, name):
-		case c.State == "storage" && slices.Equal(c.Command, []string{"storage"}):
+		case onlyStored(c):
 			return c.ID, nil
 		default:
 			return "", fmt.Errorf("the name belongs to a container of another tool (%s)", shortID(c.ID))

@@ -215,13 +215,9 @@ func (x *Executions) spec(ctx context.Context, l plan.Launch) (*specgen.SpecGene
 	if err != nil {
 		return nil, err
 	}
-	bundle := false
-	if c.CABundle {
-		p, err := x.rt.look(ctx, img)
-		if err != nil {
-			return nil, err
-		}
-		bundle = p.bundle
+	bundle, err := x.rt.hasBundle(ctx, c, img)
+	if err != nil {
+		return nil, err
 	}
 	c.Env = slices.Concat(l.Env, c.Env)
 	s, err := x.rt.generate(ctx, x.name(l), c, nil, img, bundle)
@@ -262,21 +258,13 @@ func (x *Executions) check(ctx context.Context, c plan.ContainerSpec) error {
 }
 
 func (x *Executions) labels(l plan.Launch) map[string]string {
-	labels := map[string]string{labelOf: l.Revision}
-	if l.Execution != "" {
-		labels[labelExecution] = l.Execution
-	}
-	for k, v := range l.Spec.Labels {
-		if !strings.HasPrefix(k, ownPrefix) {
-			labels[k] = v
-		}
-	}
-	own := plan.Object{
+	labels := labelsOf(plan.Object{
 		ID: l.Agent, Workspace: x.opt.Workspace, Root: x.opt.Root, Owner: x.rt.opt.Owner, Version: x.rt.opt.Version,
 		Role: l.Role, Session: l.Session, Digest: plan.Spec{Container: l.Spec}.Digest(),
-	}
-	for k, v := range own.Labels() {
-		labels[k] = v
+	}, l.Spec.Labels)
+	labels[labelOf] = l.Revision
+	if l.Execution != "" {
+		labels[labelExecution] = l.Execution
 	}
 	if l.Spec.Network != "" {
 		labels[labelNetwork] = l.Spec.Network

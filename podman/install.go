@@ -132,13 +132,9 @@ type installRun struct {
 // else it runs with comes with the hook, but for secrets, which Podman keeps out.
 func (x *installRun) create(ctx context.Context, name string) (id string, err error) {
 	r, c := x.r, installed(x.of, x.spec, nil)
-	bundle := false
-	if c.CABundle {
-		p, err := r.look(ctx, x.base)
-		if err != nil {
-			return "", err
-		}
-		bundle = p.bundle
+	bundle, err := r.hasBundle(ctx, c, x.base)
+	if err != nil {
+		return "", err
 	}
 	vars := secretVariables(c)
 	hook := helper.Hook{

@@ -94,15 +94,19 @@ func (r *Runtime) checkObject(o plan.Object, ok bool, s plan.Step, d plan.Desire
 
 // newLabels are the labels of an object that the step makes.
 func (r *Runtime) newLabels(s plan.Step, d plan.Desired, res plan.Resource, user map[string]string) map[string]string {
+	return labelsOf(r.newObject(s, d, res), user)
+}
+
+// labelsOf are the labels of an object, with those of the user that may be beside
+// them.
+func labelsOf(o plan.Object, user map[string]string) map[string]string {
 	labels := map[string]string{}
 	for k, v := range user {
 		if !strings.HasPrefix(k, ownPrefix) {
 			labels[k] = v
 		}
 	}
-	for k, v := range r.newObject(s, d, res).Labels() {
-		labels[k] = v
-	}
+	maps.Copy(labels, o.Labels())
 	return labels
 }
 

@@ -48,10 +48,8 @@ func (r *Runtime) prepare(ctx context.Context, s plan.Step, d plan.Desired, res 
 	if _, err := commandOf(spec, img); err != nil {
 		return err
 	}
-	if spec.CABundle {
-		if _, err := r.look(ctx, img); err != nil {
-			return err
-		}
+	if _, err := r.hasBundle(ctx, spec, img); err != nil { // which takes a look at the image
+		return err
 	}
 	if err := r.prepareMounts(ctx, s, spec, func() (image, error) { return img, nil }); err != nil {
 		return err

@@ -45,6 +45,18 @@ const probeAge = 10 * time.Minute
 
 const probePrefix = "reconcile-probe-"
 
+// hasBundle reports whether a container of img has the bundle that it asks for.
+func (r *Runtime) hasBundle(ctx context.Context, c plan.ContainerSpec, img image) (bool, error) {
+	if !c.CABundle {
+		return false, nil
+	}
+	p, err := r.look(ctx, img)
+	if err != nil {
+		return false, err
+	}
+	return p.bundle, nil
+}
+
 func (r *Runtime) look(ctx context.Context, img image) (*probe, error) {
 	p := img.probe
 	p.mu.Lock()

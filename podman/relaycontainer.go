@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -97,16 +96,7 @@ func (l *relay) start(ctx context.Context) error {
 	if err != nil {
 		return l.r.explain("inspect the relay", err)
 	}
-	l.at = nil
-	if c.NetworkSettings != nil && c.NetworkSettings.Networks[l.h.network] != nil {
-		n := c.NetworkSettings.Networks[l.h.network]
-		for _, text := range []string{n.IPAddress, n.GlobalIPv6Address} {
-			if a, err := netip.ParseAddr(text); err == nil {
-				l.at = append(l.at, a)
-			}
-		}
-	}
-	if len(l.at) == 0 {
+	if l.at = addressesIn(c, l.h.network); len(l.at) == 0 {
 		return errors.New("the relay has no address")
 	}
 	if l.wanted == nil {
