@@ -176,11 +176,10 @@ func (f *Folder) read(agent plan.ID) ([]Execution, error) {
 		if unbegun(path) {
 			continue
 		}
-		var e Execution
-		if err := readFile(path, &e); err != nil || e.Key != entry.Name() {
+		e, ok := Look(f.dir).Execution(agent, entry.Name())
+		if !ok {
 			continue // it stays for people to look at
 		}
-		e.Agent = agent
 		if e.Outcome == Running {
 			e.Outcome, e.Reason = Lost, "the daemon was killed while it ran"
 			if err := writeFile(path, e, false); err != nil {
