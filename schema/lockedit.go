@@ -124,7 +124,7 @@ func editDigests(root *yaml.Node, section string, digests map[string]string) boo
 			changed = removeEntry(root, section, name) || changed
 			continue
 		}
-		at := entryOf(sectionOf(root, section), name, func() *yaml.Node { return textNode("") })
+		at := entryOf(sectionOf(root, section), name, noText)
 		changed = setText(at, digest) || changed
 	}
 	return changed
@@ -151,17 +151,17 @@ func editHooks(root *yaml.Node, hooks map[string]*HookEntry) bool {
 }
 
 func (h *HookEntry) edit(at *yaml.Node) bool {
-	changed := false
-	if digest := fieldOf(at, "digest", func() *yaml.Node { return textNode("") }); setText(digest, h.Digest) {
+	order, changed := []string{"digest", "commands", "files"}, false
+	if digest := fieldOf(at, order, "digest", noText); setText(digest, h.Digest) {
 		changed = true
 	}
-	if setList(fieldOf(at, "commands", listNode), h.Commands) {
+	if setList(fieldOf(at, order, "commands", listNode), h.Commands) {
 		changed = true
 	}
 	if len(h.Files) == 0 {
 		return remove(at, "files") || changed
 	}
-	files := fieldOf(at, "files", mapNode)
+	files := fieldOf(at, order, "files", mapNode)
 	for i := 0; i+1 < len(files.Content); i += 2 {
 		if name := files.Content[i].Value; h.Files[name] == "" {
 			remove(files, name)
@@ -169,27 +169,11 @@ func (h *HookEntry) edit(at *yaml.Node) bool {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Files)) {
-		if setText(entryOf(files, name, func() *yaml.Node { return textNode("") }), h.Files[name]) {
+		if setText(entryOf(files, name, noText), h.Files[name]) {
 			changed = true
 		}
 	}
 	return changed
-}
-
-// fieldOf returns a field of a hook's entry, and makes it, or makes it anew when
-// it is empty.
-func fieldOf(at *yaml.Node, key string, fresh func() *yaml.Node) *yaml.Node {
-	order := []string{"digest", "commands", "files"}
-	v := valueOf(at, key)
-	if v == nil {
-		v = fresh()
-		insert(at, key, v, func(other string) bool { return slices.Index(order, other) > slices.Index(order, key) })
-	}
-	if empty := fresh(); v.Kind != empty.Kind {
-		*v = *empty
-	}
-	v.Style &^= yaml.FlowStyle
-	return v
 }
 
 // editApprovals sets lists, sorted; lines that stay keep their comments.
@@ -237,17 +221,22 @@ func setList(n *yaml.Node, keys []string) bool {
 
 // sectionOf returns a section of the file, and makes it when it is missing.
 func sectionOf(root *yaml.Node, section string) *yaml.Node {
-	order := []string{"apiVersion", "kind", "repos", "contexts", "images", "hooks", "approvals"}
-	s := valueOf(root, section)
-	if s == nil {
-		s = mapNode()
-		insert(root, section, s, func(key string) bool { return slices.Index(order, key) > slices.Index(order, section) })
+	return fieldOf(root, []string{"apiVersion", "kind", "repos", "contexts", "images", "hooks", "approvals"}, section, mapNode)
+}
+
+// fieldOf returns a field of a map whose fields have an order, and makes it, or
+// makes it anew when it is empty.
+func fieldOf(at *yaml.Node, order []string, key string, fresh func() *yaml.Node) *yaml.Node {
+	v := valueOf(at, key)
+	if v == nil {
+		v = fresh()
+		insertOrdered(at, order, key, v)
 	}
-	if s.Kind != yaml.MappingNode { // it is empty
-		*s = *mapNode()
+	if empty := fresh(); v.Kind != empty.Kind {
+		*v = *empty
 	}
-	s.Style &^= yaml.FlowStyle
-	return s
+	v.Style &^= yaml.FlowStyle
+	return v
 }
 
 // entryOf returns an entry of a section, and makes it when it is missing.
@@ -273,8 +262,7 @@ func setField(e *yaml.Node, key, value string) bool {
 	case v != nil:
 		return setText(v, value)
 	}
-	order := []string{"url", "ref", "commit"}
-	insert(e, key, textNode(value), func(other string) bool { return slices.Index(order, other) > slices.Index(order, key) })
+	insertOrdered(e, []string{"url", "ref", "commit"}, key, textNode(value))
 	return true
 }
 
@@ -309,6 +297,11 @@ func valueOf(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
+// insertOrdered adds an entry to a map whose keys have an order.
+func insertOrdered(n *yaml.Node, order []string, key string, value *yaml.Node) {
+	insert(n, key, value, func(other string) bool { return slices.Index(order, other) > slices.Index(order, key) })
+}
+
 // insert adds an entry to a map, before the first key that comes after it.
 func insert(n *yaml.Node, key string, value *yaml.Node, after func(key string) bool) {
 	at := len(n.Content)
@@ -336,3 +329,5 @@ func mapNode() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!ma
 func listNode() *yaml.Node { return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"} }
 
 func textNode(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
+
+func noText() *yaml.Node { return textNode("") }
