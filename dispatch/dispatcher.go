@@ -51,10 +51,11 @@ type Dispatcher struct {
 	agents   map[plan.ID]*agentState // by canonical ID
 	known    bool                    // it was told which there are
 	partly   bool                    // there may be others
-	opened   bool                    // the leftovers of others are gone
 	opening  chan struct{}           // closed once opened
 	draining bool
-	loops    context.Context // of schedules and slots, once opened
+	// loops is of schedules and slots; nil = it is not opened: there may be leftovers
+	// of others.
+	loops context.Context
 
 	live   map[*execution]struct{}
 	tasks  sync.WaitGroup // all goroutines but Run's
@@ -118,7 +119,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		loops, cancel := context.WithCancel(ctx)
 		defer cancel()
 		d.mu.Lock()
-		d.opened, d.loops = true, loops
+		d.loops = loops
 		close(d.opening)
 		for _, st := range d.agents {
 			d.settle(st)
@@ -250,7 +251,7 @@ func (st *agentState) idle() bool {
 
 // settle starts and ends what goes on by itself for an agent.
 func (d *Dispatcher) settle(st *agentState) {
-	if !d.opened || d.draining {
+	if d.loops == nil || d.draining {
 		return
 	}
 	d.settleCron(st)
@@ -275,7 +276,7 @@ func (d *Dispatcher) accept(id plan.ID, called, trigger string) (*execution, *re
 	switch {
 	case d.draining:
 		return unready("the daemon is ending")
-	case !d.known || !d.opened:
+	case !d.known || d.loops == nil:
 		return unready("it is not known yet which agents there are")
 	case (st == nil || !st.present) && d.partly:
 		return unready("whether there is a TaskAgent " + id.NamespacedName() + " is not known: the workspace cannot be read")

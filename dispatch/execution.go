@@ -94,15 +94,6 @@ func (e *execution) begin(as Execution) {
 	e.entry = entry
 }
 
-// log has the log of a container kept.
-func (e *execution) log(b *box) {
-	if e.entry == nil {
-		b.log.bind(nil)
-		return
-	}
-	b.log.bind(e.entry)
-}
-
 // launch returns the container with the process started: a slot, or one of its own.
 // A process that was not started before is once the execution is noted.
 func (e *execution) launch() (*box, error) {
@@ -126,7 +117,7 @@ func (e *execution) launch() (*box, error) {
 		if err == nil {
 			e.info.Warm = warmInitialised
 			e.publish()
-			e.log(b)
+			b.log.bind(e.entry)
 			return b, nil
 		}
 		e.d.opt.Log.Warn("a slot was of no use", "agent", e.info.Agent, "err", err)
@@ -142,7 +133,7 @@ func (e *execution) launch() (*box, error) {
 	if err := e.start(b); err != nil {
 		return nil, err
 	}
-	e.log(b)
+	b.log.bind(e.entry)
 	return b, nil
 }
 

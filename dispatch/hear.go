@@ -36,7 +36,7 @@ func DaemonEnv(at []netip.AddrPort) []plan.EnvVar {
 // settleHearing opens the service where it is to be heard, and closes it where
 // nobody is any more. The mutex is held.
 func (d *Dispatcher) settleHearing() {
-	if !d.opened || d.draining {
+	if d.loops == nil || d.draining {
 		return
 	}
 	wanted := map[string]bool{}

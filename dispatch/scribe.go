@@ -60,7 +60,7 @@ func (e *execution) beginLater(b *box) {
 		} else {
 			e.begin(as)
 		}
-		e.log(b)
+		b.log.bind(e.entry)
 	})
 }
 
