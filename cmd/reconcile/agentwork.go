@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"reconcile/control"
@@ -21,17 +22,14 @@ import (
 type agentLook struct {
 	app       *app
 	workspace string
-	daemon    *control.Client        // nil = none
-	agents    map[plan.ID]plan.Agent // by canonical ID
+	daemon    *control.Client // nil = none
+	agents    []plan.Agent
 }
 
 // lookAtAgents prepares to tell what goes on with the TaskAgents of a workspace,
 // which daemon runs if it is not nil.
 func (a *app) lookAtAgents(ctx context.Context, src source, daemon *control.Status, d plan.Desired, r plan.Records) *agentLook {
-	l := &agentLook{app: a, workspace: src.name, agents: map[plan.ID]plan.Agent{}}
-	for _, agent := range plan.Agents(d, r) {
-		l.agents[agent.ID] = agent
-	}
+	l := &agentLook{app: a, workspace: src.name, agents: plan.Agents(d, r)}
 	if daemon != nil && len(l.agents) > 0 {
 		l.daemon, _ = a.dialDaemon(ctx, src.root) // it has answered a moment ago
 	}
@@ -84,16 +82,21 @@ func (l *agentLook) kept(id plan.ID) (*dispatch.AgentStatus, error) {
 	if st.Cron.Outcome == dispatch.Running {
 		st.Cron.Outcome = dispatch.Lost // a schedule is followed by daemons alone
 	}
-	for known, agent := range l.agents {
-		if known.Compare(id) != 0 {
-			continue
-		}
-		st.Slots.Want = agent.Warm.Size
-		if s, err := schedule.Parse(agent.Schedule, agent.Zone); agent.Schedule != "" && err == nil && !agent.Stopped {
-			st.Next = s.Next(time.Now())
-		}
+	agent, _ := agentOf(l.agents, id)
+	st.Slots.Want = agent.Warm.Size
+	if s, err := schedule.Parse(agent.Schedule, agent.Zone); agent.Schedule != "" && err == nil && !agent.Stopped {
+		st.Next = s.Next(time.Now())
 	}
 	return st, errors.Join(err, cronErr)
+}
+
+// agentOf is the TaskAgent with the ID.
+func agentOf(agents []plan.Agent, id plan.ID) (plan.Agent, bool) {
+	i := slices.IndexFunc(agents, func(a plan.Agent) bool { return a.ID.Compare(id) == 0 })
+	if i < 0 {
+		return plan.Agent{}, false
+	}
+	return agents[i], true
 }
 
 // keptExecutions are the executions of a TaskAgent that are kept, the newest first.

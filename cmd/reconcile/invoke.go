@@ -155,12 +155,8 @@ func (a *app) agentToInvoke(src source, archive *reconcile.Archive, name string)
 		}
 		return plan.Agent{}, rejection{err}
 	}
-	for _, agent := range agents {
-		if agent.ID == id {
-			return agent, nil
-		}
-	}
-	return plan.Agent{}, rejection{err}
+	agent, _ := agentOf(agents, id)
+	return agent, nil
 }
 
 // door is where requests for TaskAgents are answered.

@@ -147,13 +147,12 @@ func startAgent(ctx context.Context, agent plan.Agent, o dispatch.DispatcherOpti
 
 // readyAgent is an agent that answers requests, and does nothing by itself.
 func readyAgent(d plan.Desired, records plan.Records, id plan.ID) (plan.Agent, error) {
-	for _, agent := range plan.Agents(d, records) {
-		if agent.ID == id {
-			agent.Schedule, agent.Warm = "", plan.WarmPool{}
-			return agent, noRevision(agent)
-		}
+	agent, ok := agentOf(plan.Agents(d, records), id)
+	if !ok {
+		return plan.Agent{}, rejectf("%s is not there any more", id)
 	}
-	return plan.Agent{}, rejectf("%s is not there any more", id)
+	agent.Schedule, agent.Warm = "", plan.WarmPool{}
+	return agent, noRevision(agent)
 }
 
 // serve connects a client of this process with a handler: what a request means is

@@ -36,15 +36,12 @@ func (a *app) printWhyAgent(id plan.ID, src source) error {
 	}
 	out := whyAgent{ID: id, Held: append([]plan.Reason{}, r.Blocked...), Chains: [][]taskPart{{{id.Name, id.String(), r.Origin}}}}
 	if r.Dispatch != nil {
-		out.Schedule = strings.TrimSpace(r.Dispatch.Schedule + " " + r.Dispatch.Zone)
+		out.Schedule = scheduleText(r.Dispatch.Schedule, r.Dispatch.Zone)
 	}
-	for _, agent := range plan.Agents(src.Desired, records) {
-		if agent.ID.Compare(id) == 0 {
-			out.Stopped = agent.Stopped
-			if agent.Revision.Number > 0 {
-				out.Serving = agent.Revision.Name()
-			}
-		}
+	agent, _ := agentOf(plan.Agents(src.Desired, records), id)
+	out.Stopped = agent.Stopped
+	if agent.Revision.Number > 0 {
+		out.Serving = agent.Revision.Name()
 	}
 	if a.output == formatJSON {
 		return a.printJSON(out)
