@@ -41,14 +41,17 @@ func queues(records plan.Records) map[string]int {
 func scheduleOf(st reconcile.Status, d plan.Desired) string {
 	for _, r := range d.Resources {
 		if !st.Orphan && r.Run != nil && r.Run.Cron != nil && r.ID.Compare(st.ID) == 0 {
-			return strings.TrimSpace(r.Run.Cron.Schedule + " " + r.Run.Cron.Zone)
+			return scheduleText(r.Run.Cron.Schedule, r.Run.Cron.Zone)
 		}
 		if !st.Orphan && r.Dispatch != nil && r.ID.Compare(st.ID) == 0 {
-			return strings.TrimSpace(r.Dispatch.Schedule + " " + r.Dispatch.Zone)
+			return scheduleText(r.Dispatch.Schedule, r.Dispatch.Zone)
 		}
 	}
 	return ""
 }
+
+// scheduleText is a schedule for people, with its zone where it names one.
+func scheduleText(schedule, zone string) string { return strings.TrimSpace(schedule + " " + zone) }
 
 // reasonOf is what stands behind a resource in the list: why it is as it is.
 func reasonOf(st statusJSON) string {

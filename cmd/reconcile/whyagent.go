@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
