@@ -84,6 +84,9 @@ func (a *app) completing(most int, names func(source) []string) cobra.Completion
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		if a.stateDir == "" {
+			a.stateDir = a.defaultStateDir()
+		}
 		out := slices.DeleteFunc(names(src), func(n string) bool {
 			return slices.Contains(args, n) || !strings.HasPrefix(n, begun)
 		})
@@ -120,9 +123,6 @@ func (s source) containerNames() []string {
 
 // namesAndRuns are the names of instances, and those of runs that have begun here.
 func (a *app) namesAndRuns(s source) []string {
-	if a.stateDir == "" {
-		a.stateDir = a.defaultStateDir()
-	}
 	out := s.instanceNames()
 	archive, err := reconcile.OpenArchive(a.workspaceDir(s.name))
 	if err != nil {
@@ -145,9 +145,6 @@ func (a *app) completeExecutions(cmd *cobra.Command, args []string, begun string
 	ids := func(src source) []string {
 		if len(args) == 0 {
 			return nil
-		}
-		if a.stateDir == "" {
-			a.stateDir = a.defaultStateDir()
 		}
 		id, ok, err := a.namedAgent(src, args[0])
 		if err != nil || !ok {
