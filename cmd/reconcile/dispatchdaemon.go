@@ -28,7 +28,6 @@ type taskAgents struct {
 	seen    bool         // a look has said what is desired
 	told    bool         // what they are
 	agents  []plan.Agent // that it was told of
-	heard   []string     // networks that it was told of, sorted
 }
 
 // open says who runs executions, and where is kept what is recorded.
@@ -143,8 +142,7 @@ func (t *taskAgents) hear() {
 	}
 	slices.Sort(networks)
 	networks = slices.Compact(networks)
-	if d := t.dispatcher.Load(); d != nil && (len(networks) > 0 || len(t.heard) > 0) {
-		t.heard = networks
+	if d := t.dispatcher.Load(); d != nil {
 		d.Hear(networks)
 	}
 }
