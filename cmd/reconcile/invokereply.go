@@ -19,27 +19,22 @@ import (
 	"reconcile/reconcile/plan"
 )
 
-// The outcomes of an invocation.
-const (
-	outcomeSucceeded = "succeeded"
-	outcomeFailed    = "failed"
-	outcomeTimeout   = "timeout"
-	outcomeRejected  = "rejected"
-	outcomeCancelled = "cancelled"
-)
+// outcomeRejected: no execution was made. What else comes of an invocation is what
+// comes of executions.
+const outcomeRejected dispatch.Outcome = "rejected"
 
 // invoked is what came of an invocation. Field names are part of the JSON output.
 type invoked struct {
-	FormatVersion string      `json:"format_version"`
-	Agent         string      `json:"agent"` // as in taskagent/lab/word-count; what was typed, where that is none
-	Execution     string      `json:"execution,omitempty"`
-	Outcome       string      `json:"outcome"`
-	Status        int         `json:"status,omitempty"`    // of the answer; 0 = there was none
-	ExitCode      *int        `json:"exit_code,omitempty"` // of the process, where it is known
-	Code          string      `json:"code,omitempty"`      // why it is no success, as in X-Reconcile-Error
-	Error         string      `json:"error,omitempty"`     // the same for people
-	Headers       http.Header `json:"headers,omitempty"`
-	Trailers      http.Header `json:"trailers,omitempty"`
+	FormatVersion string           `json:"format_version"`
+	Agent         string           `json:"agent"` // as in taskagent/lab/word-count; what was typed, where that is none
+	Execution     string           `json:"execution,omitempty"`
+	Outcome       dispatch.Outcome `json:"outcome"`
+	Status        int              `json:"status,omitempty"`    // of the answer; 0 = there was none
+	ExitCode      *int             `json:"exit_code,omitempty"` // of the process, where it is known
+	Code          string           `json:"code,omitempty"`      // why it is no success, as in X-Reconcile-Error
+	Error         string           `json:"error,omitempty"`     // the same for people
+	Headers       http.Header      `json:"headers,omitempty"`
+	Trailers      http.Header      `json:"trailers,omitempty"`
 	// Body is what the agent answered, where that is text, and else BodyBase64.
 	Body       *string `json:"body,omitempty"`
 	BodyBase64 []byte  `json:"body_base64,omitempty"`
@@ -47,13 +42,13 @@ type invoked struct {
 
 func (i invoked) exitCode() int {
 	switch i.Outcome {
-	case outcomeSucceeded:
+	case dispatch.Succeeded:
 		return plan.ExitDone
-	case outcomeTimeout:
+	case dispatch.TimedOut:
 		return exitTimeout
 	case outcomeRejected:
 		return exitRejected
-	case outcomeCancelled:
+	case dispatch.Cancelled:
 		return exitInterrupted
 	}
 	return plan.ExitFault
@@ -96,7 +91,7 @@ func (o *outcome) take(ctx context.Context, d door, req *http.Request) error {
 		if ctx.Err() != nil {
 			o.cut(ctx)
 		} else { // who was asked has gone, and may have begun
-			r.Outcome, r.Error = outcomeFailed, "no answer came: "+err.Error()
+			r.Outcome, r.Error = dispatch.Failed, "no answer came: "+err.Error()
 		}
 		return o.tell()
 	}
@@ -107,7 +102,7 @@ func (o *outcome) take(ctx context.Context, d door, req *http.Request) error {
 	if err != nil && ctx.Err() != nil {
 		o.cut(ctx)
 	} else if err != nil {
-		r.Outcome, r.Error = outcomeFailed, err.Error()
+		r.Outcome, r.Error = dispatch.Failed, err.Error()
 	}
 	return o.tell()
 }
@@ -258,15 +253,15 @@ func (o *outcome) judge(res *http.Response) {
 	r.Code = ended(dispatch.ErrorHeader)
 	switch {
 	case r.Status/100 == 2 && r.Code == "":
-		r.Outcome = outcomeSucceeded
+		r.Outcome = dispatch.Succeeded
 	case r.Status == http.StatusGatewayTimeout || r.Code == dispatch.CodeTimeout:
-		r.Outcome = outcomeTimeout
+		r.Outcome = dispatch.TimedOut
 	case r.Execution == "" && r.Status != http.StatusBadGateway:
 		r.Outcome = outcomeRejected
 	default:
-		r.Outcome = outcomeFailed
+		r.Outcome = dispatch.Failed
 	}
-	if r.Outcome == outcomeSucceeded || r.Error != "" {
+	if r.Outcome == dispatch.Succeeded || r.Error != "" {
 		return
 	}
 	switch {
@@ -285,10 +280,10 @@ func (o *outcome) judge(res *http.Response) {
 func (o *outcome) cut(ctx context.Context) {
 	r := &o.result
 	if errors.Is(context.Cause(ctx), errMaxTime) {
-		r.Outcome, r.Error = outcomeTimeout, fmt.Sprintf("it was not done after %v; it is cancelled", o.maxTime)
+		r.Outcome, r.Error = dispatch.TimedOut, fmt.Sprintf("it was not done after %v; it is cancelled", o.maxTime)
 		return
 	}
-	r.Outcome, r.Error = outcomeCancelled, "interrupted; it is cancelled"
+	r.Outcome, r.Error = dispatch.Cancelled, "interrupted; it is cancelled"
 }
 
 // tell prints what came of it, and returns the exit code.
