@@ -46,7 +46,7 @@ func TakeLock(dir, workspace string, self Holder) (*Lock, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("lock workspace %s: %w", workspace, err)
 	}
-	path := filepath.Join(dir, "lock")
+	path := lockFile(dir)
 	file := flock.New(path, flock.SetPermissions(0o600))
 	ok, err := file.TryLock()
 	if err != nil {
@@ -85,9 +85,8 @@ func (l *Lock) Release() error {
 // far as that can be told without trying to take it. False: nobody does, or who did
 // is not alive.
 func LookHolder(dir string) (Holder, bool) {
-	var h Holder
-	b, err := readSmall(filepath.Join(dir, "lock"), maxRecordFile)
-	if err != nil || json.Unmarshal(b, &h) != nil || h.PID <= 0 {
+	h, ok := holderIn(lockFile(dir))
+	if !ok {
 		return Holder{}, false
 	}
 	p, err := os.FindProcess(h.PID)
@@ -101,13 +100,23 @@ func LookHolder(dir string) (Holder, bool) {
 // readHolder reads who holds the lock; zero while the holder has not said so
 // yet, which is for less than a moment.
 func readHolder(path string) Holder {
-	var h Holder
 	for range 20 {
-		b, err := readSmall(path, maxRecordFile)
-		if err == nil && json.Unmarshal(b, &h) == nil && h.PID != 0 {
+		if h, ok := holderIn(path); ok {
 			return h
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	return Holder{}
 }
+
+// holderIn reads who has said in the file that they hold the lock.
+func holderIn(path string) (Holder, bool) {
+	var h Holder
+	b, err := readSmall(path, maxRecordFile)
+	if err != nil || json.Unmarshal(b, &h) != nil || h.PID <= 0 {
+		return Holder{}, false
+	}
+	return h, true
+}
+
+func lockFile(dir string) string { return filepath.Join(dir, "lock") }
