@@ -54,11 +54,9 @@ func (r *resolver) taskAgent(res *plan.Resource, doc schema.Document) {
 
 // state gives the executions of a TaskAgent the volume that they share.
 func (r *resolver) state(res *plan.Resource, c *plan.ContainerSpec, s schema.State) []plan.Reason {
-	for _, place := range []string{"/proc", "/sys", "/dev"} {
-		if within(s.MountPath, place) || within(place, s.MountPath) {
-			return []plan.Reason{r.report.block(s.Pos, plan.CodeInvalid, summaryReservedPath, "mount it elsewhere",
-				"%s: the state cannot be there: the container has %s for itself", s.MountPath, place)}
-		}
+	if place := reservedBy(s.MountPath, kernelPaths()); place != "" {
+		return []plan.Reason{r.report.block(s.Pos, plan.CodeInvalid, summaryReservedPath, "mount it elsewhere",
+			"%s: the state cannot be there: the container has %s for itself", s.MountPath, place)}
 	}
 	if within(templateTmp, s.MountPath) {
 		return []plan.Reason{r.report.block(s.Pos, plan.CodeInvalid, summaryReservedPath, "mount it elsewhere, or below it",

@@ -68,14 +68,18 @@ func placedAt(workspaceDir, mountPath string) string {
 	return path.Join(workspaceDir, mountPath)
 }
 
+// kernelPaths are where every container has something that is not its own.
+func kernelPaths() []string { return []string{"/proc", "/sys", "/dev"} }
+
 // reservedPaths are where a container has something that is not the Task's.
 func reservedPaths() []string {
-	return []string{"/proc", "/sys", "/dev", helperPath, "/run/reconcile", "/run/reconcile-task"}
+	return append(kernelPaths(), helperPath, "/run/reconcile", "/run/reconcile-task")
 }
 
-// reservedBy returns what is at p, above or below it, that nothing may hide.
-func reservedBy(p string) string {
-	for _, place := range reservedPaths() {
+// reservedBy returns which of the places, which nothing may hide, is at p, above or
+// below it; "" = none.
+func reservedBy(p string, places []string) string {
+	for _, place := range places {
 		if within(p, place) || within(place, p) {
 			return place
 		}
@@ -202,7 +206,7 @@ func (l *layout) free(c claim, holders map[string]claim) bool {
 	if c.path == "/" {
 		return false // which the schema reports
 	}
-	if place := reservedBy(c.path); place != "" {
+	if place := reservedBy(c.path, reservedPaths()); place != "" {
 		why := "the container has " + place + " for itself"
 		l.blocked = append(l.blocked, l.blockOnce(c.pos, plan.CodeInvalid, summaryReservedPath, "mount it elsewhere", "%s: %s cannot be there: %s", c.path, c.what, why))
 		return false

@@ -270,7 +270,7 @@ func groupOf(agent plan.ID) string {
 
 func (r *resolver) resolveRunner(a *runner, spec *schema.Agent, namespace string) {
 	dir := spec.WorkspaceDir
-	if place := reservedBy(dir.V); place != "" {
+	if place := reservedBy(dir.V, reservedPaths()); place != "" {
 		a.blocked = append(a.blocked, r.blockOnce(dir.Pos, plan.CodeInvalid, summaryReservedPath, "choose another workspaceDir",
 			"%s cannot be the workspaceDir: the container has %s for itself", dir.V, place))
 		return
