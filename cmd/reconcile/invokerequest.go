@@ -23,6 +23,9 @@ const jsonType = "application/json"
 
 // request makes what is sent to the agent. It can be sent again.
 func (inv invocation) request(ctx context.Context, agent plan.ID, stdin io.Reader) (*http.Request, error) {
+	if !headerName(inv.method) {
+		return nil, rejectf("--request: %q is no method of HTTP", inv.method)
+	}
 	target, err := inv.target(agent)
 	if err != nil {
 		return nil, err
@@ -98,6 +101,7 @@ func newExecutionID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
+// headerName reports whether s is what HTTP calls a token, as methods are too.
 func headerName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
