@@ -194,17 +194,13 @@ func (b *box) remove() {
 	ctx, cancel := context.WithTimeout(context.Background(), removal)
 	defer cancel()
 	defer context.AfterFunc(b.d.loops, func() { time.AfterFunc(killGrace, cancel) })()
-	wait := time.Second
-	for {
+	for wait := time.Second; ; wait *= 2 {
 		err := b.d.opt.Runtime.Remove(ctx, b.handle)
 		if err == nil {
 			return
 		}
 		b.d.opt.Log.Warn("a container was not removed", "agent", b.launch.Agent, "container", b.handle, "err", err)
-		select {
-		case <-time.After(wait):
-			wait *= 2
-		case <-ctx.Done():
+		if !pause(ctx, wait) {
 			return
 		}
 	}

@@ -102,9 +102,7 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
-		select {
-		case <-time.After(min(left, time.Minute)):
-		case <-ctx.Done():
+		if !pause(ctx, min(left, time.Minute)) {
 			return false
 		}
 	}

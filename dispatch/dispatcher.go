@@ -150,9 +150,7 @@ func (d *Dispatcher) sweep(ctx context.Context) bool {
 			return ctx.Err() == nil
 		}
 		d.opt.Log.Warn("what other sessions have left was not removed", "err", err, "again", wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !pause(ctx, wait) {
 			return false
 		}
 	}

@@ -84,9 +84,8 @@ func (d *Dispatcher) hear(name string) {
 				said = true
 				d.opt.Log.Warn("the metadata service is not heard in a network", "network", name, "err", err)
 			}
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
+			if !pause(ctx, wait) {
+				break
 			}
 		}
 		d.mu.Lock()
