@@ -83,17 +83,7 @@ func (o *observation) images(ctx context.Context) error {
 	o.r.mu.Lock()
 	maps.Copy(o.r.refs, o.imageFacts)
 	o.r.mu.Unlock()
-	return firstOf(errs)
-}
-
-// firstOf is the first error: a service that does not answer says so to each of
-// many questions.
-func firstOf(errs []error) error {
-	i := slices.IndexFunc(errs, func(err error) bool { return err != nil })
-	if i < 0 {
-		return nil
-	}
-	return errs[i]
+	return cmp.Or(errs...) // a service that does not answer says so to each question
 }
 
 // imageFact combines what this host and the registry say about a reference. An

@@ -76,7 +76,8 @@ type Options struct {
 	// addresses; nil = none.
 	DaemonEnv func(at []netip.AddrPort) []plan.EnvVar
 	// Relay: the host is heard in networks through containers there, also where it
-	// could be reached directly.
+	// could be reached directly. Only tests set it: a Podman that is
+	// not root's needs no telling.
 	Relay bool
 
 	// Progress is told what a long step does; nil = nobody. It is called from
