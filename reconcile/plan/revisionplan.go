@@ -14,12 +14,10 @@ import (
 
 // revisionPlan is what is to happen to a TaskAgent.
 type revisionPlan struct {
-	prepare  bool              // what executions are made from is not all there
-	digest   string            // of what is prepared
-	bound    map[string]string // that it is bound to
-	record   *Record           // a new revision, once it is prepared
-	settings *Record           // how it is given work from now on
-	why      Reason            // of settings
+	prepare  *Revision // what executions of it are made from is not all there; nil = it is
+	record   *Record   // a new revision, once it is prepared
+	settings *Record   // how it is given work from now on
+	why      Reason    // of settings
 	// waits: the settings are of an agent that takes requests only with record, or are
 	// of no use to what it is made from without.
 	waits   bool
@@ -161,8 +159,7 @@ func (v *view) newRevision(d *decision, last *Revision, all decisions) string {
 	}
 	rec := rev.Record()
 	d.create, d.bound = rev.Name(), rev.Inputs
-	d.revision.record = &rec
-	d.revision.prepare, d.revision.digest, d.revision.bound = true, rev.Digest, rev.Inputs
+	d.revision.prepare, d.revision.record = &rev, &rec
 	if last != nil && last.assumed() { // how many there are is for a host to say
 		return "of " + d.id.Name
 	}
@@ -178,7 +175,7 @@ func (v *view) wishPrepared(d *decision, last Revision) {
 	}
 	d.departed(CodeMissing, fmt.Sprintf("the image of %s is gone from this host", last.Name()))
 	d.action(ActionUpdate)
-	d.revision.prepare, d.revision.digest, d.revision.bound = true, last.Digest, last.Inputs
+	d.revision.prepare = &last
 }
 
 // wishSettings decides whether a TaskAgent is given work otherwise than before. Of
@@ -198,8 +195,7 @@ func (v *view) wishSettings(d *decision) {
 		last := v.lastRevision(d.id)
 		d.reasons, d.drift, d.actions = nil, nil, []Action{ActionCreate}
 		d.because(CodeNew, "it takes requests again, by revision "+last.Name())
-		d.revision.prepare = true // its image may have gone meanwhile
-		d.revision.digest, d.revision.bound = last.Digest, last.Inputs
+		d.revision.prepare = last // its image may have gone meanwhile
 	}
 	d.revision.settings, d.revision.why = &now, d.reasons[len(d.reasons)-1]
 	d.revision.waits = !active || d.revision.record != nil && ofTemplate(was.Data, now.Data)

@@ -26,9 +26,9 @@ func (g *graph) revisions(d *decision) {
 		return g.add(s, what, after...)
 	}
 	var ready, last []string
-	if p.prepare {
+	if p.prepare != nil {
 		s := step(OpPrepare)
-		s.Digest, s.Bound = p.digest, p.bound
+		s.Digest, s.Bound = p.prepare.Digest, p.prepare.Inputs
 		d.made.prepare = g.add(s, "")
 		ready = append(g.exist(d), d.made.prepare)
 		last = ready
@@ -44,7 +44,7 @@ func (g *graph) revisions(d *decision) {
 		}
 		last = append(slices.Clone(last), record(*p.settings, p.why, after...))
 	}
-	if p.prepare || p.settings != nil {
+	if p.prepare != nil || p.settings != nil {
 		last = []string{g.add(step(OpActivate), "", last...)}
 		d.made.last = last[0]
 	}

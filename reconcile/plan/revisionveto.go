@@ -9,7 +9,7 @@ func (r Revision) assumed() bool { return r.Ready.IsZero() }
 // records may be missing no revision gets a number: another may have it.
 func (v *view) vetoRevision(d *decision, all decisions) *hold {
 	p := d.revision
-	if p.record == nil && !p.prepare && p.settings == nil {
+	if p.record == nil && p.prepare == nil && p.settings == nil {
 		return nil
 	}
 	fault := func(code Code, text string) *hold {
@@ -39,7 +39,7 @@ func (v *view) vetoRevision(d *decision, all decisions) *hold {
 // failed.
 func (v *view) withholdRevision(d *decision, h *hold) {
 	p := d.revision
-	if p.settings == nil || p.waits || !p.prepare || len(v.unseen) > 0 {
+	if p.settings == nil || p.waits || p.prepare == nil || len(v.unseen) > 0 {
 		d.hold = h
 		return
 	}
