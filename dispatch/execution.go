@@ -98,6 +98,10 @@ func (e *execution) begin(as Execution) {
 // A process that was not started before is once the execution is noted.
 func (e *execution) launch() (*box, error) {
 	b := e.take()
+	if b == nil {
+		e.publish()
+		b = e.await()
+	}
 	if b != nil && b.started {
 		e.info.Warm = warmStarted
 		e.publish()

@@ -33,6 +33,7 @@ const (
 type pool struct {
 	slots   []*slot // the oldest first
 	making  int
+	claims  []*claim  // the oldest first, and never more than are being made
 	used    time.Time // when a request came last, or there was something new to make
 	kind    string    // of the slots that are to be
 	trouble trouble
@@ -146,6 +147,7 @@ func (d *Dispatcher) settlePool(st *agentState) {
 	p := &st.pool
 	if p.kind != st.kind {
 		p.kind, p.used, p.trouble = st.kind, time.Now(), trouble{}
+		p.refuse(0) // what is being made is of no use to them
 	}
 	wanted := st.present && st.agent.Warm.Size > 0
 	if !wanted && p.stop != nil {
@@ -183,6 +185,7 @@ func (d *Dispatcher) keep(ctx context.Context, st *agentState) {
 	d.mu.Lock()
 	left := st.pool.slots
 	st.pool.slots, st.pool.stop, st.pool.trouble = nil, nil, trouble{}
+	st.pool.refuse(0)
 	if d.draining || d.loops.Err() != nil {
 		st.pool.stop = func() {} // there is no other
 	} else {
@@ -226,7 +229,7 @@ func (d *Dispatcher) due(st *agentState, now time.Time) (drop []*slot, fill int,
 		}
 		return drop, 0, next
 	}
-	fill = max(0, min(want-len(keep)-p.making, filling-p.making))
+	fill = max(0, min(want-len(keep)-(p.making-len(p.claims)), filling-p.making))
 	p.making += fill
 	return drop, fill, next
 }
@@ -254,6 +257,10 @@ func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 	p := &st.pool
 	p.making--
 	p.nudge()
+	if err != nil {
+		p.refuse(0)
+	}
+	defer func() { p.refuse(p.making) }()
 	switch {
 	case err != nil && ctx.Err() == nil && kind == p.kind:
 		p.trouble.add(time.Now(), fmt.Errorf("make a slot: %w", err))
@@ -262,7 +269,9 @@ func (d *Dispatcher) fill(ctx context.Context, st *agentState) {
 	case ctx.Err() != nil || kind != p.kind:
 		d.tasks.Go(b.drop)
 	default:
-		p.slots = append(p.slots, d.newSlot(b, kind, p))
+		if b.gone() || !p.hand(b) {
+			p.slots = append(p.slots, d.newSlot(b, kind, p))
+		}
 		if !p.trouble.dying {
 			p.trouble = trouble{}
 		}
