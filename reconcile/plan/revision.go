@@ -3,10 +3,8 @@
 package plan
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -84,25 +82,6 @@ func (r Record) revisionNumber() int {
 		return 0
 	}
 	return n
-}
-
-// RevisionsOf returns the revisions of id that are recorded, the oldest first.
-func RevisionsOf(rs Records, id ID) []Revision {
-	var out []Revision
-	for _, r := range rs.Records {
-		if r.ID.Canonical() != id.Canonical() {
-			continue
-		}
-		if rev, ok := r.Revision(); ok {
-			out = append(out, rev)
-		}
-	}
-	sortRevisions(out)
-	return out
-}
-
-func sortRevisions(revs []Revision) {
-	slices.SortFunc(revs, func(a, b Revision) int { return cmp.Compare(a.Number, b.Number) })
 }
 
 func revisionKey(number int) string { return fmt.Sprintf("%05d", number) }

@@ -47,7 +47,7 @@ func (v *view) indexRevisions() {
 		v.registries[registryOf(rev.Spec.Container.Image)] = true
 	}
 	for _, revs := range v.revisions {
-		sortRevisions(revs)
+		slices.SortFunc(revs, func(a, b Revision) int { return cmp.Compare(a.Number, b.Number) })
 	}
 }
 
