@@ -100,6 +100,13 @@ func (d *decision) action(a Action) {
 	}
 }
 
+// wakeAt has somebody look again at a time; zero is none.
+func (d *decision) wakeAt(at time.Time) {
+	if !at.IsZero() && (d.wake.IsZero() || at.Before(d.wake)) {
+		d.wake = at
+	}
+}
+
 // reason is the reason of the steps that stand for the whole decision. What
 // has none is only recorded.
 func (d *decision) reason() Reason {

@@ -13,7 +13,7 @@ func (v *view) outlived(d *decision) bool {
 		return false
 	}
 	if at := d.current.Started.Add(limit); at.After(v.opts.Now) {
-		d.wake = at
+		d.wakeAt(at)
 		return false
 	}
 	text := fmt.Sprintf("it has run for %s, as long as it may", spanText(limit))

@@ -70,9 +70,6 @@ func (p *Plan) report(v *view, d *decision) {
 		p.Held = append(p.Held, c)
 	}
 	p.wakeAt(d.wake)
-	if d.todo != nil {
-		p.wakeAt(d.todo.wake)
-	}
 	if d.res != nil && !d.acts() && (d.held() == nil || d.held().benign) {
 		p.Unchanged++
 	}

@@ -46,7 +46,7 @@ func (v *view) expire(d *decision, r run) {
 		return
 	}
 	if at := r.over().Add(ttl); at.After(v.opts.Now) {
-		d.todo.wakeAt(at)
+		d.wakeAt(at)
 		return
 	}
 	v.dropRun(d, r, false, fmt.Sprintf("it is kept for %s after its end", spanText(ttl)))

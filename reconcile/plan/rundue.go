@@ -58,7 +58,7 @@ func (v *view) dueRuns(d *decision, runs []run, all decisions) {
 	for _, other := range candidates {
 		if other != l && len(l.replaces) == 0 && other.record == nil {
 			v.enqueue(d, other)
-			d.todo.wakeAt(v.opts.Now.Add(time.Second))
+			d.wakeAt(v.opts.Now.Add(time.Second))
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (v *view) candidates(d *decision, runs []run) []*launch {
 		return ls
 	}
 	due, recs, wake, why := v.slots(d, runs)
-	d.todo.wakeAt(wake)
+	d.wakeAt(wake)
 	rerun, asked := v.cronRerun(d, runs)
 	if why == nil && !asked && !wake.IsZero() {
 		why = d.scheduleNote(slots, wake)

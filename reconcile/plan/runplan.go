@@ -17,7 +17,6 @@ type runPlan struct {
 	forgets []Record
 	// completed: the last run was, and no other is due.
 	completed bool
-	wake      time.Time          // when there is something to do about them; zero = never
 	times     *schedule.Schedule // see [decision.times]; nil = not read yet
 }
 
@@ -74,12 +73,6 @@ func (p *runPlan) stops(r run) bool {
 // runsIdle reports whether nothing at all is to be done.
 func (d *decision) runsIdle() bool {
 	return len(d.todo.works)+len(d.todo.forgets)+len(d.records) == 0 && d.todo.launch == nil
-}
-
-func (p *runPlan) wakeAt(at time.Time) {
-	if !at.IsZero() && (p.wake.IsZero() || at.Before(p.wake)) {
-		p.wake = at
-	}
 }
 
 // convergeRuns decides about the runs of what is desired. Which of those that are
