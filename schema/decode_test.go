@@ -97,6 +97,7 @@ func TestManifestSpellings(t *testing.T) {
 			Liveness:  &Probe{Script: str("live.sh"), Interval: 1, Timeout: 5, FailureThreshold: 5, SuccessThreshold: 1},
 			Readiness: &Probe{Script: str("ready.sh"), Interval: 0.5, Timeout: 2.5, InitialDelay: 1, FailureThreshold: 3, SuccessThreshold: 2},
 		},
+		Profiles: strs("default", "prod"),
 	}
 	if diff := cmp.Diff(want, got, noPos); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

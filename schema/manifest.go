@@ -14,6 +14,11 @@ import (
 func (c cursor) manifest() *Manifest {
 	c.manifestConflicts(c.written)
 	m := c.overlay()
+	if c.layers != nil {
+		for _, f := range c.layers.profiles.Fields {
+			m.Profiles = append(m.Profiles, Str{V: f.Key, Pos: f.Pos})
+		}
+	}
 	if !c.at("container").set() && c.n.Kind == NodeMap {
 		c.fail(c.n.Pos, summaryMissing, "container: the image to run", "")
 	}

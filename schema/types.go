@@ -82,6 +82,7 @@ type Manifest struct {
 	Volumes     []Volume
 	Ports       []Port // in source order
 	Health      *Health
+	Profiles    []Str // the names of all, in source order
 }
 
 // EnvVar is one entry of env or expose.

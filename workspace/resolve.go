@@ -89,6 +89,7 @@ func (t *Tree) Resolve() Result {
 	r.addNetwork()
 	r.hintAtEnabling()
 	r.checkUnused()
+	r.checkProfile()
 	slices.SortFunc(r.images, func(a, b Image) int { return cmp.Compare(a.Ref, b.Ref) })
 	partial := append(slices.Clone(t.partial), r.repoGaps()...)
 	partial = append(partial, t.reportUnread(&r.report, r.mounted)...)
