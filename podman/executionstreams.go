@@ -225,17 +225,11 @@ func (r *Runtime) hijack(ctx context.Context, handle string, streams url.Values)
 	if err != nil {
 		return nil, err
 	}
-	stream, ok := res.Body.(io.ReadWriteCloser)
-	if res.StatusCode == http.StatusSwitchingProtocols && ok {
-		h.ReadWriteCloser = stream
-		return h, nil
-	}
-	defer transport.CloseIdleConnections()
-	defer res.Body.Close()
-	if err := res.Process(nil); err != nil {
+	if h.ReadWriteCloser, err = upgraded(res); err != nil {
+		transport.CloseIdleConnections()
 		return nil, err
 	}
-	return nil, fmt.Errorf("the service answered %s", res.Status)
+	return h, nil
 }
 
 func (h *hijacked) closeWrite() error {

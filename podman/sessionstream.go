@@ -70,16 +70,21 @@ func (st *execStream) start(conn context.Context, id string, terminal bool, size
 	if err != nil {
 		return err
 	}
+	st.ReadWriteCloser, err = upgraded(res)
+	return err
+}
+
+// upgraded is the stream that a connection has become, if the service says so.
+func upgraded(res *bindings.APIResponse) (io.ReadWriteCloser, error) {
 	stream, ok := res.Body.(io.ReadWriteCloser)
-	if res.StatusCode != http.StatusSwitchingProtocols || !ok {
-		defer res.Body.Close()
-		if err := res.Process(nil); err != nil {
-			return err
-		}
-		return fmt.Errorf("the service answered %s", res.Status)
+	if ok && res.StatusCode == http.StatusSwitchingProtocols {
+		return stream, nil
 	}
-	st.ReadWriteCloser = stream
-	return nil
+	defer res.Body.Close()
+	if err := res.Process(nil); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("the service answered %s", res.Status)
 }
 
 // keep tells of the connections that t dials.
