@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -137,7 +136,7 @@ func (d *deployment) tip() (string, error) {
 func (d *deployment) wait(ctx context.Context, workspace string, by *reconcile.LockedError) (again bool, err error) {
 	d.waited = true
 	for began := time.Now(); ; {
-		daemon := by.Holder.Command == "reconcile watch"
+		daemon := by.Holder.Command == daemonCommand
 		switch {
 		case daemon && time.Since(began) > daemonWait:
 			return false, fmt.Errorf("workspace %s is run by a daemon (pid %d) that does not watch %s; what was pushed is stored and not deployed",
@@ -155,9 +154,7 @@ func (d *deployment) wait(ctx context.Context, workspace string, by *reconcile.L
 		if client, err := d.a.dialDaemon(ctx, d.rc.at.root()); err == nil && client != nil {
 			return true, nil
 		}
-		lock, err := reconcile.TakeLock(d.a.workspaceDir(workspace), workspace, reconcile.Holder{
-			PID: os.Getpid(), Command: "reconcile receive", Since: time.Now(),
-		})
+		lock, err := d.a.takeLock(workspace, "reconcile receive")
 		if err == nil {
 			return true, lock.Release()
 		}

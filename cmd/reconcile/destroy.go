@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -157,7 +156,7 @@ func (a *app) confirm(question, done string) error {
 // workspace in git, unless an instance that stayed works in one of them.
 func (a *app) removeWork(ctx context.Context, d plan.Desired, at location) error {
 	dir := a.workspaceDir(d.Workspace)
-	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{PID: os.Getpid(), Command: "reconcile destroy", Since: time.Now()})
+	lock, err := a.takeLock(d.Workspace, "reconcile destroy")
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -20,9 +19,6 @@ import (
 	"reconcile/reconcile"
 	"reconcile/reconcile/plan"
 )
-
-// invokeCommand is what holds a workspace while it runs an execution.
-const invokeCommand = "reconcile invoke"
 
 // executionsDir is the journal of the executions of a workspace.
 func (a *app) executionsDir(name string) string {
@@ -51,9 +47,7 @@ func (a *app) openAgentHere(ctx context.Context, src source, id plan.ID) (d door
 func (a *app) awaitLock(ctx context.Context, src source) (*reconcile.Lock, *control.Client, error) {
 	began := time.Now()
 	for told := false; ; told = true {
-		lock, err := reconcile.TakeLock(a.workspaceDir(src.name), src.name, reconcile.Holder{
-			PID: os.Getpid(), Command: invokeCommand, Since: time.Now(),
-		})
+		lock, err := a.takeLock(src.name, "reconcile invoke")
 		held, ok := errors.AsType[*reconcile.LockedError](err)
 		if !ok {
 			return lock, nil, err

@@ -141,12 +141,15 @@ type convergence struct {
 	narrow func(*reconcile.Store, plan.Plan, plan.Observed) (plan.Plan, error)
 }
 
+// takeLock takes the lock of a workspace for a command; it does not wait.
+func (a *app) takeLock(workspace, command string) (*reconcile.Lock, error) {
+	return reconcile.TakeLock(a.workspaceDir(workspace), workspace, reconcile.Holder{PID: os.Getpid(), Command: command, Since: time.Now()})
+}
+
 func (a *app) convergeAs(ctx context.Context, c convergence) (failed error) {
 	d, ds, first, afterwards := c.desired, c.diagnostics, c.first, c.afterwards
 	dir := a.workspaceDir(d.Workspace)
-	lock, err := reconcile.TakeLock(dir, d.Workspace, reconcile.Holder{
-		PID: os.Getpid(), Command: "reconcile", Since: time.Now(),
-	})
+	lock, err := a.takeLock(d.Workspace, "reconcile")
 	if err != nil {
 		return err
 	}
