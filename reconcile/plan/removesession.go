@@ -46,12 +46,11 @@ func (v *view) serving(id ID) (Revision, bool) {
 	if _, active := v.settingsOf(id); !active {
 		return Revision{}, false
 	}
-	for _, rev := range slices.Backward(v.revisions[id]) {
-		if rev.Usable() {
-			return rev, true
-		}
+	rev := newest(v.usable[id])
+	if rev == nil {
+		return Revision{}, false
 	}
-	return Revision{}, false
+	return *rev, true
 }
 
 // switches reports whether executions of a TaskAgent are made from another revision from
@@ -80,8 +79,8 @@ func (d *decision) doomsNamed(name string) bool {
 // launched is the spec that a container of a session was made from, if its revision is
 // remembered.
 func (v *view) launched(o Object) (Spec, bool) {
-	for _, rev := range v.revisions[o.ID] {
-		if rev.Usable() && KnownDigest(o.Digest) && rev.Spec.DigestAs(o.Digest) == o.Digest {
+	for _, rev := range v.usable[o.ID] {
+		if KnownDigest(o.Digest) && rev.Spec.DigestAs(o.Digest) == o.Digest {
 			return rev.Spec, true
 		}
 	}

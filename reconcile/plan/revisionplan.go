@@ -26,9 +26,9 @@ type revisionPlan struct {
 }
 
 // indexRevisions finds the revisions that are recorded, and has their specs known
-// as those of objects are.
+// as those of objects are. What is usable is found out here alone: that takes time.
 func (v *view) indexRevisions() {
-	v.revisions = map[ID][]Revision{}
+	v.revisions, v.usable = map[ID][]Revision{}, map[ID][]Revision{}
 	v.observed.Specs = maps.Clone(v.observed.Specs)
 	for key, rec := range v.keyed {
 		rec.ID = key.id
@@ -40,14 +40,17 @@ func (v *view) indexRevisions() {
 		if !rev.Usable() {
 			continue
 		}
+		v.usable[key.id] = append(v.usable[key.id], rev)
 		if v.observed.Specs == nil {
 			v.observed.Specs = map[string]json.RawMessage{}
 		}
 		v.observed.Specs[rev.Digest] = rev.Spec.canonicalJSON()
 		v.registries[registryOf(rev.Spec.Container.Image)] = true
 	}
-	for _, revs := range v.revisions {
-		slices.SortFunc(revs, func(a, b Revision) int { return cmp.Compare(a.Number, b.Number) })
+	for _, of := range []map[ID][]Revision{v.revisions, v.usable} {
+		for _, revs := range of {
+			slices.SortFunc(revs, func(a, b Revision) int { return cmp.Compare(a.Number, b.Number) })
+		}
 	}
 }
 
@@ -95,7 +98,7 @@ func (v *view) convergeRevisions(d *decision, all decisions) {
 // wishRevision decides whether a new revision is to be made, or what the last one
 // takes is to be had again.
 func (v *view) wishRevision(d *decision, all decisions) {
-	last := v.lastRevision(d.id)
+	last := newest(v.revisions[d.id])
 	if last == nil {
 		d.because(CodeNew, "new revision "+v.newRevision(d, nil, all))
 		d.action(ActionCreate)
@@ -103,7 +106,7 @@ func (v *view) wishRevision(d *decision, all decisions) {
 	}
 	was := last.object(d.res)
 	faults := append(v.faults(d.res, was, all), v.unboundFaults(d.res, *last)...)
-	if !last.Usable() {
+	if rev := newest(v.usable[d.id]); rev == nil || rev.Number != last.Number {
 		faults = []Reason{{CodeBroken, fmt.Sprintf("what is recorded of %s makes no sense", last.Name()), d.origin}}
 	}
 	if len(faults) == 0 {
@@ -121,9 +124,8 @@ func (v *view) wishRevision(d *decision, all decisions) {
 	d.action(ActionReplace)
 }
 
-// lastRevision is the newest revision of id; nil = there is none.
-func (v *view) lastRevision(id ID) *Revision {
-	revs := v.revisions[id]
+// newest is the last of the revisions of an ID; nil = there is none.
+func newest(revs []Revision) *Revision {
 	if len(revs) == 0 {
 		return nil
 	}
@@ -192,7 +194,7 @@ func (v *view) wishSettings(d *decision) {
 			d.action(ActionUpdate)
 		}
 	case d.revision.record == nil:
-		last := v.lastRevision(d.id)
+		last := newest(v.revisions[d.id])
 		d.reasons, d.drift, d.actions = nil, nil, []Action{ActionCreate}
 		d.because(CodeNew, "it takes requests again, by revision "+last.Name())
 		d.revision.prepare = last // its image may have gone meanwhile

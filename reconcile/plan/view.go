@@ -48,6 +48,7 @@ type view struct {
 	anyLost   bool              // an object shows that records were lost
 	runs      map[ID][]run      // in the order in which they were asked for
 	revisions map[ID][]Revision // the oldest first
+	usable    map[ID][]Revision // of revisions, see [Revision.Usable]
 	// tasks counts what is desired and runs to an end, by all that it can be called
 	// without its kind; nil = not counted yet.
 	tasks    map[string]int
