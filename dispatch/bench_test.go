@@ -93,7 +93,8 @@ func bursts(b *testing.B, rest, do func()) time.Duration {
 }
 
 // BenchmarkExecutionMemory is what is on the heap after 1,000 executions, and after
-// 10,000 more. What is kept of them has a bound.
+// 10,000 more. What is kept of them has a bound: 2 MiB more are 200 bytes of each.
+// A goroutine of each would be 10,000.
 func BenchmarkExecutionMemory(b *testing.B) {
 	l := newBench(b, plan.WarmPool{Size: burst, TTL: time.Hour, Started: true})
 	heap := func(n int) float64 {
@@ -110,13 +111,15 @@ func BenchmarkExecutionMemory(b *testing.B) {
 		return float64(m.HeapAlloc) / (1 << 20)
 	}
 	early := heap(1000)
+	before := runtime.NumGoroutine()
 	late := heap(10000)
+	goroutines := runtime.NumGoroutine()
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(early, "early-MiB")
 	b.ReportMetric(late, "MiB")
-	b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
-	if late > early+2 {
-		b.Errorf("the heap grew from %.1f to %.1f MiB", early, late)
+	b.ReportMetric(float64(goroutines), "goroutines")
+	if late > early+2 || goroutines > before+3*burst {
+		b.Errorf("the heap grew from %.1f to %.1f MiB, and %d goroutines became %d", early, late, before, goroutines)
 	}
 }
 

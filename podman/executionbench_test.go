@@ -45,6 +45,16 @@ type first struct {
 
 func newFirst() *first { return &first{came: make(chan struct{})} }
 
+// mustHaveCome fails unless something was written.
+func (f *first) mustHaveCome(b *testing.B) {
+	b.Helper()
+	select {
+	case <-f.came:
+	default:
+		b.Fatal("nothing came of the process")
+	}
+}
+
 func (f *first) Write(p []byte) (int, error) {
 	f.once.Do(func() { close(f.came) })
 	return len(p), nil
@@ -77,13 +87,15 @@ func bareRun(ctx context.Context, b *testing.B, x *Executions, l plan.Launch) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, ended := bareAttach(ctx, b, x, made.ID, newFirst())
+	out := newFirst()
+	h, ended := bareAttach(ctx, b, x, made.ID, out)
 	if err := containers.Start(ctx, made.ID, nil); err != nil {
 		b.Fatal(err)
 	}
 	_, _ = h.Write([]byte("hello"))
 	_ = h.closeWrite()
 	<-ended
+	out.mustHaveCome(b)
 	for { // the call for it takes up to 250 ms
 		c, err := containers.Inspect(ctx, made.ID, nil)
 		if err != nil {
@@ -108,7 +120,8 @@ func oursRun(ctx context.Context, b *testing.B, x *Executions, l plan.Launch) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := x.Attach(ctx, handle, newFirst(), newFirst())
+	out := newFirst()
+	a, err := x.Attach(ctx, handle, out, newFirst())
 	if err == nil {
 		err = x.Start(ctx, handle)
 	}
@@ -121,6 +134,7 @@ func oursRun(ctx context.Context, b *testing.B, x *Executions, l plan.Launch) {
 	if err = errors.Join(err, a.Wait(), x.Remove(ctx, handle)); err != nil || code != 0 {
 		b.Fatal(code, err)
 	}
+	out.mustHaveCome(b)
 }
 
 // BenchmarkExecution compares one execution, from nothing to nothing, with bare calls
