@@ -121,7 +121,7 @@ func (d *Dispatcher) fire(ctx context.Context, st *agentState, slot time.Time) {
 		c.state.Skipped++
 	} else {
 		c.busy = true
-		c.state = CronState{Slot: slot, Outcome: Running, Execution: newUUID(), Skipped: c.state.Skipped}
+		c.state = CronState{Slot: slot, Outcome: Running, Execution: NewExecutionID(), Skipped: c.state.Skipped}
 	}
 	state, a := c.state, st.agent
 	d.tasks.Add(1)

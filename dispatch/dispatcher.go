@@ -81,7 +81,7 @@ type agentState struct {
 // [Dispatcher.Set] were called.
 func NewDispatcher(o DispatcherOptions) *Dispatcher {
 	if o.Session == "" {
-		o.Session = newUUID()
+		o.Session = NewExecutionID()
 	}
 	if o.MaxReply <= 0 {
 		o.MaxReply = 1 << 30

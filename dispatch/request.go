@@ -27,7 +27,7 @@ const (
 	TriggerHeader   = "X-Clrk-Trigger"      // what made the request
 	ExitHeader      = "X-Clrk-Exit-Code"    // of the process; a trailer of what is streamed
 	HintHeader      = "X-Reconcile-Hint"    // what the client may want to know
-	requestIDHeader = "X-Request-Id"        // the id, where the one above is missing
+	RequestIDHeader = "X-Request-Id"        // the id, where the one above is missing
 	cloudEvent      = "Ce-"                 // begins the headers that are attributes
 )
 
@@ -85,18 +85,19 @@ func executionID(h http.Header) (string, error) {
 		}
 		return id, nil
 	}
-	if id := h.Get(requestIDHeader); isExecutionID(id) { // others set it as they like
+	if id := h.Get(RequestIDHeader); isExecutionID(id) { // others set it as they like
 		return id, nil
 	}
-	return newUUID(), nil
+	return NewExecutionID(), nil
 }
 
 func isExecutionID(s string) bool {
 	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// newUUID is a random one, version 4.
-func newUUID() string {
+// NewExecutionID is the id of an execution that nobody has chosen one for: a random
+// UUID, version 4.
+func NewExecutionID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80

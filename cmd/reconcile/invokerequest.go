@@ -5,9 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -83,8 +81,8 @@ func (inv invocation) setHeaders(req *http.Request) error {
 		contentType = ""
 	}
 	id := inv.id
-	if id == "" && req.Header.Get(dispatch.ExecutionHeader) == "" && req.Header.Get("X-Request-Id") == "" {
-		id = newExecutionID() // so that it is known whatever becomes of the answer
+	if id == "" && req.Header.Get(dispatch.ExecutionHeader) == "" && req.Header.Get(dispatch.RequestIDHeader) == "" {
+		id = dispatch.NewExecutionID() // so that it is known whatever becomes of the answer
 	}
 	return errors.Join(
 		set("content-type", "Content-Type", contentType),
@@ -93,15 +91,6 @@ func (inv invocation) setHeaders(req *http.Request) error {
 	)
 }
 
-// newExecutionID is a random UUID, as the daemon gives them to others.
-func newExecutionID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// headerName reports whether s is what HTTP calls a token, as methods are too.
 func headerName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
