@@ -79,6 +79,22 @@ func (s *Store) failures() []plan.Backoff {
 
 func (s *Store) failuresFile() string { return filepath.Join(s.cacheDir(), "failures.json") }
 
+// WithLastTries returns p with the failures, of [Archive.Failures], of what it would
+// try again among the reasons of its changes. What it does stays the same.
+func WithLastTries(p plan.Plan, d plan.Desired, failures []plan.Backoff) plan.Plan {
+	p.Changes = slices.Clone(p.Changes)
+	for i, c := range p.Changes {
+		digest := asked(c.ID, d, nil).digest
+		for _, b := range failures {
+			if digest != "" && b.Digest == digest && b.ID.Compare(c.ID) == 0 {
+				why := plan.Reason{Code: plan.CodeBackoff, Text: "it is tried again; the last try failed: " + b.Detail, Origin: c.Reasons[0].Origin}
+				p.Changes[i].Reasons = append(slices.Clip(c.Reasons), why)
+			}
+		}
+	}
+	return p
+}
+
 // lastTry says how the last step of a resource that is not as it should be failed,
 // when nothing is held back for it.
 func (s *summary) lastTry(r plan.Resource) []plan.Reason {

@@ -84,7 +84,7 @@ func (a *app) previewPlan(ctx context.Context) (preview, error) {
 		return preview{}, err
 	}
 	v := preview{report: render.Report{
-		Plan: l.plan, Mode: plan.ModeLive, Diagnostics: append(src.Diagnostics, l.warnings...).Sort(),
+		Plan: reconcile.WithLastTries(l.plan, src.Desired, l.failures), Mode: plan.ModeLive, Diagnostics: append(src.Diagnostics, l.warnings...).Sort(),
 		Content: contentOf(src.Desired.Contents, l.content),
 	}}
 	if a.preview.save != "" {
@@ -99,6 +99,7 @@ type live struct {
 	observed plan.Observed
 	options  plan.Options
 	warnings schema.Diagnostics
+	failures []plan.Backoff                     // of the last passes
 	content  func(digest string) ([]byte, bool) // of files that runs were made with before
 }
 
@@ -123,7 +124,7 @@ func (a *app) planLive(ctx context.Context, d plan.Desired) (live, error) {
 		return live{}, err
 	}
 	defer closeReader()
-	l := live{options: a.planOptions(), content: store.Content}
+	l := live{options: a.planOptions(), failures: store.Failures(), content: store.Content}
 	// A daemon restarts on a curve, and one that runs would do the pass. What
 	// failed under it would be tried again.
 	daemon := a.askDaemon(ctx, d.Root)
