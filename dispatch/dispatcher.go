@@ -201,22 +201,28 @@ func (d *Dispatcher) set(agents []plan.Agent, partly bool) {
 	for id, st := range d.agents {
 		st.present = fresh[id] != nil
 		d.settle(st)
-		d.drop(st)
+		d.prune(st)
 	}
 	d.settleHearing()
 }
 
-// drop forgets an agent that is not there any more, once nothing of it goes on. The
-// mutex is held.
+// drop prunes an agent, of which what has ended may have been all that kept a network
+// open. The mutex is held.
 func (d *Dispatcher) drop(st *agentState) {
+	if d.prune(st) || d.metadata.postponed && len(st.inUse) == 0 {
+		d.settleHearing()
+	}
+}
+
+// prune forgets an agent that is not there any more, once nothing of it goes on, and
+// reports whether it did. The mutex is held.
+func (d *Dispatcher) prune(st *agentState) bool {
 	id := st.agent.ID
 	gone := !st.present && st.idle() && d.agents[id] == st
 	if gone {
 		delete(d.agents, id)
 	}
-	if gone || d.metadata.postponed && len(st.inUse) == 0 {
-		d.settleHearing()
-	}
+	return gone
 }
 
 func (d *Dispatcher) has(id plan.ID) bool {
