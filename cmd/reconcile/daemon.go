@@ -238,6 +238,7 @@ func (d *daemon) pull(p podman.Progress) {
 }
 
 func (d *daemon) event(e reconcile.Event) {
+	d.agents.stepped(e)
 	for _, v := range d.views() {
 		v.event(e)
 	}

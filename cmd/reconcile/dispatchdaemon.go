@@ -18,7 +18,8 @@ import (
 )
 
 // taskAgents are the TaskAgents of a daemon. Its dispatcher is told of them after
-// each look, and whenever something is recorded of one.
+// each look, whenever it is recorded how one is given work, and when a revision is
+// activated.
 type taskAgents struct {
 	dispatcher atomic.Pointer[dispatch.Dispatcher] // nil until the workspace's name is known
 
@@ -89,6 +90,13 @@ func (t *taskAgents) recorded(id plan.ID) {
 	}
 	t.agents = append(agents, now...)
 	t.set(d)
+}
+
+// stepped notes what happened to a step.
+func (t *taskAgents) stepped(e reconcile.Event) {
+	if e.State == reconcile.StepDone && e.Step.Op == plan.OpActivate && e.Step.OfDispatch() {
+		t.recorded(e.Step.Target)
+	}
 }
 
 // tell tells the dispatcher what there is now. The mutex is held, so that nothing

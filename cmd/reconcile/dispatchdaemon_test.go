@@ -143,6 +143,56 @@ func TestTaskAgentsAreNotTold(t *testing.T) {
 	}
 }
 
+// A new revision and the settings that it came with take requests at once, or neither
+// does.
+func TestTaskAgentsAreToldOfAll(t *testing.T) {
+	h := newAgentHost(t)
+	d, _, _ := testDaemon(t)
+	d.agents.open(h.dispatcher.Load(), h.store.Store)
+	d.store = recordingStore{h.store.Store, &d.agents}
+	d.agents.looked(plan.Desired{}, plan.Observed{})
+	h.mem.Programs["posts"] = func(p *dispatchtest.Process) int {
+		_, err := p.Request(http.MethodPost, p.Env[dispatch.MetadataEnv]+"/response", "", strings.NewReader("posted"))
+		if err != nil {
+			return 1
+		}
+		return 0
+	}
+	h.store = d.store
+	id := h.put(t, "a", dispatchtest.Cat, nil)
+	expect := func(when, want string) {
+		t.Helper()
+		res := ask(h, "/agents/default/a", "localhost", nil)
+		if got := res.Body.String(); res.Code != http.StatusOK || !strings.Contains(got, want) {
+			t.Errorf("%s: %d %s, want %s", when, res.Code, got, want)
+		}
+	}
+	expect("at first", `"clrkrevision":"a-00001"`)
+	spec := plan.Spec{Container: &plan.ContainerSpec{Image: "localhost/x:2", Network: "acme", Main: plan.Process{Command: []string{"posts"}}}}
+	rev := plan.Revision{ID: id, Number: 2, Digest: spec.Digest(), Spec: spec}
+	settings := plan.Dispatch{Mode: plan.DeliverMetadata, Name: "acme-run-a", Timeout: time.Minute}
+	put := func(r plan.Record) {
+		t.Helper()
+		if err := d.store.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(rev.Record())
+	expect("with a revision alone", `"clrkrevision":"a-00001"`)
+	put(plan.Record{ID: id, Kind: plan.RecordDispatch, Data: settings.Data()})
+	expect("with both", "posted")
+	rev.Number = 3
+	put(rev.Record())
+	d.event(reconcile.Event{State: reconcile.StepStarted, Step: plan.Step{Op: plan.OpActivate, Target: id}})
+	if got := d.agents.agents[0].Revision.Number; got != 2 {
+		t.Errorf("not activated yet, revision %d serves", got)
+	}
+	d.event(reconcile.Event{State: reconcile.StepDone, Step: plan.Step{Op: plan.OpActivate, Target: id}})
+	if got := d.agents.agents[0].Revision.Number; got != 3 {
+		t.Errorf("activated, revision %d serves", got)
+	}
+}
+
 // A pass that could not look serves what is recorded, and of others does not say that
 // they are not there.
 func TestTaskAgentsWithoutLook(t *testing.T) {

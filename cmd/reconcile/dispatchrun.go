@@ -134,11 +134,9 @@ func (s recordingStore) Put(ctx context.Context, r plan.Record) error {
 	return nil
 }
 
-// tells reports whether a record may change what a TaskAgent is, see [plan.Agents]. A
-// revision that is forgotten is none that serves, or its agent goes as well.
+// tells reports whether a record may change what a TaskAgent is, see [plan.Agents], by
+// itself. A new revision does once it is activated: the settings that it came with
+// are recorded by then.
 func tells(r plan.Record) bool {
-	if r.ID.Kind != plan.TaskAgent {
-		return false
-	}
-	return r.Kind == plan.RecordDispatch || r.Kind == plan.RecordWish || r.Kind == plan.RecordRevision && !r.Forget
+	return r.ID.Kind == plan.TaskAgent && (r.Kind == plan.RecordDispatch || r.Kind == plan.RecordWish)
 }
