@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +31,9 @@ type wish struct {
 	verb string
 	ids  []plan.ID
 	at   time.Time // when it was written
+
+	daemon  bool      // one carries it out
+	stopped []plan.ID // what had been stopped before
 }
 
 // records are what a wish is written down as.
@@ -63,6 +65,15 @@ func (w *wish) records() []plan.Record {
 // write has the wish on disk when it returns. The caller holds the workspace's
 // lock.
 func (w *wish) write(ctx context.Context, store reconcile.Records) error {
+	before, err := store.Load()
+	if err != nil {
+		return fmt.Errorf("read what was asked for: %w", err)
+	}
+	for _, r := range before.Records {
+		if r.Kind == plan.RecordWish && r.Key == plan.WishStop && r.Data["wanted"] == "true" {
+			w.stopped = append(w.stopped, r.ID)
+		}
+	}
 	w.at = time.Now()
 	for _, r := range w.records() {
 		if err := store.Put(ctx, r); err != nil {
@@ -72,14 +83,18 @@ func (w *wish) write(ctx context.Context, store reconcile.Records) error {
 	return nil
 }
 
-// judge says what did not come true, and returns the exit code of the command;
-// code is that of the pass.
-func (w *wish) judge(stderr io.Writer, r reconcile.PassResult, code int) int {
+// judge says what did not come true, and of TaskAgents what did, and returns the exit
+// code of the command; code is that of the pass.
+func (w *wish) judge(a *app, r reconcile.PassResult, code int) int {
 	failed := false
 	for _, id := range w.ids {
 		if why := w.unmet(id, r); why != "" {
 			failed = true
-			fmt.Fprintf(stderr, "error: %s was not %s: %s\n", escape(id.String()), pastOf[w.verb], escapeLines(why))
+			fmt.Fprintf(a.std.err, "error: %s was not %s: %s\n", escape(id.String()), pastOf[w.verb], escapeLines(why))
+			continue
+		}
+		if id.Kind == plan.TaskAgent && a.output == formatText {
+			w.printAgent(a, id, r.Status)
 		}
 	}
 	switch {
@@ -286,6 +301,7 @@ func (d *daemon) passWish(ctx context.Context, r control.PassRequest, w *wish, v
 	d.mu.Lock()
 	store := d.store
 	d.mu.Unlock()
+	w.daemon = true
 	if err := w.write(ctx, store); err != nil {
 		return 0, err
 	}
@@ -302,7 +318,7 @@ func (d *daemon) passWish(ctx context.Context, r control.PassRequest, w *wish, v
 		if e.loaded.Fatal && e.res.Err == nil && len(e.res.Status) == 0 {
 			e.res.Err = errors.New("the workspace has mistakes; once they are mended it will be")
 		}
-		code = w.judge(view.app.std.err, e.res, rec.ExitCode)
+		code = w.judge(view.app, e.res, rec.ExitCode)
 	}
 	return code, nil
 }

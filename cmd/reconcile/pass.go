@@ -220,7 +220,7 @@ func (a *app) convergeAs(ctx context.Context, c convergence) (failed error) {
 	defer func() {
 		// The wish decides, whatever else the pass was about.
 		if _, done := errors.AsType[exitCode](failed); c.wish != nil && (failed == nil || done) {
-			failed = exitWith(c.wish.judge(a.std.err, result, exitOf(failed)))
+			failed = exitWith(c.wish.judge(a, result, exitOf(failed)))
 		}
 	}()
 	if afterwards != nil {
