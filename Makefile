@@ -61,7 +61,7 @@ check: ## vet, staticcheck, gofumpt, and the rules of the repository
 	$(GOTEST) -count=1 .
 
 bench: deps helper ## run the benchmarks, which report ratios to floors of the same run
-	@$(GOTEST) -run '^$$' -bench . ./... | .ci/ratios
+	@$(GOTEST) -timeout 60m -run '^$$' -bench . ./... | .ci/ratios
 
 fuzz: ## run each fuzz target for FUZZTIME (1m)
 	@for pkg in $$(go list -tags '$(TAGS)' ./...); do \
