@@ -175,7 +175,7 @@ func TestInvocationHeaders(t *testing.T) {
 		{invocation{headers: []string{"x"}}, "--header: want NAME: VALUE"},
 		{invocation{headers: []string{"x: a\nb"}}, "--header: want NAME: VALUE"},
 		{invocation{trigger: "a\x01"}, `--trigger: "a\x01" is no value of a header`},
-		{invocation{method: "a b"}, `net/http: invalid method "A B"`},
+		{invocation{method: "a b"}, `--request: "a b" is no method of HTTP`},
 	} {
 		if tt.inv.method == "" {
 			tt.inv.method = "post"
