@@ -322,7 +322,7 @@ func sameRecord(a, b *Record) bool {
 		maps.Equal(a.withoutTimes(), b.withoutTimes())
 }
 
-// withoutTimes is the data of r but for when it was planned.
+// withoutTimes is the data of r but for what hangs on when it was planned.
 func (r *Record) withoutTimes() map[string]string {
 	data := maps.Clone(r.Data)
 	switch r.Kind {
@@ -331,6 +331,8 @@ func (r *Record) withoutTimes() map[string]string {
 		delete(data, runFinished)
 	case RecordSlot:
 		delete(data, "last")
+	case RecordRestarts:
+		delete(data, "streak") // what runs for long enough begins a new one
 	}
 	return data
 }
