@@ -127,9 +127,6 @@ type imageName struct {
 	named  reference.Named
 }
 
-// remote reports whether a registry has to be asked.
-func (n imageName) remote() bool { return !n.local && n.digest == "" }
-
 // parseImage reads a reference. A short name means docker.io/library, no tag
 // means latest.
 func parseImage(ref string) (imageName, error) {
