@@ -189,7 +189,11 @@ func (v *view) wishSettings(d *decision) {
 	case active && maps.Equal(was.Data, now.Data):
 		return
 	case active:
-		d.because(CodeSettings, settingsText(was.Data, now.Data))
+		text := settingsText(was.Data, now.Data)
+		if d.revision.record == nil {
+			text += " (no new revision)"
+		}
+		d.because(CodeSettings, text)
 		if len(d.actions) == 0 {
 			d.action(ActionUpdate)
 		}
@@ -228,7 +232,7 @@ func settingsText(was, now map[string]string) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s → %s", name, settingText(key, was[key]), settingText(key, now[key])))
 	}
-	return strings.Join(parts, ", ") + " (no new revision)"
+	return strings.Join(parts, ", ")
 }
 
 // settingText is a setting for people.
