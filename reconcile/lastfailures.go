@@ -84,9 +84,8 @@ func (s *Store) failuresFile() string { return filepath.Join(s.cacheDir(), "fail
 func WithLastTries(p plan.Plan, d plan.Desired, failures []plan.Backoff) plan.Plan {
 	p.Changes = slices.Clone(p.Changes)
 	for i, c := range p.Changes {
-		digest := asked(c.ID, d, nil).digest
 		for _, b := range failures {
-			if digest != "" && b.Digest == digest && b.ID.Compare(c.ID) == 0 {
+			if b.Digest != "" && b.ID.Compare(c.ID) == 0 && b.Digest == asked(c.ID, d, nil).digest {
 				why := plan.Reason{Code: plan.CodeBackoff, Text: "it is tried again; the last try failed: " + b.Detail, Origin: c.Reasons[0].Origin}
 				p.Changes[i].Reasons = append(slices.Clip(c.Reasons), why)
 			}
